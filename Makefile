@@ -1,0 +1,72 @@
+# qafs: every figure of arXiv:2604.25649 from one command. `make help` lists the targets.
+INPUT  ?= published
+NB     := $(basename $(notdir $(sort $(wildcard notebooks/[0-9]*.ipynb))))
+IMAGES := 01_fine_tuning 02_feature_maps 06_explanation_maps
+
+ifeq ($(origin PYTHON),undefined)
+PYTHON := .venv/bin/python
+VENV   := .venv/installed
+endif
+
+ifeq ($(filter $(INPUT),published images),)
+$(error unknown INPUT '$(INPUT)': choose published or images)
+endif
+
+.PHONY: help figures test smoke lab data publish clean
+.NOTPARALLEL:
+.DELETE_ON_ERROR:
+.SECONDEXPANSION:
+
+help:      ## list the targets
+	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-9s %s\n", $$1, $$2}' Makefile
+
+figures: build/$(INPUT)/figures.done   ## every figure and table into figures/ (INPUT=published, or INPUT=images)
+
+test: $(VENV)   ## all tests, a smoke run of the notebooks among them
+	$(PYTHON) -m pytest -q tests
+
+smoke: build/smoke/figures.done   ## all notebooks on small synthetic images
+
+lab: $(VENV)   ## open the notebooks in JupyterLab
+	$(PYTHON) -m jupyterlab notebooks
+
+data: $(VENV)   ## fetch and verify STL-10 and the ImageNet weights
+	$(PYTHON) -m qafs_utils data
+
+publish: build/images/figures.done   ## maintainers: renew data/published from a run with INPUT=images
+	$(PYTHON) -m qafs_utils publish
+
+clean:     ## remove build/ (not the environment, not the raw data)
+	rm -rf build
+
+.venv/installed: requirements.txt
+	python3 -m venv .venv
+	.venv/bin/python -m pip install --quiet --requirement requirements.txt
+	@touch $@
+
+# The graph. An executed notebook is the stamp of its run; it depends on the source notebook, its parameter file,
+# the runs it reads and the modules it imports (tests/test_notebooks.py checks these lists against the imports).
+# $(call run,PROFILE,NOTEBOOK,runs it reads,modules): one rule a notebook and profile.
+outcome = $(if $(and $(filter published,$(1)),$(filter $(2),$(IMAGES))),data/published/SHA256SUMS,build/$(1)/notebooks/$(2).ipynb)
+define run
+build/$(1)/notebooks/$(2).ipynb: notebooks/$(2).ipynb $$(wildcard params/$(1)/$(2).yaml) \
+  $$(foreach n,$(3),$$(call outcome,$(1),$$n)) $(patsubst %,qafs_utils/%.py,run $(4)) | $(VENV)
+	$$(PYTHON) -m qafs_utils run $(1) $(2)
+endef
+define graph
+$(call run,$(1),01_fine_tuning,,data models)
+$(call run,$(1),02_feature_maps,01_fine_tuning,data models feature_maps plots)
+$(call run,$(1),03_qubo,02_feature_maps,feature_maps qubo plots)
+$(call run,$(1),04_annealing,02_feature_maps,feature_maps qubo annealing spectrum solvers plots)
+$(call run,$(1),05_gap_and_fidelity,02_feature_maps,feature_maps qubo annealing spectrum metrics plots)
+$(call run,$(1),06_explanation_maps,01_fine_tuning 02_feature_maps 04_annealing,data models feature_maps cams metrics plots)
+$(call run,$(1),07_average_drop,04_annealing 06_explanation_maps,metrics plots)
+$(call run,$(1),08_bhattacharyya,02_feature_maps 04_annealing,metrics plots)
+$(call run,$(1),09_claims,01_fine_tuning 03_qubo 05_gap_and_fidelity 07_average_drop 08_bhattacharyya,plots)
+endef
+$(foreach p,published images smoke,$(eval $(call graph,$p)))
+
+needed = $(if $(filter published,$(1)),$(filter-out $(IMAGES),$(NB)),$(NB))
+build/%/figures.done: $$(foreach n,$$(call needed,$$*),build/$$*/notebooks/$$n.ipynb) | $(VENV)
+	$(if $(filter smoke,$*),,$(PYTHON) -m qafs_utils summary $*)
+	@touch $@

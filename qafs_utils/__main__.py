@@ -1,0 +1,109 @@
+"""What the Makefile calls: run one notebook, fetch the raw inputs, publish artefacts, sum up the figures.
+
+    python -m qafs_utils run PROFILE NOTEBOOK    validated parameters, output moved into place on success only
+    python -m qafs_utils data                    fetch and verify STL-10 and the ImageNet weights
+    python -m qafs_utils publish                 copy a full run's image artefacts to data/published
+    python -m qafs_utils summary PROFILE         copy figures and say which were made and which stay as committed
+"""
+
+import argparse
+import os
+import shutil
+import sys
+import time
+
+import yaml
+
+from .run import IMAGE_NOTEBOOKS, PROFILES, ROOT, check_profile, publish
+
+
+def overrides(notebook, profile):
+    """Parameters of params/<profile>/<notebook>.yaml, checked against the notebook's parameter cell.
+
+    Raises ValueError for a name the notebook does not have, or a value of another type.
+    """
+    import papermill
+
+    known = papermill.inspect_notebook(ROOT / "notebooks" / f"{notebook}.ipynb")
+    if not known:
+        raise ValueError(f"notebooks/{notebook}.ipynb has no cell tagged 'parameters'")
+    path = ROOT / "params" / profile / f"{notebook}.yaml"
+    if not path.exists():
+        return {}
+    values = yaml.safe_load(path.read_text()) or {}
+    for name, value in values.items():
+        where = f"{path.relative_to(ROOT)}: {name}"
+        if name not in known:
+            raise ValueError(f"{where} is not a parameter of {notebook}; it has {', '.join(sorted(known))}")
+        default = yaml.safe_load(known[name]["default"].replace("None", "null"))
+        default = {"True": True, "False": False}.get(default, default) if isinstance(default, str) else default
+        if type(value) is not type(default):
+            raise ValueError(f"{where} must be {type(default).__name__}, as in the notebook, got {value!r}")
+    return values
+
+
+def run_notebook(profile, notebook):
+    """Execute one notebook with papermill; the executed copy appears only when it succeeded.
+
+    A failed run stays beside it as <notebook>.failed.ipynb, traceback inside. Raises ValueError for bad parameters,
+    papermill's PapermillExecutionError for a failing cell.
+    """
+    import papermill
+
+    check_profile(profile)
+    values = overrides(notebook, profile) | {"profile": profile}
+    done = ROOT / "build" / profile / "notebooks" / f"{notebook}.ipynb"
+    failed = done.with_suffix(".failed.ipynb")
+    done.parent.mkdir(parents=True, exist_ok=True)
+    start = time.perf_counter()
+    papermill.execute_notebook(
+        ROOT / "notebooks" / f"{notebook}.ipynb", failed, values, kernel_name="python3", cwd=ROOT,
+        progress_bar=False, stderr_file=sys.stderr,
+    )
+    os.replace(failed, done)
+    print(f"{notebook}: {time.perf_counter() - start:.0f} s", flush=True)
+
+
+def fetch():
+    """Download what is absent of the raw inputs and verify them."""
+    from .data import RAW, stl10
+    from .models import resnet18, weights_path
+
+    for split in ("train", "test"):
+        print(f"{RAW}: {split} {stl10(split)[0].shape} verified")
+    resnet18()
+    print(f"{weights_path()}: loads")
+
+
+def summary(profile):
+    """Copy build/<profile>/figures to figures/ and say by name what was made now and what stays as committed."""
+    made = sorted((ROOT / "build" / profile / "figures").iterdir())
+    for path in made:
+        shutil.copyfile(path, ROOT / "figures" / path.name)
+    print(f"\nfigures/: {len(made)} files made from profile {profile!r}")
+    kept = sorted({p.name for p in (ROOT / "figures").glob("*.*")} - {p.name for p in made})
+    if kept:
+        print(f"as committed, not remade: {', '.join(kept)}")
+        print(f"(notebooks {', '.join(IMAGE_NOTEBOOKS)} need the photographs: `make figures INPUT=images` makes these)")
+
+
+def main():
+    parser = argparse.ArgumentParser(prog="python -m qafs_utils", description=__doc__,
+                                     formatter_class=argparse.RawDescriptionHelpFormatter)
+    commands = parser.add_subparsers(dest="command", required=True)
+    run = commands.add_parser("run")
+    run.add_argument("profile", choices=PROFILES)
+    run.add_argument("notebook")
+    commands.add_parser("data")
+    commands.add_parser("publish")
+    commands.add_parser("summary").add_argument("profile", choices=PROFILES)
+    arguments = vars(parser.parse_args())
+    command = {"run": run_notebook, "data": fetch, "publish": publish, "summary": summary}[arguments.pop("command")]
+    try:
+        command(**arguments)
+    except Exception as error:
+        sys.exit(f"error: {error}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,131 @@
+"""Images: STL-10 through torchvision, a synthetic stand-in for smoke runs, splits and preprocessing."""
+
+import hashlib
+from pathlib import Path
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torchvision.datasets import STL10
+
+RAW = Path(__file__).resolve().parents[1] / "data" / "raw"
+CLASSES = ("airplane", "bird", "car", "cat", "deer", "dog", "horse", "monkey", "ship", "truck")
+NORMALISATIONS = {
+    "imagenet": ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225)),  # what the ImageNet weights were trained with
+    "none": ((0.0, 0.0, 0.0), (1.0, 1.0, 1.0)),  # the authors' code
+}
+
+
+class DataError(RuntimeError):
+    """Raw inputs that are missing, damaged or unreachable; the message names the remedy."""
+
+
+class LabelledSTL10(STL10):
+    """STL-10 without its 100,000 unlabelled images, which the paper does not use."""
+
+    train_list = STL10.train_list[:2]
+
+
+def md5(path):
+    """MD5 of a file as a hexadecimal string."""
+    with open(path, "rb") as f:
+        return hashlib.file_digest(f, "md5").hexdigest()
+
+
+def verify_stl10(root=RAW):
+    """Check the labelled STL-10 files against torchvision's MD5 list.
+
+    Returns the list of files that are absent. Raises DataError if a file is there but damaged.
+    """
+    folder = Path(root) / LabelledSTL10.base_folder
+    absent = []
+    for name, expected in LabelledSTL10.train_list + LabelledSTL10.test_list:
+        path = folder / name
+        if not path.exists():
+            absent.append(path)
+        elif md5(path) != expected:
+            raise DataError(
+                f"{path} is truncated or corrupt ({path.stat().st_size} bytes, wrong MD5). Delete it and run `make data`."
+            )
+    return absent
+
+
+def stl10(split, root=RAW):
+    """Labelled STL-10 (Coates, Lee and Ng 2011), downloaded by torchvision (2.6 GB) when absent.
+
+    split: "train" or "test"  ->  images (N, 3, 96, 96) uint8, labels (N,) int64 in 0..9.
+    Raises DataError for a damaged file, or an absent one when there is no network.
+    """
+    absent = verify_stl10(root)
+    if absent:
+        try:
+            STL10(root, split="train", download=True)
+        except Exception as error:  # torchvision raises many kinds: URLError, RuntimeError, OSError
+            raise DataError(
+                f"STL-10 is not in {root} ({', '.join(p.name for p in absent)} absent) and could not be downloaded: "
+                f"{error}. With a network run `make data`; without, copy stl10_binary/ there."
+            ) from error
+        verify_stl10(root)
+    dataset = LabelledSTL10(root, split=split)
+    return dataset.data, dataset.labels.astype(np.int64)
+
+
+def synthetic(per_class, seed=0, size=96):
+    """A seeded stand-in for STL-10: ten classes of coloured gratings with a bright disc, never used for results.
+
+    ->  images (10 * per_class, 3, size, size) uint8, labels (10 * per_class,) int64, in class order.
+    """
+    rng = np.random.default_rng(seed)
+    labels = np.repeat(np.arange(len(CLASSES)), per_class)
+    hue = np.stack([np.cos(labels * 0.63 + k * 2.09) for k in range(3)], 1)[:, :, None, None]
+    y, x = np.mgrid[:size, :size] / size
+    angle, phase = labels * np.pi / 10, rng.uniform(0, 2 * np.pi, len(labels))
+    axis = np.cos(angle)[:, None, None] * x + np.sin(angle)[:, None, None] * y
+    grating = np.sin(2 * np.pi * (3 + labels % 4)[:, None, None] * axis + phase[:, None, None])[:, None]
+    centre = rng.uniform(0.25, 0.75, (2, len(labels), 1, 1))
+    disc = ((x - centre[0]) ** 2 + (y - centre[1]) ** 2 < 0.04)[:, None]
+    images = 110 + 45 * hue + 35 * grating + 50 * disc + rng.normal(0, 8, (len(labels), 3, size, size))
+    return images.clip(0, 255).astype(np.uint8), labels.astype(np.int64)
+
+
+def load_images(name, split, seed=0, per_class=12):
+    """Images by name: "stl10" or "synthetic" (seeded, `per_class` images of each class and split).
+
+    ->  images (N, 3, 96, 96) uint8, labels (N,) int64.  Raises ValueError for another name.
+    """
+    if name == "stl10":
+        return stl10(split)
+    if name == "synthetic":
+        return synthetic(per_class, seed + (split == "test"))
+    raise ValueError(f"unknown image set {name!r}: choose 'stl10' or 'synthetic'")
+
+
+def stratified_split(labels, fraction, seed):
+    """Split indices into two parts with the same class proportions.
+
+    labels: (N,) int  ->  (kept, held_out) sorted index arrays, `fraction` of every class held out.
+    """
+    rng = np.random.default_rng(seed)
+    held_out = [rng.permutation(np.flatnonzero(labels == c)) for c in np.unique(labels)]
+    held_out = np.sort(np.concatenate([i[: round(fraction * len(i))] for i in held_out]))
+    return np.setdiff1d(np.arange(len(labels)), held_out), held_out
+
+
+def draw_per_class(eligible, labels, count, seed=None):
+    """Indices of `count` eligible images of every class, in class order: eligible (N,) bool, labels (N,) int.
+
+    Drawn at random with a seed, the first ones without. Raises ValueError if a class has too few.
+    """
+    drawn = []
+    for c in range(len(CLASSES)):
+        found = np.flatnonzero(eligible & (labels == c))
+        if len(found) < count:
+            raise ValueError(f"class {CLASSES[c]}: only {len(found)} eligible images, {count} wanted; ask for fewer")
+        drawn.append(found[:count] if seed is None else np.random.default_rng([seed, c]).permutation(found)[:count])
+    return np.concatenate(drawn)
+
+
+def to_pixels(images, size=224, device="cpu"):
+    """uint8 (B, 3, h, w) to float pixels in [0, 1], upsampled bilinearly to (B, 3, size, size)."""
+    pixels = torch.as_tensor(images, device=device).float() / 255
+    return F.interpolate(pixels, size=(size, size), mode="bilinear", align_corners=False)

@@ -1,0 +1,257 @@
+"""Networks: the frozen ImageNet trunk and the heads that end in the feature maps to be selected."""
+
+import hashlib
+import os
+import re
+import urllib.error
+from collections import OrderedDict
+from pathlib import Path
+
+import numpy as np
+import torch
+import torch.nn as nn
+import torch.nn.functional as F
+import torchvision
+from tqdm import tqdm
+
+from .data import CLASSES, NORMALISATIONS, DataError, to_pixels
+
+PRECISIONS = {"float32": None, "bfloat16": torch.bfloat16}
+
+
+def pick_device(device="auto"):
+    """"auto" is the GPU when there is one, else the CPU."""
+    if device == "auto":
+        device = "cuda" if torch.cuda.is_available() else "cpu"
+    return torch.device(device)
+
+
+def weights_path():
+    """Where torch hub keeps the ImageNet ResNet-18 (TORCH_HOME is honoured)."""
+    url = torchvision.models.ResNet18_Weights.IMAGENET1K_V1.url
+    return Path(torch.hub.get_dir()) / "checkpoints" / os.path.basename(url)
+
+
+def resnet18(weights="imagenet", seed=0):
+    """torchvision's ResNet-18 in eval mode: "imagenet" (downloaded when absent) or "random" (seeded).
+
+    Raises DataError for a damaged weights file, or an absent one when there is no network.
+    """
+    if weights == "random":
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seed)
+            return torchvision.models.resnet18(weights=None).eval().requires_grad_(False)
+    if weights != "imagenet":
+        raise ValueError(f"unknown weights {weights!r}: choose 'imagenet' or 'random'")
+    path = weights_path()
+    try:
+        net = torchvision.models.resnet18(weights="IMAGENET1K_V1", progress=False)
+    except (urllib.error.URLError, OSError) as error:
+        if path.exists():
+            raise DataError(f"{path} cannot be read ({error}). Delete it and run `make data`.") from error
+        raise DataError(
+            f"the ImageNet weights are not at {path} and could not be downloaded: {error}. With a network run "
+            f"`make data`; without, copy {path.name} there or set TORCH_HOME."
+        ) from error
+    except Exception as error:  # a damaged archive surfaces as RuntimeError, EOFError, UnpicklingError, KeyError
+        raise DataError(f"{path} is truncated or corrupt ({error}). Delete it and run `make data`.") from error
+    return net.eval().requires_grad_(False)
+
+
+class Trunk(nn.Module):
+    """ResNet-18 up to and including layer3, frozen, with the input normalisation in front.
+
+    forward: pixels (B, 3, S, S) in [0, 1]  ->  features (B, 256, S/16, S/16) float32.
+    precision: "float32", or "bfloat16" (autocast, about 2.5 times faster on a CPU).
+    """
+
+    def __init__(self, net, normalisation="imagenet", precision="float32"):
+        super().__init__()
+        if normalisation not in NORMALISATIONS:
+            raise ValueError(f"unknown normalisation {normalisation!r}: choose from {sorted(NORMALISATIONS)}")
+        mean, std = (torch.tensor(v).view(1, 3, 1, 1) for v in NORMALISATIONS[normalisation])
+        self.register_buffer("mean", mean)
+        self.register_buffer("std", std)
+        self.layers = nn.Sequential(
+            net.conv1, net.bn1, net.relu, net.maxpool, net.layer1, net.layer2, net.layer3
+        ).to(memory_format=torch.channels_last)
+        self.dtype = PRECISIONS[precision]
+
+    @torch.no_grad()
+    def forward(self, pixels):
+        x = ((pixels - self.mean) / self.std).contiguous(memory_format=torch.channels_last)
+        with torch.autocast(x.device.type, self.dtype, enabled=self.dtype is not None):
+            return self.layers(x).float()
+
+
+def trunk_features(trunk, images, size=224, batch=64, desc="trunk"):
+    """Trunk outputs of uint8 images, computed once and held in half precision.
+
+    images: (N, 3, h, w) uint8  ->  (N, 256, size/16, size/16) float16 tensor on the CPU.
+    """
+    device = trunk.mean.device
+    out = None
+    for start in tqdm(range(0, len(images), batch), desc=desc, unit="batch"):
+        part = trunk(to_pixels(images[start : start + batch], size, device)).half().cpu()
+        if out is None:
+            out = torch.empty((len(images), *part.shape[1:]), dtype=torch.float16)
+        out[start : start + len(part)] = part
+    return out
+
+
+class ReducedHead(nn.Module):
+    """New block with n_features maps and a linear classifier on the flattened maps (paper, Sec. IV.2).
+
+    forward: features (B, 256, s, s)  ->  logits (B, classes). Every stage is offered to `tap(name, maps)`, which may
+    return a replacement: the project's way to read or differentiate the maps.
+    block: "paper" (conv, BatchNorm, ReLU) or "authors_code" (conv, ReLU, BatchNorm).
+    """
+
+    BLOCKS = {"paper": ("conv", "bn", "relu"), "authors_code": ("conv", "relu", "bn")}
+
+    def __init__(self, n_features, block="paper", size=14, n_classes=len(CLASSES)):
+        super().__init__()
+        if block not in self.BLOCKS:
+            raise ValueError(f"unknown block {block!r}: choose from {sorted(self.BLOCKS)}")
+        layers = {"conv": nn.Conv2d(256, n_features, 3, padding=1), "bn": nn.BatchNorm2d(n_features), "relu": nn.ReLU()}
+        self.stages = self.BLOCKS[block]
+        self.block = nn.Sequential(OrderedDict((name, layers[name]) for name in self.stages))
+        self.classifier = nn.Linear(n_features * size**2, n_classes)
+
+    def forward(self, features, tap=lambda name, maps: maps):
+        for name in self.stages:
+            features = tap(name, getattr(self.block, name)(features))
+        return self.classifier(features.flatten(1))
+
+
+class FullHead(nn.Module):
+    """ResNet-18's frozen layer4 (512 maps), global average pooling and a new linear classifier.
+
+    forward: as ReducedHead; stages "conv", "bn", "relu" are those of the last residual block (ReLU after the sum).
+    """
+
+    stages = ("conv", "bn", "relu")
+
+    def __init__(self, net, n_classes=len(CLASSES)):
+        super().__init__()
+        self.layer4 = net.layer4
+        self.classifier = nn.Linear(512, n_classes)
+
+    def forward(self, features, tap=lambda name, maps: maps):
+        shortcut = self.layer4[0](features)
+        last = self.layer4[1]
+        maps = F.relu(last.bn1(last.conv1(shortcut)))
+        maps = tap("conv", last.conv2(maps))
+        maps = tap("bn", last.bn2(maps))
+        maps = tap("relu", F.relu(maps + shortcut))
+        return self.classifier(maps.mean((2, 3)))
+
+
+def build_head(n_features, block, net, size=14, seed=0):
+    """The head for n_features maps: ReducedHead, or FullHead for 512, with a seeded initialisation."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        return FullHead(net) if n_features == 512 else ReducedHead(n_features, block, size)
+
+
+def head_arrays(head):
+    """The trained parameters of a head as a flat dict of arrays; the frozen ImageNet layer4 is left out."""
+    return {k: v.cpu().numpy() for k, v in head.state_dict().items() if not k.startswith("layer4.")}
+
+
+def load_head(head, arrays):
+    """Put arrays of `head_arrays` back. Raises ValueError if names or shapes do not fit the head."""
+    state = {k: torch.as_tensor(np.array(v)) for k, v in arrays.items()}
+    frozen = {k: v for k, v in head.state_dict().items() if k.startswith("layer4.")}
+    try:
+        head.load_state_dict(state | frozen)
+    except RuntimeError as error:
+        raise ValueError(f"these trained parameters do not fit {type(head).__name__}: {error}") from error
+    return head.eval().requires_grad_(False)
+
+
+def trained_head(name, saved, net, size=14):
+    """A head by its name ("nf16_paper_seed0") from the arrays of artefact 01_heads ("<name>/<parameter>").
+
+    Raises ValueError if the artefact does not hold that head.
+    """
+    arrays = {key.partition("/")[2]: value for key, value in saved.items() if key.startswith(f"{name}/")}
+    if not arrays:
+        raise ValueError(f"no trained head {name!r}; there are {sorted({k.split('/')[0] for k in saved if '/' in k})}")
+    n_features, block = re.fullmatch(r"nf(\d+)_(\w+)_seed\d+", name).groups()
+    return load_head(build_head(int(n_features), block, net, size), arrays)
+
+
+@torch.no_grad()
+def predict(head, features, batch=256):
+    """Logits of a head: features (N, 256, s, s)  ->  (N, classes) float32 on the CPU."""
+    head.eval()
+    device = head.classifier.weight.device
+    return torch.cat([head(f.to(device).float()).cpu() for f in features.split(batch)])
+
+
+def accuracy(logits, labels):
+    """Fraction of images whose largest logit is the label's."""
+    return float((logits.argmax(1) == torch.as_tensor(labels)).float().mean())
+
+
+def train_head(head, features, labels, validation_features, validation_labels, epochs=20, learning_rate=1e-3,
+               batch=64, seed=0, desc="training"):
+    """Adam on the block and the classifier; the epoch with the best validation accuracy is kept (paper, Sec. IV.3).
+
+    features: (N, 256, s, s), labels: (N,)  ->  list of dicts, one an epoch: epoch, loss, validation_accuracy.
+    The head is left in eval mode with the parameters of the best epoch (the earliest of equals), on its own device.
+    For a FullHead the frozen layer4 runs once: only the classifier is trained.
+    """
+    device = head.classifier.weight.device
+    labels, generator = torch.as_tensor(labels), torch.Generator().manual_seed(seed)
+    model = head
+    if isinstance(head, FullHead):
+        features, validation_features = pooled(head, features), pooled(head, validation_features)
+        model = head.classifier
+    optimiser = torch.optim.Adam(model.parameters(), lr=learning_rate)
+    history, best, best_state = [], -1.0, None
+    for epoch in tqdm(range(1, epochs + 1), desc=desc, unit="epoch"):
+        model.train()
+        total = 0.0
+        for index in torch.randperm(len(labels), generator=generator).split(batch):
+            loss = F.cross_entropy(model(features[index].to(device).float()), labels[index].to(device))
+            optimiser.zero_grad()
+            loss.backward()
+            optimiser.step()
+            total += float(loss.detach()) * len(index)
+        model.eval()
+        with torch.no_grad():
+            logits = torch.cat([model(f.to(device).float()).cpu() for f in validation_features.split(256)])
+        score = accuracy(logits, validation_labels)
+        history.append({"epoch": epoch, "loss": total / len(labels), "validation_accuracy": score})
+        if score > best:
+            best, best_state = score, {k: v.detach().cpu().clone() for k, v in model.state_dict().items()}
+    model.load_state_dict(best_state)
+    head.eval().requires_grad_(False)
+    return history
+
+
+@torch.no_grad()
+def pooled(head, features, batch=64):
+    """Globally averaged layer4 maps of a FullHead: (N, 256, s, s)  ->  (N, 512) float32."""
+    held = []
+
+    def tap(name, maps):
+        if name == head.stages[-1]:
+            held.append(maps.mean((2, 3)).cpu())
+        return maps
+
+    head.eval()
+    device = head.classifier.weight.device
+    for part in tqdm(features.split(batch), desc="layer4", unit="batch"):
+        head(part.to(device).float(), tap)
+    return torch.cat(held)
+
+
+def fingerprint(module):
+    """Short SHA-256 of a network's parameters, to say in an artefact which weights made it."""
+    digest = hashlib.sha256()
+    for name, value in sorted(module.state_dict().items()):
+        digest.update(name.encode() + value.cpu().numpy().tobytes())
+    return digest.hexdigest()[:16]

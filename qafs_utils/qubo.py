@@ -1,0 +1,84 @@
+"""The feature-selection QUBO: importance against redundancy (paper, Eqs. 4 and 5)."""
+
+from dataclasses import dataclass
+
+import dimod
+import numpy as np
+
+from .feature_maps import candidates, cosine_matrix
+
+PAIR_SUMS = ("p<q", "half", "all")
+
+
+@dataclass(frozen=True)
+class Selection:
+    """One image's selection problem.
+
+    maps: (d,) indices of the candidate maps; field: (d,) in [-1, 0); redundancy: (d, d) cosines.
+    """
+
+    maps: np.ndarray
+    field: np.ndarray
+    redundancy: np.ndarray
+
+    @property
+    def d(self):
+        """Number of candidate maps, the qubits of the annealer."""
+        return len(self.maps)
+
+    def bqm(self, beta=0.7, pair_sum="p<q"):
+        """The QUBO of this image as a dimod.BinaryQuadraticModel; see `feature_selection_bqm`."""
+        return feature_selection_bqm(self.redundancy, self.field, beta, pair_sum)
+
+    def onto_all_maps(self, bits, n_features):
+        """(d,) or (R, d) bits of the candidates  ->  bool over all n_features maps."""
+        bits = np.asarray(bits, dtype=bool)
+        full = np.zeros((*bits.shape[:-1], n_features), dtype=bool)
+        full[..., self.maps] = bits
+        return full
+
+
+def field(importance):
+    """Linear term h = -alpha / max(alpha) of the candidates (paper, Eq. 5): (d,) positive  ->  (d,) in [-1, 0)."""
+    importance = np.asarray(importance, dtype=np.float64)
+    return -importance / importance.max()
+
+
+def selection(maps, importance):
+    """Candidates, field and redundancy of one image: maps (N_f, H, W), importance (N_f,)  ->  Selection.
+
+    Raises NoPositiveMapError when no importance is positive.
+    """
+    kept = candidates(importance)
+    return Selection(kept, field(np.asarray(importance)[kept]), cosine_matrix(np.asarray(maps)[kept]))
+
+
+def feature_selection_bqm(redundancy, field, beta=0.7, pair_sum="p<q"):
+    """H_P = (1 - beta) sum J_pq n_p n_q + beta sum h_p n_p  (paper, Eq. 4) over binary n.
+
+    redundancy: (d, d) symmetric J; field: (d,) h; beta in [0, 1].
+    pair_sum: "p<q", each pair once, no diagonal (one script of the authors; what their numbers support);
+    "half", the text's 1/2 sum over all p, q, whose diagonal adds (1 - beta) J_pp / 2 to each map;
+    "all", sum over all p, q without the 1/2 (another script of the authors).
+    ->  dimod.BinaryQuadraticModel with variables 0..d-1.
+    Raises ValueError for beta outside [0, 1], other shapes, asymmetry, NaN or an unknown pair_sum.
+    """
+    redundancy, field = np.asarray(redundancy, dtype=np.float64), np.asarray(field, dtype=np.float64)
+    if not 0 <= beta <= 1:
+        raise ValueError(f"beta must lie in [0, 1], got {beta}")
+    if pair_sum not in PAIR_SUMS:
+        raise ValueError(f"unknown pair_sum {pair_sum!r}: choose from {PAIR_SUMS}")
+    if redundancy.shape != (len(field), len(field)):
+        raise ValueError(f"redundancy must be ({len(field)}, {len(field)}) to fit the field, got {redundancy.shape}")
+    if not (np.isfinite(redundancy).all() and np.isfinite(field).all()):
+        raise ValueError("redundancy or field hold NaN or infinite values: check the feature maps they come from")
+    if not np.allclose(redundancy, redundancy.T):
+        raise ValueError("redundancy must be symmetric")
+    pair = 2.0 if pair_sum == "all" else 1.0
+    diagonal = {"p<q": 0.0, "half": 0.5, "all": 1.0}[pair_sum]
+    linear = beta * field + (1 - beta) * diagonal * np.diag(redundancy)
+    rows, columns = np.triu_indices(len(field), 1)
+    bqm = dimod.BinaryQuadraticModel.from_numpy_vectors(
+        linear, (rows, columns, pair * (1 - beta) * redundancy[rows, columns]), 0.0, dimod.BINARY
+    )
+    return bqm

@@ -1,0 +1,190 @@
+"""Where a run lives: its profile, its artefacts and figures. The only module that knows paths.
+
+An artefact is a compressed .npz with a JSON record of what made it (parameters, inputs, versions); its name begins
+with its notebook's number. Files are written to a temporary name and moved, so none is ever half there.
+"""
+
+import hashlib
+import importlib.metadata
+import io
+import json
+import os
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+ROOT = Path(__file__).resolve().parents[1]
+PUBLISHED = ROOT / "data" / "published"
+PAPER_VALUES = ROOT / "data" / "paper_values"
+PROFILES = {
+    "published": "starts from the committed outcome of the image-reading notebooks",
+    "images": "everything from STL-10 and the ImageNet weights",
+    "smoke": "synthetic images and a random trunk: minutes, never for results",
+}
+IMAGE_NOTEBOOKS = ("01", "02", "06")
+PACKAGES = ("torch", "torchvision", "numpy", "scipy", "numba", "dimod", "dwave-samplers")
+LITERALS = (bool, int, float, str, list)
+
+
+class ArtefactError(RuntimeError):
+    """A missing, damaged or mismatched artefact; the message names the remedy."""
+
+
+def check_profile(profile):
+    """Raise ValueError unless `profile` is one of PROFILES."""
+    if profile not in PROFILES:
+        raise ValueError(f"unknown profile {profile!r}: choose from {', '.join(PROFILES)}")
+
+
+def sha256(path):
+    """SHA-256 of a file as a hexadecimal string."""
+    with open(path, "rb") as f:
+        return hashlib.file_digest(f, "sha256").hexdigest()
+
+
+def write_atomically(path, write):
+    """Call write(binary file) on a temporary neighbour of `path`, then move it there."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    part = path.with_name(f".{path.name}.part")
+    try:
+        with open(part, "wb") as f:
+            write(f)
+        os.replace(part, path)
+    finally:
+        part.unlink(missing_ok=True)
+
+
+def published_sums():
+    """{file name: SHA-256} of data/published."""
+    try:
+        lines = (PUBLISHED / "SHA256SUMS").read_text().splitlines()
+    except FileNotFoundError:
+        raise ArtefactError(f"{PUBLISHED / 'SHA256SUMS'} is missing: restore it with `git checkout data/published`")
+    return {name: digest for digest, name in (line.split() for line in lines)}
+
+
+class Run:
+    """One notebook's run: `Run("04_annealing", globals())` takes the profile and parameters from the notebook.
+
+    Raises ValueError for an unknown profile.
+    """
+
+    def __init__(self, notebook, parameters):
+        self.notebook = notebook
+        self.parameters = {
+            k: v for k, v in parameters.items() if isinstance(v, LITERALS) and not k.startswith("_") and k != "In"
+        }
+        self.profile = self.parameters["profile"]
+        check_profile(self.profile)
+        self.folder = ROOT / "build" / self.profile
+        self.inputs = {}
+
+    def path(self, name):
+        """Where an artefact is read from: build/<profile>/data, or data/published for published image notebooks."""
+        if self.profile == "published" and name[:2] in IMAGE_NOTEBOOKS:
+            return PUBLISHED / name
+        return self.folder / "data" / name
+
+    def cache(self, name):
+        """A disposable file shared by profiles, build/cache/<name>."""
+        return ROOT / "build" / "cache" / name
+
+    def save(self, name, **arrays):
+        """Write an artefact `<name>.npz` with arrays, and the record of what made it."""
+        record = json.dumps(self.record(), sort_keys=True)
+        path = self.folder / "data" / f"{name}.npz"
+        write_atomically(path, lambda f: np.savez_compressed(f, record=record, **arrays))
+        return path
+
+    def save_table(self, name, table):
+        """Write an artefact `<name>.csv` from a DataFrame."""
+        write_atomically(self.folder / "data" / f"{name}.csv", lambda f: f.write(to_csv(table)))
+
+    def load(self, name):
+        """Arrays of an artefact as a dict, the record decoded.
+
+        Raises ArtefactError when it is missing, damaged, or (published) not the file that was committed.
+        """
+        with np.load(io.BytesIO(self._read(f"{name}.npz")), allow_pickle=False) as arrays:
+            loaded = dict(arrays)
+        loaded["record"] = json.loads(str(loaded["record"]))
+        return loaded
+
+    def load_table(self, name):
+        """A table artefact as a DataFrame. Raises ArtefactError as `load`."""
+        return pd.read_csv(io.BytesIO(self._read(f"{name}.csv")))
+
+    def paper(self, name):
+        """Numbers reported in the paper: data/paper_values/<name>.csv as a DataFrame."""
+        return pd.read_csv(PAPER_VALUES / f"{name}.csv")
+
+    def figure(self, name, figure):
+        """Write a figure as PNG and PDF into the run's figures, with what made it as metadata."""
+        record = json.dumps(self.record(versions=False), sort_keys=True)
+        for suffix, metadata in (
+            ("png", {"Title": name, "Description": record, "Software": None}),
+            ("pdf", {"Title": name, "Subject": record, "CreationDate": None}),
+        ):
+            write_atomically(
+                self.folder / "figures" / f"{name}.{suffix}",
+                lambda f: figure.savefig(f, format=suffix, metadata=metadata),
+            )
+
+    def table(self, name, table):
+        """Write a published table as CSV into the run's figures."""
+        write_atomically(self.folder / "figures" / f"{name}.csv", lambda f: f.write(to_csv(table)))
+
+    def record(self, versions=True):
+        """What made an artefact: notebook, parameters, SHA-256 of the artefacts read, package versions."""
+        parameters = {k: v for k, v in self.parameters.items() if k != "profile"}
+        record = {"notebook": self.notebook, "parameters": parameters, "inputs": self.inputs}
+        if versions:
+            record["versions"] = {p: importlib.metadata.version(p) for p in PACKAGES}
+        return record
+
+    def _read(self, file):
+        path = self.path(file)
+        notebook = file.split("_")[0]
+        if not path.exists():
+            raise ArtefactError(
+                f"{path.relative_to(ROOT)} is missing: run notebook {notebook} with profile {self.profile!r} first "
+                "(`make figures` runs them all), or `git checkout data/published` if it was deleted there"
+            )
+        content = path.read_bytes()
+        digest = hashlib.sha256(content).hexdigest()
+        if path.parent == PUBLISHED and published_sums().get(file) != digest:
+            raise ArtefactError(
+                f"{path.relative_to(ROOT)} is not the published file (SHA-256 differs from SHA256SUMS): "
+                "restore it with `git checkout data/published`, or rebuild it with `make figures INPUT=images`"
+            )
+        self.inputs[file] = digest[:16]
+        return content
+
+
+def to_csv(table):
+    """A DataFrame as CSV bytes with six significant digits."""
+    return table.to_csv(index=False, float_format="%.6g", lineterminator="\n").encode()
+
+
+def publish(source=ROOT / "build" / "images" / "data", target=PUBLISHED, limit_mb=40):
+    """Copy the image-reading notebooks' artefacts of a full run to data/published and list their SHA-256.
+
+    Raises ArtefactError if a notebook left none, or they exceed `limit_mb`.
+    """
+    files = sorted(p for p in source.glob("[0-9]*") if p.name[:2] in IMAGE_NOTEBOOKS)
+    absent = set(IMAGE_NOTEBOOKS) - {p.name[:2] for p in files}
+    if absent:
+        raise ArtefactError(f"notebooks {sorted(absent)} left nothing in {source}: run `make figures INPUT=images` first")
+    size = sum(p.stat().st_size for p in files) / 1e6
+    if size > limit_mb:
+        raise ArtefactError(f"the artefacts hold {size:.0f} MB, more than the {limit_mb} MB allowed in the repository")
+    target.mkdir(parents=True, exist_ok=True)
+    for old in set(target.glob("[0-9]*")) - {target / p.name for p in files}:
+        old.unlink()
+    for path in files:
+        write_atomically(target / path.name, lambda f: shutil.copyfileobj(open(path, "rb"), f))
+    sums = "".join(f"{sha256(p)}  {p.name}\n" for p in files)
+    write_atomically(target / "SHA256SUMS", lambda f: f.write(sums.encode()))
+    print(f"{len(files)} artefacts, {size:.1f} MB -> {target.relative_to(ROOT)}")
