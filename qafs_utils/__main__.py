@@ -7,14 +7,31 @@
 """
 
 import argparse
+import ast
+import logging
 import os
 import shutil
 import sys
 import time
 
+import nbformat
 import yaml
 
 from .run import IMAGE_NOTEBOOKS, PROFILES, ROOT, check_profile, publish
+
+
+def defaults(notebook):
+    """{name: value} of a notebook's parameter cell, literals only.
+
+    Raises ValueError if there is no such notebook, cell, or a value is not a literal.
+    """
+    path = ROOT / "notebooks" / f"{notebook}.ipynb"
+    if not path.exists():
+        raise ValueError(f"there is no notebook {path.relative_to(ROOT)}")
+    tagged = [c for c in nbformat.read(path, 4).cells if "parameters" in c.metadata.get("tags", [])]
+    if len(tagged) != 1:
+        raise ValueError(f"{notebook}: expected one cell tagged 'parameters', found {len(tagged)}")
+    return {a.targets[0].id: ast.literal_eval(a.value) for a in ast.parse(tagged[0].source).body}
 
 
 def overrides(notebook, profile):
@@ -22,11 +39,7 @@ def overrides(notebook, profile):
 
     Raises ValueError for a name the notebook does not have, or a value of another type.
     """
-    import papermill
-
-    known = papermill.inspect_notebook(ROOT / "notebooks" / f"{notebook}.ipynb")
-    if not known:
-        raise ValueError(f"notebooks/{notebook}.ipynb has no cell tagged 'parameters'")
+    known = defaults(notebook)
     path = ROOT / "params" / profile / f"{notebook}.yaml"
     if not path.exists():
         return {}
@@ -35,10 +48,8 @@ def overrides(notebook, profile):
         where = f"{path.relative_to(ROOT)}: {name}"
         if name not in known:
             raise ValueError(f"{where} is not a parameter of {notebook}; it has {', '.join(sorted(known))}")
-        default = yaml.safe_load(known[name]["default"].replace("None", "null"))
-        default = {"True": True, "False": False}.get(default, default) if isinstance(default, str) else default
-        if type(value) is not type(default):
-            raise ValueError(f"{where} must be {type(default).__name__}, as in the notebook, got {value!r}")
+        if type(value) is not type(known[name]):
+            raise ValueError(f"{where} must be {type(known[name]).__name__}, as in the notebook, got {value!r}")
     return values
 
 
@@ -55,6 +66,7 @@ def run_notebook(profile, notebook):
     done = ROOT / "build" / profile / "notebooks" / f"{notebook}.ipynb"
     failed = done.with_suffix(".failed.ipynb")
     done.parent.mkdir(parents=True, exist_ok=True)
+    logging.getLogger("papermill.translators").setLevel(logging.ERROR)  # it warns of literals that `defaults` reads
     start = time.perf_counter()
     papermill.execute_notebook(
         ROOT / "notebooks" / f"{notebook}.ipynb", failed, values, kernel_name="python3", cwd=ROOT,

@@ -1,10 +1,12 @@
 """Class activation maps (CAMs) from feature maps: batched torch functions, on whatever device the maps are.
 
-Shapes: B images, N maps of H x W. A CAM is a (B, H, W) tensor >= 0 at map resolution, not normalised; `heatmap` turns
-it into a mask over the image. All functions raise ValueError for a wrong shape and for NaN or infinite input.
+Shapes: B images, N maps of H x W. A CAM is a (B, H, W) tensor >= 0 at map resolution, not normalised;
+`heatmap` turns it into a mask over the image. All functions raise ValueError for a wrong shape and for NaN
+or infinite input.
 
-Only post-ReLU maps are non-negative. Post-BatchNorm and convolution outputs are signed: a positive importance can then
-lower the CAM, the denominators of Grad-CAM++ can change sign, and ReLU no longer commutes with upsampling.
+Only post-ReLU maps are non-negative. Post-BatchNorm maps and convolution outputs are signed: a positive
+importance can then lower the CAM, the denominators of Grad-CAM++ can change sign, and ReLU no longer commutes
+with upsampling.
 """
 
 import torch
@@ -12,54 +14,55 @@ import torch.nn.functional as F
 
 
 def _finite(name, values, shape, like=None):
-    """values as a tensor of at least single precision, after checking shape (names of the axes) and finiteness."""
+    """values as a tensor of at least single precision, after a check of its shape (axes) and values."""
     values = torch.as_tensor(values, device=None if like is None else like.device)
     if values.ndim != len(shape) or (like is not None and values.shape != like.shape[: len(shape)]):
         fit = "" if like is None else f" to go with maps of shape {tuple(like.shape)}"
         raise ValueError(f"{name} must be ({', '.join(shape)}){fit}, got shape {tuple(values.shape)}")
-    bad = ~torch.isfinite(values.flatten(1)).all(1)
+    bad = ~torch.isfinite(values[:, None].flatten(1)).all(1)
     if bad.any():
         raise ValueError(
             f"{name} hold NaN or infinite values for {int(bad.sum())} of {len(bad)} images (first: "
-            f"{int(bad.nonzero()[0])}): half-precision overflow or diverged training; use float32, or drop the images"
+            f"{int(bad.nonzero()[0])}): half-precision overflow or failed training; use float32 or drop them"
         )
-    return values.to(torch.promote_types(values.dtype, torch.float32 if like is None else like.dtype))
+    return values.to(torch.promote_types(values.dtype, torch.float32) if like is None else like.dtype)
 
 
 def grad_cam(maps, importance, selection=None):
-    """Grad-CAM, relu(sum_a importance_a maps_a) (Selvaraju et al. 2017, Eq. 2), of all maps or of the selected ones.
+    """Grad-CAM, relu(sum_a importance_a maps_a), of all or selected maps (Selvaraju et al. 2017, Eq. 2).
 
     maps: (B, N, H, W), importance: (B, N), selection: (B, N) of bool or 0/1, or None for all  ->  (B, H, W).
-    A bit-string as selection gives the explanation map of the paper; `importance > 0` gives filtered Grad-CAM. An empty
-    selection (k = 0), or maps that are zero, give a CAM of zeros. Any weights do: `score_cam_weights` too can be
-    restricted to a selection. Raises ValueError if a selection is not made of zeros and ones.
+    A bit-string as selection gives the paper's explanation map; `importance > 0` gives filtered Grad-CAM. An
+    empty selection (k = 0) or zero maps give a CAM of zeros. Other weights do as well, those of
+    `score_cam_weights` say. Raises ValueError if the selection is not made of zeros and ones.
     """
     maps = _finite("maps", maps, "BNHW")
-    weights = _finite("importance", importance, "BN", maps).to(maps.dtype)
+    weights = _finite("importance", importance, "BN", maps)
     if selection is not None:
         selection = _finite("selection", selection, "BN", maps)
         if not ((selection == 0) | (selection == 1)).all():
-            raise ValueError("selection must be a bit-string (0/1 or bool) per image, not indices or weights")
+            raise ValueError("selection must be a bit-string (bool or 0/1) per image, not indices or weights")
         weights = weights * selection
     return F.relu(torch.einsum("bn,bnhw->bhw", weights, maps))
 
 
 def grad_cam_pp_weights(maps, gradients, variant="eq19", epsilon=0.0):
-    """Map weights of Grad-CAM++ (Chattopadhay et al. 2018): w_a = sum_ij alpha^a_ij relu(g^a_ij).
+    """Map weights of Grad-CAM++, w_a = sum_ij alpha^a_ij relu(g^a_ij) (Chattopadhay et al. 2018).
 
-    maps, gradients g = dz_c/dmaps: (B, N, H, W)  ->  (B, N) >= 0, except where 2 + g S < 0 (possible for signed maps).
-    variant "eq19": with the score exp(z_c) their Eq. 19 is alpha = g^2 / (2 g^2 + S g^3 + epsilon), S the sum of the
-    map; alpha = 0 where g = 0 or the denominator is 0. The factor exp(z_c) of dY/dmaps, common to an image, is left out.
-    epsilon = 0 is the equation; pytorch-grad-cam adds 1e-6, which is not small beside g^2 when |g| < 1e-3.
-    variant "authors_code" (github adityac94/Grad_CAM_plus_plus): alphas are divided by their sum over the map (a zero
-    sum gives weight 0, where that code divides by zero). If g is constant over each map, as after global average
-    pooling, this is relu(importance), so filtered Grad-CAM.
+    maps, gradients g = dz_c/dmaps: (B, N, H, W)  ->  (B, N), negative only if 2 + g S < 0 (signed maps).
+    variant "eq19": for the score exp(z_c), their Eq. 19 is alpha = g^2 / (2 g^2 + S g^3 + epsilon), where S
+    is the sum of the map; alpha = 0 where g or the denominator is 0. The factor exp(z_c) of the first
+    derivative, common to the image, is left out. epsilon = 0 is the equation; pytorch-grad-cam adds 1e-6,
+    which damps every map whose gradients are of order 1e-3 or less, as they are after global average pooling.
+    variant "authors_code" (github adityac94/Grad_CAM_plus_plus): alphas are divided by their sum over the
+    map; a zero sum gives weight 0, where that code divides by zero. For gradients constant over each map, as
+    after global average pooling, the weights are then relu(importance): the method is filtered Grad-CAM.
     """
     if variant not in ("eq19", "authors_code"):
         raise ValueError(f"unknown Grad-CAM++ variant {variant!r}: choose 'eq19' or 'authors_code'")
     maps = _finite("maps", maps, "BNHW")
     gradients = _finite("gradients", gradients, "BNHW", maps)
-    denominator = 2 + gradients * maps.sum((2, 3), keepdim=True)
+    denominator = 2 + gradients * maps.sum((2, 3), keepdim=True)  # divided by g^2
     if epsilon:
         denominator = denominator + epsilon / gradients**2
     alpha = torch.where((gradients != 0) & (denominator != 0), 1 / denominator, 0)
@@ -70,15 +73,15 @@ def grad_cam_pp_weights(maps, gradients, variant="eq19", epsilon=0.0):
 
 
 def grad_cam_pp(maps, gradients, variant="eq19", epsilon=0.0):
-    """Grad-CAM++, relu(sum_a w_a maps_a) with the weights of `grad_cam_pp_weights`: two (B, N, H, W)  ->  (B, H, W)."""
+    """Grad-CAM++, relu(sum_a w_a maps_a) with w of `grad_cam_pp_weights`: two (B, N, H, W)  ->  (B, H, W)."""
     return grad_cam(maps, grad_cam_pp_weights(maps, gradients, variant, epsilon))
 
 
 def hires_cam(maps, gradients):
     """HiResCAM, relu(sum_a g_a maps_a) with the gradient kept per pixel (Draelos and Carin 2020).
 
-    maps, gradients: (B, N, H, W)  ->  (B, H, W). For a linear classifier on the maps, the sum before the ReLU adds up
-    over pixels to z_c minus the bias; with gradients constant over each map it equals Grad-CAM.
+    maps, gradients: (B, N, H, W)  ->  (B, H, W). For a linear classifier on the maps, the sum before the ReLU
+    adds up over the pixels to z_c minus the bias; for gradients constant over each map it equals Grad-CAM.
     """
     maps = _finite("maps", maps, "BNHW")
     return F.relu((_finite("gradients", gradients, "BNHW", maps) * maps).sum(1))
@@ -86,43 +89,45 @@ def hires_cam(maps, gradients):
 
 @torch.no_grad()
 def score_cam_weights(maps, score, images, target=None, variant="official", batch_size=64):
-    """Map weights of Score-CAM (Wang et al. 2020), one forward pass of the network for each image and map.
+    """Map weights of Score-CAM: the score of the image masked with each map (Wang et al. 2020).
 
-    maps: (B, N, H, W), images: (B, 3, S, S), score: callable images (n, 3, S, S) -> (n, classes), or (n,) when it has
-    one class only; target: (B,) class per image, by default the class of largest score  ->  (B, N).
-    Each map, upsampled (bilinear, align_corners=False) and then scaled to [0, 1], multiplies its image: pixels in
-    [0, 1] are masked with black, images with the mean subtracted with the mean colour (as the official code does).
-    variant "official" (github haofanwang/Score-CAM): the weight is the score of the masked image; let `score` return
-    class probabilities. variant "channel_softmax" (Algorithm 1, pytorch-grad-cam): softmax of the scores over the N
-    maps, where the baseline image cancels; pytorch-grad-cam's scores are logits, and probabilities make it nearly
-    uniform. pytorch-grad-cam upsamples with align_corners=True. Constant maps get weight 0 and no forward pass, in both.
+    maps: (B, N, H, W), images: (B, 3, S, S), score: callable, images (n, 3, S, S) -> (n, classes), or (n,) if
+    there is one class only; target: (B,) class of each image, by default that of largest score  ->  (B, N).
+    Each map is upsampled (bilinear, align_corners=False), scaled to [0, 1] and multiplied with its image. The
+    masked part is thus black for pixels in [0, 1] (normalise them inside `score`), but the mean colour for
+    images already normalised, as in the official code. Forward passes: one per image and map, one per image.
+    variant "official" (github haofanwang/Score-CAM): the score itself; `score` returns class probabilities.
+    variant "channel_softmax" (their Algorithm 1, pytorch-grad-cam): softmax of the scores over the N maps,
+    where the baseline image cancels. pytorch-grad-cam scores logits (and upsamples with align_corners=True);
+    for probabilities the softmax is nearly uniform. In both variants constant maps get weight 0 and no pass.
     """
     if variant not in ("official", "channel_softmax"):
         raise ValueError(f"unknown Score-CAM variant {variant!r}: choose 'official' or 'channel_softmax'")
     maps = _finite("maps", maps, "BNHW")
     if images.ndim != 4 or len(images) != len(maps):
         raise ValueError(f"images must be (B, 3, S, S) with B = {len(maps)}, got shape {tuple(images.shape)}")
-    varies = normalise(maps.flatten(0, 1)).flatten(1).any(1).view(maps.shape[:2])
     if target is None:
         full = torch.cat([score(part) for part in images.split(batch_size)])
-        target = full.argmax(1) if full.ndim == 2 else torch.zeros(len(images))
-    target = torch.as_tensor(target, device=maps.device).long()
+        full = _finite("scores of images", full, "BC" if full.ndim == 2 else "B")
+        target = full.argmax(1) if full.ndim == 2 else torch.zeros(len(maps))
+    target = _finite("target", target, "B", maps).long()
+    varies = normalise(maps.flatten(0, 1)).flatten(1).any(1).view(maps.shape[:2])
     weights = torch.zeros_like(maps[:, :, 0, 0])
     for i, a in zip(*(index.split(batch_size) for index in varies.nonzero(as_tuple=True))):
         masks = normalise(upsample(maps[i, a], images.shape[-2:])).to(images.dtype)
         scores = score(images[i] * masks[:, None])
         scores = scores if scores.ndim == 1 else scores.gather(1, target[i, None]).squeeze(1)
         weights[i, a] = scores.to(weights.dtype)
-    weights = _finite("the scores of masked images", weights, "BN")
-    if variant == "channel_softmax":
-        weights = weights.masked_fill(~varies, -torch.inf).softmax(1).nan_to_num(0)  # NaN: every map constant
+    weights = _finite("scores of masked images", weights, "BN")
+    if variant == "channel_softmax":  # nan_to_num: an image whose maps are all constant
+        weights = weights.masked_fill(~varies, -torch.inf).softmax(1).nan_to_num(0)
     return weights
 
 
 def score_cam(maps, score, images, target=None, variant="official", batch_size=64):
-    """Score-CAM, relu(sum_a w_a maps_a) with the weights of `score_cam_weights`  ->  (B, H, W) at map resolution.
+    """Score-CAM, relu(sum_a w_a maps_a) with w of `score_cam_weights`  ->  (B, H, W) at map resolution.
 
-    The official code adds up the upsampled maps instead: the same `heatmap` when the maps are non-negative.
+    The official code sums upsampled maps instead, which for non-negative maps gives the same `heatmap`.
     """
     return grad_cam(maps, score_cam_weights(maps, score, images, target, variant, batch_size))
 
@@ -130,12 +135,13 @@ def score_cam(maps, score, images, target=None, variant="official", batch_size=6
 def normalise(cam):
     """Min-max scaling of each image's CAM to [0, 1]: (B, H, W)  ->  (B, H, W).
 
-    A zero or constant CAM (range below 1e-6 of its largest value, so that rounding is not blown up) becomes all zeros.
+    A zero or constant CAM becomes all zeros; constant is a range below 1e-6 of the largest magnitude, so that
+    rounding is not blown up. (Chattopadhay et al. divide by the maximum: the same where the CAM reaches 0.)
     """
     cam = _finite("CAMs", cam, "BHW")
     low, high = cam.amin((1, 2), keepdim=True), cam.amax((1, 2), keepdim=True)
-    flat = high - low <= 1e-6 * torch.maximum(high.abs(), low.abs())
-    return torch.where(flat, 0, (cam - low) / torch.where(flat, 1, high - low))
+    constant = high - low <= 1e-6 * torch.maximum(high.abs(), low.abs())
+    return torch.where(constant, 0, (cam - low) / torch.where(constant, 1, high - low))
 
 
 def upsample(cam, size):
@@ -144,10 +150,11 @@ def upsample(cam, size):
 
 
 def heatmap(cam, size):
-    """CAM as a soft mask over the image: ReLU, upsampled, then normalised once: (B, H, W)  ->  (B, size, size) in [0, 1].
+    """Soft mask of a CAM: ReLU, upsampled, then normalised once: (B, H, W)  ->  (B, size, size) in [0, 1].
 
-    The trap: interpolation lowers peaks, so a CAM normalised only before upsampling (as the Grad-CAM++ authors do) peaks
-    below 1, and hard thresholds and mask areas shift. Normalising before and after (pytorch-grad-cam) changes nothing
-    against once after, since interpolation commutes with scaling and offset. A zero or constant CAM gives zeros.
+    The trap is when to normalise. Interpolation lowers peaks, so a CAM normalised only before upsampling (as
+    the Grad-CAM++ authors do) peaks below 1, which shifts hard thresholds and mask areas. Normalising before
+    and after (pytorch-grad-cam) equals once after, because interpolation commutes with scale and offset. A
+    zero or constant CAM gives zeros.
     """
     return normalise(upsample(F.relu(_finite("CAMs", cam, "BHW")), size))

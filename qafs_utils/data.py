@@ -45,7 +45,8 @@ def verify_stl10(root=RAW):
             absent.append(path)
         elif md5(path) != expected:
             raise DataError(
-                f"{path} is truncated or corrupt ({path.stat().st_size} bytes, wrong MD5). Delete it and run `make data`."
+                f"{path} is truncated or corrupt ({path.stat().st_size} bytes, wrong MD5). "
+                "Delete it and run `make data`."
             )
     return absent
 

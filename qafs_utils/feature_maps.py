@@ -23,19 +23,20 @@ def capture(head, features, target="block", class_index=None, batch=64):
     device = head.classifier.weight.device
     outputs = []
     for start in range(0, len(features), batch):
-        held = {}
+        held = []
 
-        def tap(name, maps):
+        def tap(name, maps, held=held):
             if name == stage:
-                maps = held["maps"] = maps.detach().requires_grad_()
+                maps = maps.detach().requires_grad_()
+                held.append(maps)
             return maps
 
         with torch.enable_grad():
             logits = head(features[start : start + batch].to(device).float(), tap)
             chosen = logits.argmax(1) if class_index is None else torch.as_tensor(class_index)[start : start + batch]
             score = logits.gather(1, chosen.to(device)[:, None]).sum()
-            (gradients,) = torch.autograd.grad(score, held["maps"])
-        outputs.append([t.detach().cpu() for t in (held["maps"], gradients, logits)])
+            (gradients,) = torch.autograd.grad(score, held)
+        outputs.append([t.detach().cpu() for t in (*held, gradients, logits)])
     maps, gradients, logits = (torch.cat(part) for part in zip(*outputs))
     if not torch.isfinite(maps).all():
         raise ValueError("feature maps hold NaN or infinite values: check the trunk's inputs and the trained head")

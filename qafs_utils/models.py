@@ -14,7 +14,7 @@ import torch.nn.functional as F
 import torchvision
 from tqdm import tqdm
 
-from .data import CLASSES, NORMALISATIONS, DataError, to_pixels
+from .data import NORMALISATIONS, DataError, to_pixels
 
 PRECISIONS = {"float32": None, "bfloat16": torch.bfloat16}
 
@@ -109,7 +109,7 @@ class ReducedHead(nn.Module):
 
     BLOCKS = {"paper": ("conv", "bn", "relu"), "authors_code": ("conv", "relu", "bn")}
 
-    def __init__(self, n_features, block="paper", size=14, n_classes=len(CLASSES)):
+    def __init__(self, n_features, block="paper", size=14, n_classes=10):
         super().__init__()
         if block not in self.BLOCKS:
             raise ValueError(f"unknown block {block!r}: choose from {sorted(self.BLOCKS)}")
@@ -132,7 +132,7 @@ class FullHead(nn.Module):
 
     stages = ("conv", "bn", "relu")
 
-    def __init__(self, net, n_classes=len(CLASSES)):
+    def __init__(self, net, n_classes=10):
         super().__init__()
         self.layer4 = net.layer4
         self.classifier = nn.Linear(512, n_classes)
@@ -190,25 +190,39 @@ def predict(head, features, batch=256):
     return torch.cat([head(f.to(device).float()).cpu() for f in features.split(batch)])
 
 
+def scorer(trunk, head, softmax=False):
+    """The whole network as one function: pixels (B, 3, S, S) in [0, 1]  ->  logits or probabilities (B, classes)."""
+    device = trunk.mean.device
+
+    @torch.no_grad()
+    def score(pixels):
+        logits = head(trunk(pixels.to(device)))
+        return logits.softmax(1) if softmax else logits
+
+    return score
+
+
+def score_all(trunk, head, pixels, desc="scores", batch=50):
+    """Logits of many images in batches, with a progress bar: (N, 3, S, S)  ->  (N, classes) float32 on the CPU."""
+    score = scorer(trunk, head)
+    return torch.cat([score(part).cpu() for part in tqdm(pixels.split(batch), desc=desc, unit="batch", leave=False)])
+
+
 def accuracy(logits, labels):
     """Fraction of images whose largest logit is the label's."""
     return float((logits.argmax(1) == torch.as_tensor(labels)).float().mean())
 
 
-def train_head(head, features, labels, validation_features, validation_labels, epochs=20, learning_rate=1e-3,
-               batch=64, seed=0, desc="training"):
+def train(model, features, labels, validation_features, validation_labels, epochs=20, learning_rate=1e-3,
+          batch=64, seed=0, desc="training"):
     """Adam on the block and the classifier; the epoch with the best validation accuracy is kept (paper, Sec. IV.3).
 
-    features: (N, 256, s, s), labels: (N,)  ->  list of dicts, one an epoch: epoch, loss, validation_accuracy.
-    The head is left in eval mode with the parameters of the best epoch (the earliest of equals), on its own device.
-    For a FullHead the frozen layer4 runs once: only the classifier is trained.
+    model: a ReducedHead on trunk features (N, 256, s, s), or a FullHead's classifier on its `pooled` maps (N, 512).
+    labels: (N,)  ->  list of dicts, one an epoch: epoch, loss, validation_accuracy.
+    The model is left in eval mode with the parameters of the best epoch (the earliest of equals), on its own device.
     """
-    device = head.classifier.weight.device
+    device = next(model.parameters()).device
     labels, generator = torch.as_tensor(labels), torch.Generator().manual_seed(seed)
-    model = head
-    if isinstance(head, FullHead):
-        features, validation_features = pooled(head, features), pooled(head, validation_features)
-        model = head.classifier
     optimiser = torch.optim.Adam(model.parameters(), lr=learning_rate)
     history, best, best_state = [], -1.0, None
     for epoch in tqdm(range(1, epochs + 1), desc=desc, unit="epoch"):
@@ -228,7 +242,7 @@ def train_head(head, features, labels, validation_features, validation_labels, e
         if score > best:
             best, best_state = score, {k: v.detach().cpu().clone() for k, v in model.state_dict().items()}
     model.load_state_dict(best_state)
-    head.eval().requires_grad_(False)
+    model.eval().requires_grad_(False)
     return history
 
 

@@ -4,6 +4,8 @@ from pathlib import Path
 
 import matplotlib.pyplot as plt
 import numpy as np
+import seaborn as sns
+from matplotlib.ticker import MaxNLocator
 
 from .data import CLASSES
 
@@ -12,6 +14,16 @@ COLUMN, PAGE = 3.4, 7.0  # inches
 
 # Okabe-Ito, colour-blind safe
 MODEL_COLOURS = {16: "#0072B2", 24: "#009E73", 32: "#D55E00", 512: "#555555"}
+METHOD_COLOURS = {
+    "Grad-CAM": "#000000",
+    "Grad-CAM++": "#E69F00",
+    "Score-CAM": "#56B4E9",
+    "QA-Grad-CAM": "#CC79A7",
+    "SA-Grad-CAM": "#CC79A7",  # the same selection problem, another solver
+}
+RANK_COLOURS = ("#CC79A7", "#0072B2", "#009E73", "#E69F00")
+CLASS_COLOURS = plt.get_cmap("tab10").colors
+CLASS_MARKERS = "os^vD<>Pp*"
 
 
 def map_gallery(maps, importance):
@@ -32,4 +44,287 @@ def map_gallery(maps, importance):
         for spine in axis.spines.values():
             spine.set(visible=True, linewidth=2, color=MODEL_COLOURS[32] if importance[a] > 0 else "0.8")
     figure.suptitle("feature map: importance; framed where positive", fontsize=8)
+    return figure
+
+
+def selection_problem(problem):
+    """One QUBO: redundancy matrix and field of a qubo.Selection, candidates named by their map."""
+    figure, (left, right) = plt.subplots(1, 2, figsize=(0.75 * PAGE, 2.3), width_ratios=(1.15, 1))
+    image = left.imshow(problem.redundancy, vmin=0, vmax=1)
+    figure.colorbar(image, ax=left, label="redundancy $J_{pq}$")
+    ticks = range(problem.d)
+    left.set(xticks=ticks, yticks=ticks, xticklabels=problem.maps, yticklabels=problem.maps, xlabel="feature map")
+    right.barh(ticks, problem.field, color=MODEL_COLOURS[16])
+    right.set(yticks=ticks, yticklabels=problem.maps, ylim=(problem.d - 0.5, -0.5))
+    right.set(ylabel="feature map", xlabel="field $h_p$")
+    return figure
+
+
+def one_anneal(s, levels, populations, energies, d, shown=4):
+    """Instantaneous levels (len(s), k) and the probability of the finally likeliest bit-strings (len(s), 2^d)."""
+    figure, (left, right) = plt.subplots(1, 2, figsize=(PAGE, 2.3))
+    left.plot(s, levels - levels[:, :1], color="0.75", lw=0.8)
+    left.plot(s, levels[:, 1] - levels[:, 0], color=METHOD_COLOURS["QA-Grad-CAM"], label="$E_1 - E_0$")
+    left.set(xlabel="$s = t/\\tau$", ylabel="energy above the ground state")
+    left.legend()
+    for rank, k in enumerate(np.argsort(-populations[-1])[:shown]):
+        bits = "".join(str(k >> p & 1) for p in range(d))
+        ground = " (optimum)" if energies[k] <= energies.min() + 1e-9 else ""
+        right.plot(s, populations[:, k], color=RANK_COLOURS[rank], label=bits + ground)
+    right.axhline(0.5**d, color="0.5", ls=":", lw=0.8)
+    right.set(xlabel="$s = t/\\tau$", ylabel="probability", ylim=(0, None))
+    right.legend()
+    return figure
+
+
+def bhattacharyya_matrices(matrices):
+    """Fig. 2: class-class overlap matrices, {title: (10, 10)}, values written where they fit."""
+    figure, axes = plt.subplots(1, len(matrices), figsize=(PAGE, PAGE / len(matrices) + 0.3), squeeze=False)
+    for axis, (title, matrix) in zip(axes.flat, matrices.items()):
+        shown = (matrix >= 0.005) & ~np.eye(len(matrix), dtype=bool)
+        written = np.where(shown, np.char.mod("%.2f", matrix), "")
+        written = np.char.replace(written, "0.", ".")
+        sns.heatmap(matrix, vmin=0, vmax=1, annot=written, fmt="", annot_kws={"size": 5}, square=True, cmap="viridis",
+                    cbar=False, xticklabels=CLASSES, yticklabels=CLASSES, ax=axis)
+        axis.tick_params(length=0)
+        axis.set_title(title)
+    figure.colorbar(axis.collections[0], ax=axes, label="Bhattacharyya coefficient", shrink=0.75)
+    return figure
+
+
+def average_drop_against_beta(table, reference):
+    """Fig. 3: Average Drop and selected fraction against beta at N_f = 512.
+
+    table: columns beta, average_drop, low, high, ratio; reference: {method: Average Drop}.
+    """
+    figure, left = plt.subplots(figsize=(COLUMN, 2.4))
+    colour = METHOD_COLOURS["SA-Grad-CAM"]
+    left.fill_between(table.beta, table.low, table.high, color=colour, alpha=0.2, lw=0)
+    left.plot(table.beta, table.average_drop, "o-", color=colour, label="SA-Grad-CAM")
+    for method, value in reference.items():
+        left.axhline(value, color=METHOD_COLOURS[method], ls="--", lw=0.9, label=method)
+    left.set(xlabel="trade-off $\\beta$", ylabel="Average Drop (%)", ylim=(0, None))
+    right = left.twinx()
+    right.spines.right.set_visible(True)
+    right.plot(table.beta, table.ratio, "s:", color="0.4", label="selected / $d$")
+    right.set(ylabel="selected / $d$", ylim=(0, 1.05))
+    handles, names = (a + b for a, b in zip(left.get_legend_handles_labels(), right.get_legend_handles_labels()))
+    figure.legend(handles, names, loc="outside upper center", ncols=2)
+    return figure
+
+
+def gap_histogram(gaps, edges, reported):
+    """Fig. 4: distribution of the minimum gap and its cumulative curve, ours and the paper's.
+
+    gaps: (images,); edges: (bins + 1,); reported: (bins,) counts of the paper.
+    """
+    figure, axis = plt.subplots(figsize=(COLUMN, 2.5))
+    step = edges[-1] / edges[-2]  # logarithmic bins, continued as far as our gaps reach
+    reach = np.log(np.array([min(gaps), max(*gaps, edges[-1])]) / edges[0]) / np.log(step)
+    wide = edges[0] * step ** np.arange(np.floor(reach[0]), np.ceil(reach[1]) + 1)
+    counts = np.histogram(gaps, wide)[0]
+    axis.stairs(counts / len(gaps), wide, fill=True, color=MODEL_COLOURS[16], alpha=0.6, label="ours")
+    axis.stairs(reported / reported.sum(), edges, color="k", lw=0.8, label="paper")
+    axis.set(xscale="log", xlim=(min(gaps.min(), edges[0]), None))
+    axis.set(xlabel="minimum gap $\\Delta_{\\min}$", ylabel="fraction of images")
+    right = axis.twinx()
+    right.spines.right.set_visible(True)
+    right.plot(np.sort(gaps), np.arange(1, len(gaps) + 1) / len(gaps), color=MODEL_COLOURS[16], ls="--")
+    right.plot(edges[1:], np.cumsum(reported) / reported.sum(), color="k", ls="--", lw=0.8)
+    right.set(ylabel="cumulative (dashed)", ylim=(0, 1.02))
+    axis.legend(loc="upper left")
+    return figure
+
+
+def quartile_bars(axis, x, groups, **style):
+    """Median with quartile bars of each group of values, at positions x."""
+    low, middle, high = np.array([np.percentile(g, (25, 50, 75)) for g in groups]).T
+    axis.errorbar(x, middle, (middle - low, high - middle), fmt="o", lw=0.8, **style)
+
+
+def fidelities(table, couplings, reported):
+    """Fig. 5: median fidelity with quartile bars by class and by d, and the distribution of the couplings.
+
+    table: columns n_features, class, d, annealing_time, fidelity; couplings: {n_features: values};
+    reported: the paper's medians, columns n_features, tau, d, median_fidelity, drawn as crosses.
+    """
+    sizes, times = sorted(couplings), sorted(table.annealing_time.unique())
+    colours = dict(zip(times, plt.get_cmap("viridis")(np.linspace(0, 0.88, len(times)))))
+    figure, axes = plt.subplots(3, len(sizes), figsize=(PAGE, 6.2), sharey="row", squeeze=False)
+    for column, n in enumerate(sizes):
+        by_class, by_size, below = axes[:, column]
+        part = table[table.n_features == n]
+        for k, tau in enumerate(times):
+            now = part[part.annealing_time == tau]
+            shift = 0.14 * (k - (len(times) - 1) / 2)
+            names = [c for c in CLASSES if (now["class"] == c).any()]
+            style = {"color": colours[tau], "markersize": 3}
+            quartile_bars(by_class, np.array([CLASSES.index(c) for c in names]) + shift,
+                          [now.fidelity[now["class"] == c] for c in names], **style)
+            d = np.array(sorted(now.d.unique()))
+            quartile_bars(by_size, d + shift, [now.fidelity[now.d == v] for v in d], label=f"$\\tau={tau:g}$", **style)
+            paper = reported[(reported.n_features == n) & (reported.tau == tau)]
+            by_size.plot(paper.d, paper.median_fidelity, "x", color=colours[tau], markersize=6, mew=1.6)
+        d = np.arange(part.d.min(), part.d.max() + 1)
+        by_size.plot(d, 0.5**d, ":", color="0.5", label="uniform guess $2^{-d}$")
+        by_size.plot([], [], "kx", label="paper")
+        by_class.set(xticks=range(10), title=f"$N_f = {n}$", ylim=(-0.02, 1.02))
+        by_class.set_xticklabels(CLASSES, rotation=90)
+        by_size.set(xlabel="number of candidates $d$", ylim=(-0.02, 1.02))
+        by_size.xaxis.set_major_locator(MaxNLocator(integer=True))
+        J = couplings[n]
+        below.hist(J, np.linspace(0, 1, 41), density=True, color=MODEL_COLOURS[n], alpha=0.6)
+        x = np.linspace(0, 1, 201)
+        below.plot(x, np.exp(-((x - J.mean()) ** 2) / 2 / J.var()) / np.sqrt(2 * np.pi * J.var()), "k", lw=0.8,
+                   label="Gaussian of equal\nmean and variance")
+        below.set(xlabel="coupling $J_{pq}$, $p \\neq q$")
+    axes[0, 0].set_ylabel("fidelity, by class")
+    axes[1, 0].set_ylabel("fidelity, by $d$")
+    axes[2, 0].set_ylabel("density")
+    axes[2, -1].legend()
+    figure.legend(*axes[1, 0].get_legend_handles_labels(), loc="outside upper center", ncols=len(times) + 2)
+    return figure
+
+
+def training_curves(history):
+    """Fig. 6: validation accuracy an epoch; the line is the mean over seeds, the band its range.
+
+    history: columns n_features, block, seed, epoch, validation_accuracy.
+    """
+    figure, axis = plt.subplots(figsize=(COLUMN, 2.5))
+    for (n, block), part in history.groupby(["n_features", "block"]):
+        if block == "authors_code":
+            continue
+        over = part.groupby("epoch").validation_accuracy
+        epoch, colour = over.mean().index, MODEL_COLOURS[n]
+        axis.fill_between(epoch, 100 * over.min(), 100 * over.max(), color=colour, alpha=0.2, lw=0)
+        axis.plot(epoch, 100 * over.mean(), color=colour, label=f"$N_f={n}$")
+    axis.set(xlabel="epoch", ylabel="validation accuracy (%)")
+    axis.xaxis.set_major_locator(MaxNLocator(integer=True))
+    axis.legend(ncols=2)
+    return figure
+
+
+def gap_against_size(table, fits):
+    """Fig. 7: mean and median minimum gap against d with the power-law fit of the mean; hardest instances marked.
+
+    table: columns n_features, d, gap; fits: {n_features: (prefactor, exponent)} of gap = prefactor * d^exponent.
+    """
+    figure, axes = plt.subplots(1, len(fits), figsize=(PAGE, 2.5), sharey=True, squeeze=False)
+    for axis, (n, (prefactor, exponent)) in zip(axes.flat, fits.items()):
+        part = table[table.n_features == n]
+        d, colour = np.array(sorted(part.d.unique())), MODEL_COLOURS[n]
+        grouped = part.groupby("d").gap
+        axis.plot(part.d, part.gap, ".", color="0.8", markersize=2, zorder=0)
+        axis.plot(d, grouped.mean(), "o", color=colour, label="mean")
+        axis.plot(d, grouped.median(), "s", mfc="w", color=colour, label="median")
+        axis.plot(d, grouped.min(), "v", color="k", label="hardest")
+        axis.plot(d, prefactor * d**exponent, "-", color=colour, lw=0.9, label=f"$\\propto d^{{{exponent:.2f}}}$")
+        axis.set(xscale="log", yscale="log", xlabel="number of candidates $d$", title=f"$N_f={n}$")
+        axis.set_xticks(d, [str(v) if v == d[0] or v / previous > 1.1 else "" for v, previous in zip(d, np.r_[1, d])])
+        axis.minorticks_off()
+        axis.legend(loc="lower left")
+    axes[0, 0].set_ylabel("minimum gap $\\Delta_{\\min}$")
+    return figure
+
+
+def gap_by_class(table):
+    """Fig. 8: minimum gap against d, coloured by class, and the distribution of s* = argmin gap by model.
+
+    table: columns n_features, class, d, gap, s.
+    """
+    figure, (left, right) = plt.subplots(1, 2, figsize=(PAGE, 2.7), width_ratios=(1.3, 1))
+    rng = np.random.default_rng(0)
+    for c, name in enumerate(CLASSES):
+        part = table[table["class"] == name]
+        left.plot(part.d + rng.uniform(-0.3, 0.3, len(part)), part.gap, CLASS_MARKERS[c], color=CLASS_COLOURS[c],
+                  markersize=2.5, mew=0.6, label=name)
+    left.set(yscale="log", xlabel="number of candidates $d$", ylabel="minimum gap $\\Delta_{\\min}$")
+    left.legend(ncols=1, loc="center left", bbox_to_anchor=(1, 0.5), fontsize=6, handletextpad=0.2)
+    edges = np.linspace(min(0.5, table.s.min()), 1, 41)
+    for n, part in table.groupby("n_features"):
+        right.hist(part.s, edges, histtype="step", lw=1.2, color=MODEL_COLOURS[n], label=f"$N_f={n}$")
+    right.set(xlabel="position of the minimum gap $s^*$", ylabel="images")
+    right.legend(loc="upper left")
+    return figure
+
+
+def photograph(axis, image, title=None, heatmap=None):
+    """Show a uint8 (3, h, w) image, with a heatmap (S, S) in [0, 1] over it if given."""
+    height, width = image.shape[1:]
+    extent = (0, width, height, 0)
+    axis.imshow(np.moveaxis(image, 0, -1), extent=extent)
+    if heatmap is not None:
+        axis.imshow(heatmap, extent=extent, cmap="inferno", vmin=0, vmax=1, alpha=0.55)
+    axis.set(xticks=[], yticks=[], title=title)
+    axis.spines[:].set_visible(False)
+
+
+def pipeline(image, maps, importance, example, selected, heatmap, shown=6):
+    """Fig. 1: image, maps with their importances, one-hot variables, evolution, bit-string, explanation map.
+
+    image: uint8 (3, h, w); maps: (N_f, H, W); importance: (N_f,); example: artefact 04_example of this image;
+    selected: (N_f,) bool; heatmap: (S, S).
+    """
+    figure = plt.figure(figsize=(PAGE, 2.5))
+    left, centre, right = figure.subfigures(1, 3, width_ratios=(1, 2.2, 1.1))
+    photograph(left.subplots(), image, "image")
+    grid, below = centre.subfigures(2, 1, height_ratios=(1, 1.35))
+    candidates = np.argsort(-importance)[: min(shown, int((importance > 0).sum()))]
+    for axis, a in zip(np.atleast_1d(grid.subplots(1, len(candidates))), candidates):
+        axis.imshow(maps[a])
+        axis.set(xticks=[], yticks=[])
+        axis.set_title(f"map {a}", fontsize=6)
+        axis.set_xlabel(f"$n_{{{a}}}={int(selected[a])}$", fontsize=7)
+        for spine in axis.spines.values():
+            spine.set(visible=True, linewidth=1.8, color=METHOD_COLOURS["QA-Grad-CAM"] if selected[a] else "0.8")
+    axis = below.subplots()
+    d, populations = len(example["maps"]), example["populations"]
+    for rank, k in enumerate(np.argsort(-populations[-1])[:3]):
+        bits = "".join(str(k >> p & 1) for p in range(d))
+        axis.plot(example["s"], populations[:, k], color=RANK_COLOURS[rank], label=bits)
+    axis.set(xlabel="annealing, $s = t/\\tau$", ylabel="probability", ylim=(0, None))
+    axis.legend(title="bit-string", title_fontsize=6, fontsize=6)
+    photograph(right.subplots(), image, "explanation map", heatmap)
+    return figure
+
+
+def common_maps(photographs, labels, common, threshold):
+    """Fig. 9: pairs of images, what the maps selected in both highlight, and its crop.
+
+    photographs: uint8 (B, 3, h, w); common: {(i, j): heatmaps (2, S, S)}; threshold: heatmap value below which
+    pixels are cut.
+    """
+    figure, axes = plt.subplots(len(common), 6, figsize=(PAGE, 1.2 * len(common)), squeeze=False)
+    for row, ((i, j), heatmaps) in zip(axes, common.items()):
+        for offset, (index, heatmap) in enumerate(zip((i, j), np.asarray(heatmaps))):
+            image = photographs[index]
+            scale = heatmap.shape[-1] // image.shape[-1] or 1
+            large = np.kron(image, np.ones((1, scale, scale), dtype=np.uint8))
+            small = np.array(heatmap)[: large.shape[1], : large.shape[2]]
+            kept = np.zeros(large.shape[1:], bool)
+            kept[: small.shape[0], : small.shape[1]] = small >= threshold
+            cells = row[3 * offset : 3 * offset + 3]
+            photograph(cells[0], image, CLASSES[labels[index]])
+            if kept.any():
+                y, x = np.nonzero(kept)
+                photograph(cells[1], np.where(kept, large, 255).astype(np.uint8), "common maps")
+                photograph(cells[2], large[:, y.min() : y.max() + 1, x.min() : x.max() + 1], "crop")
+            else:
+                cells[1].axis("off")
+                cells[2].axis("off")
+                cells[1].text(0.5, 0.5, "no map\nin common", ha="center", va="center", transform=cells[1].transAxes)
+    return figure
+
+
+def cam_panel(photographs, labels, panel):
+    """Explanations side by side: photographs uint8 (B, 3, h, w); panel: {(n_features, title): heatmaps (B, S, S)}."""
+    figure, axes = plt.subplots(len(labels), 1 + len(panel), figsize=(PAGE, 0.86 * len(labels)), squeeze=False)
+    for row, (image, label) in enumerate(zip(photographs, labels)):
+        photograph(axes[row, 0], image)
+        axes[row, 0].set_ylabel(CLASSES[label])
+        for column, ((n, title), heatmaps) in enumerate(panel.items(), 1):
+            photograph(axes[row, column], image, f"{title}\n$N_f={n}$" if row == 0 else None, heatmaps[row])
+    for axis in axes.flat:
+        axis.title.set_fontsize(6)
     return figure

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import dimod
 import numpy as np
 
-from .feature_maps import candidates, cosine_matrix
+from .feature_maps import NoPositiveMapError, candidates, cosine_matrix
 
 PAIR_SUMS = ("p<q", "half", "all")
 
@@ -30,13 +30,6 @@ class Selection:
         """The QUBO of this image as a dimod.BinaryQuadraticModel; see `feature_selection_bqm`."""
         return feature_selection_bqm(self.redundancy, self.field, beta, pair_sum)
 
-    def onto_all_maps(self, bits, n_features):
-        """(d,) or (R, d) bits of the candidates  ->  bool over all n_features maps."""
-        bits = np.asarray(bits, dtype=bool)
-        full = np.zeros((*bits.shape[:-1], n_features), dtype=bool)
-        full[..., self.maps] = bits
-        return full
-
 
 def field(importance):
     """Linear term h = -alpha / max(alpha) of the candidates (paper, Eq. 5): (d,) positive  ->  (d,) in [-1, 0)."""
@@ -51,6 +44,20 @@ def selection(maps, importance):
     """
     kept = candidates(importance)
     return Selection(kept, field(np.asarray(importance)[kept]), cosine_matrix(np.asarray(maps)[kept]))
+
+
+def selections(maps, importance):
+    """`selection` of every image: maps (B, N_f, H, W), importance (B, N_f)  ->  list of B Selection.
+
+    Raises NoPositiveMapError naming the first image without a positive importance.
+    """
+    problems = []
+    for i, pair in enumerate(zip(maps, importance, strict=True)):
+        try:
+            problems.append(selection(*pair))
+        except NoPositiveMapError as error:
+            raise NoPositiveMapError(f"image {i}: {error}") from error
+    return problems
 
 
 def feature_selection_bqm(redundancy, field, beta=0.7, pair_sum="p<q"):
@@ -78,7 +85,22 @@ def feature_selection_bqm(redundancy, field, beta=0.7, pair_sum="p<q"):
     diagonal = {"p<q": 0.0, "half": 0.5, "all": 1.0}[pair_sum]
     linear = beta * field + (1 - beta) * diagonal * np.diag(redundancy)
     rows, columns = np.triu_indices(len(field), 1)
-    bqm = dimod.BinaryQuadraticModel.from_numpy_vectors(
+    return dimod.BinaryQuadraticModel.from_numpy_vectors(
         linear, (rows, columns, pair * (1 - beta) * redundancy[rows, columns]), 0.0, dimod.BINARY
     )
-    return bqm
+
+
+def common_maps(selected, labels, class_pairs, count=3):
+    """Pairs of images of two classes whose selections share most maps, each image used once.
+
+    selected: (B, N_f) bool; class_pairs: [[c, c'], ...]  ->  list of (i, j, common maps (N_f,) bool).
+    """
+    pairs = []
+    for first, second in class_pairs:
+        rows, columns = np.flatnonzero(labels == first), np.flatnonzero(labels == second)
+        shared = (selected[rows, None] & selected[None, columns]).sum(-1).astype(float)
+        for _ in range(min(count, len(rows), len(columns))):
+            i, j = np.unravel_index(shared.argmax(), shared.shape)
+            pairs.append((rows[i], columns[j], selected[rows[i]] & selected[columns[j]]))
+            shared[i], shared[:, j] = -1, -1
+    return pairs

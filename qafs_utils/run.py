@@ -9,7 +9,6 @@ import importlib.metadata
 import io
 import json
 import os
-import shutil
 from pathlib import Path
 
 import numpy as np
@@ -44,13 +43,13 @@ def sha256(path):
         return hashlib.file_digest(f, "sha256").hexdigest()
 
 
-def write_atomically(path, write):
-    """Call write(binary file) on a temporary neighbour of `path`, then move it there."""
+def write_atomically(path, content):
+    """Write bytes to a temporary neighbour of `path`, then move it there: the file is whole or absent."""
     path.parent.mkdir(parents=True, exist_ok=True)
     part = path.with_name(f".{path.name}.part")
     try:
         with open(part, "wb") as f:
-            write(f)
+            f.write(content)
         os.replace(part, path)
     finally:
         part.unlink(missing_ok=True)
@@ -61,7 +60,7 @@ def published_sums():
     try:
         lines = (PUBLISHED / "SHA256SUMS").read_text().splitlines()
     except FileNotFoundError:
-        raise ArtefactError(f"{PUBLISHED / 'SHA256SUMS'} is missing: restore it with `git checkout data/published`")
+        raise ArtefactError("data/published/SHA256SUMS is missing: `git checkout data/published` restores it") from None
     return {name: digest for digest, name in (line.split() for line in lines)}
 
 
@@ -95,12 +94,14 @@ class Run:
         """Write an artefact `<name>.npz` with arrays, and the record of what made it."""
         record = json.dumps(self.record(), sort_keys=True)
         path = self.folder / "data" / f"{name}.npz"
-        write_atomically(path, lambda f: np.savez_compressed(f, record=record, **arrays))
+        content = io.BytesIO()
+        np.savez_compressed(content, record=record, **arrays)
+        write_atomically(path, content.getvalue())
         return path
 
     def save_table(self, name, table):
         """Write an artefact `<name>.csv` from a DataFrame."""
-        write_atomically(self.folder / "data" / f"{name}.csv", lambda f: f.write(to_csv(table)))
+        write_atomically(self.folder / "data" / f"{name}.csv", to_csv(table))
 
     def load(self, name):
         """Arrays of an artefact as a dict, the record decoded.
@@ -127,14 +128,13 @@ class Run:
             ("png", {"Title": name, "Description": record, "Software": None}),
             ("pdf", {"Title": name, "Subject": record, "CreationDate": None}),
         ):
-            write_atomically(
-                self.folder / "figures" / f"{name}.{suffix}",
-                lambda f: figure.savefig(f, format=suffix, metadata=metadata),
-            )
+            content = io.BytesIO()
+            figure.savefig(content, format=suffix, metadata=metadata)
+            write_atomically(self.folder / "figures" / f"{name}.{suffix}", content.getvalue())
 
     def table(self, name, table):
         """Write a published table as CSV into the run's figures."""
-        write_atomically(self.folder / "figures" / f"{name}.csv", lambda f: f.write(to_csv(table)))
+        write_atomically(self.folder / "figures" / f"{name}.csv", to_csv(table))
 
     def record(self, versions=True):
         """What made an artefact: notebook, parameters, SHA-256 of the artefacts read, package versions."""
@@ -163,6 +163,14 @@ class Run:
         return content
 
 
+def require_equal(now, before, message):
+    """Raise ArtefactError with `message` and the names that differ unless two dicts of arrays are equal."""
+    differ = [k for k in sorted(now.keys() | before.keys())
+              if k not in now or k not in before or not np.array_equal(now[k], before[k])]
+    if differ:
+        raise ArtefactError(f"{message} ({', '.join(differ)}): renew them with `make figures INPUT=images`")
+
+
 def to_csv(table):
     """A DataFrame as CSV bytes with six significant digits."""
     return table.to_csv(index=False, float_format="%.6g", lineterminator="\n").encode()
@@ -176,7 +184,7 @@ def publish(source=ROOT / "build" / "images" / "data", target=PUBLISHED, limit_m
     files = sorted(p for p in source.glob("[0-9]*") if p.name[:2] in IMAGE_NOTEBOOKS)
     absent = set(IMAGE_NOTEBOOKS) - {p.name[:2] for p in files}
     if absent:
-        raise ArtefactError(f"notebooks {sorted(absent)} left nothing in {source}: run `make figures INPUT=images` first")
+        raise ArtefactError(f"notebooks {sorted(absent)} left nothing in {source}: `make figures INPUT=images` first")
     size = sum(p.stat().st_size for p in files) / 1e6
     if size > limit_mb:
         raise ArtefactError(f"the artefacts hold {size:.0f} MB, more than the {limit_mb} MB allowed in the repository")
@@ -184,7 +192,7 @@ def publish(source=ROOT / "build" / "images" / "data", target=PUBLISHED, limit_m
     for old in set(target.glob("[0-9]*")) - {target / p.name for p in files}:
         old.unlink()
     for path in files:
-        write_atomically(target / path.name, lambda f: shutil.copyfileobj(open(path, "rb"), f))
+        write_atomically(target / path.name, path.read_bytes())
     sums = "".join(f"{sha256(p)}  {p.name}\n" for p in files)
-    write_atomically(target / "SHA256SUMS", lambda f: f.write(sums.encode()))
+    write_atomically(target / "SHA256SUMS", sums.encode())
     print(f"{len(files)} artefacts, {size:.1f} MB -> {target.relative_to(ROOT)}")

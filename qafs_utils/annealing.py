@@ -1,0 +1,375 @@
+"""Exact Schrödinger annealing of a binary quadratic model (paper, Eq. 6), without matrices.
+
+H(s) = A(s) H_D + B(s) diag(energies), s = t / annealing_time, hbar = 1: times are in units of 1/energy.
+Bit p of an index k (lowest first) is n_p, the binary value of variable p in the order list(bqm.variables).
+The driver is diagonal qubit by qubit and the problem is diagonal, so splitting methods alternate rotations and
+phases: Strang's (order 2) and Blanes and Moan's (order 4; J. Comput. Appl. Math. 142, 313, 2002).
+"""
+
+import os
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import dimod
+import numpy as np
+from scipy.interpolate import PchipInterpolator
+
+from . import kernels
+
+DRIVERS = {  # strength g of H_D = g sum sigma_x
+    "uniform": lambda d: -1.0,  # the paper's text
+    "scaled": lambda d: 1.0 / max(d, 1),  # the authors' code
+}
+DEGENERATE = 1e-9  # energies closer than this to the lowest count as ground states
+_STRANG = (np.array([0.5, 0.5]), np.array([1.0]))
+_A1, _A2, _A3 = 0.0792036964311957, 0.353172906049774, -0.0420650803577195
+_B1, _B2 = 0.209515106613362, -0.143851773179818
+_BLANES_MOAN = (
+    np.array([_A1, _A2, _A3, 1 - 2 * (_A1 + _A2 + _A3), _A3, _A2, _A1]),
+    np.array([_B1, _B2, 0.5 - _B1 - _B2, 0.5 - _B1 - _B2, _B2, _B1]),
+)
+SPLITTINGS = {2: _STRANG, 4: _BLANES_MOAN}  # order: weights of the phases, weights of the rotations
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """Weights of the driver, A(s), and of the problem, B(s): functions of arrays of s in [0, 1], A(1) = B(0) = 0."""
+
+    name: str
+    A: Callable
+    B: Callable
+
+
+SCHEDULES = {
+    "linear": Schedule("linear", lambda s: 1 - s, lambda s: s),  # the paper's
+    "quadratic": Schedule("quadratic", lambda s: (1 - s) ** 2, lambda s: s**2),
+}
+
+
+def tabulated(s, A, B, name="tabulated"):
+    """Schedule through tabulated points: s (n,) rising from 0 to 1, A and B (n,); monotone cubic in between.
+
+    Raises ValueError when s does not rise from 0 to 1, or for other shapes or NaN.
+    """
+    s, A, B = (np.asarray(x, dtype=np.float64) for x in (s, A, B))
+    if not (s.ndim == 1 and s.shape == A.shape == B.shape and np.isfinite([s, A, B]).all()):
+        raise ValueError(f"s, A and B must be finite and of one length, got {s.shape}, {A.shape}, {B.shape}")
+    if not (s[0] == 0 and s[-1] == 1 and (np.diff(s) > 0).all()):
+        raise ValueError("the tabulated s must rise from 0 to 1: divide the times by the annealing time")
+    return Schedule(name, PchipInterpolator(s, A), PchipInterpolator(s, B))
+
+
+def locally_adiabatic(x, gap, power=2.0):
+    """Schedule A = 1 - x(s), B = x(s) with dx/ds ~ gap(x)^power: slow where the gap is small.
+
+    x: (n,) rising from 0 to 1; gap: (n,) > 0 of the linear schedule there (`spectrum.level_curves`).
+    power: 2, Roland and Cerf, Phys. Rev. A 65, 042308 (2002), Eq. 17. Raises ValueError as `tabulated`, or for
+    a gap that is not positive.
+    """
+    x, gap = np.asarray(x, dtype=np.float64), np.asarray(gap, dtype=np.float64)
+    if not (gap > 0).all():
+        raise ValueError("a locally adiabatic schedule needs gap > 0 everywhere: degenerate ground states have none")
+    slowness = gap**-power
+    s = np.concatenate([[0.0], np.cumsum(np.diff(x) * (slowness[1:] + slowness[:-1]) / 2)])
+    return tabulated(s / s[-1], 1 - x, x, "locally_adiabatic")
+
+
+def find_schedule(schedule):
+    """The Schedule of that name, or the Schedule itself. Raises ValueError for an unknown name."""
+    if isinstance(schedule, Schedule):
+        return schedule
+    if schedule not in SCHEDULES:
+        raise ValueError(f"unknown schedule {schedule!r}: choose from {tuple(SCHEDULES)} or make one with tabulated")
+    return SCHEDULES[schedule]
+
+
+def driver_strength(driver, d):
+    """g of H_D = g sum_p sigma_x^(p): -1 for "uniform", 1/d for "scaled". Raises ValueError for an unknown name."""
+    if driver not in DRIVERS:
+        raise ValueError(f"unknown driver {driver!r}: choose from {tuple(DRIVERS)}")
+    return DRIVERS[driver](d)
+
+
+def _free_bytes():
+    """Memory that the system says is available, else all that is installed."""
+    try:
+        with open("/proc/meminfo") as lines:
+            return 1024 * next(int(line.split()[1]) for line in lines if line.startswith("MemAvailable"))
+    except (OSError, StopIteration):
+        return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+
+
+def require_memory(d, numbers, what):
+    """Raise MemoryError, naming the d that would fit, unless `numbers` float64 vectors of 2^d fit in free memory."""
+    free = _free_bytes()
+    if 8 * numbers * 2**d > free:
+        fits = int(np.floor(np.log2(free / (8 * numbers))))
+        raise MemoryError(
+            f"{what} of d = {d} needs {8 * numbers * 2**d / 2**30:.3g} GiB, {free / 2**30:.3g} GiB are free: "
+            f"d = {fits} would fit"
+        )
+
+
+def checked(energies):
+    """Energies as a batch: (2^d,) or (B, 2^d)  ->  (B, 2^d) float64, d.
+
+    Raises ValueError for NaN or infinite energies and for a length that is no power of two.
+    """
+    batch = np.atleast_2d(np.ascontiguousarray(energies, dtype=np.float64))
+    d = batch.shape[-1].bit_length() - 1
+    if batch.ndim != 2 or batch.size == 0 or batch.shape[-1] != 2**d:
+        raise ValueError(f"energies must be (2^d,) or (B, 2^d), one for each bit-string, got {np.shape(energies)}")
+    if not np.isfinite(batch).all():
+        raise ValueError("energies hold NaN or infinite values: check the biases of the model they come from")
+    return batch, d
+
+
+def _sums(weights):
+    """Sum of w_p n_p for every bit-string: (p,)  ->  (2^p,)."""
+    sums = np.zeros(1)
+    for weight in weights:
+        sums = np.concatenate([sums, sums + weight])
+    return sums
+
+
+def energies(bqm):
+    """Energies of all bit-strings, offset included: dimod model of d variables, binary or spin  ->  (2^d,) float64.
+
+    Raises MemoryError, naming the d that would fit, before allocating.
+    """
+    require_memory(bqm.num_variables, 4, "the energies")
+    binary = bqm.change_vartype(dimod.BINARY, inplace=False)
+    linear, (rows, columns, biases), offset = binary.to_numpy_vectors(list(bqm.variables))
+    couplings = np.zeros((len(linear), len(linear)))
+    np.add.at(couplings, (np.maximum(rows, columns), np.minimum(rows, columns)), biases)
+    E = np.array([float(offset)])
+    for p, field in enumerate(linear):  # the strings with n_p = 1 follow those with n_p = 0
+        E = np.concatenate([E, E + field + _sums(couplings[p, :p])])
+    return E
+
+
+@dataclass(frozen=True)
+class AnnealResult:
+    """Final states of one anneal, or of a batch (B first everywhere but in steps and error).
+
+    state: (2^d,) complex; probabilities: (2^d,); fidelity: probability of the ground states, all of them when
+    degenerate (paper, Eq. 7); energy: expected; steps: of the splitting; error: estimated for the fidelity and
+    for each probability, the largest of the batch.
+    """
+
+    state: np.ndarray
+    probabilities: np.ndarray
+    fidelity: np.ndarray
+    energy: np.ndarray
+    steps: int
+    error: float
+
+
+def start_state(d, driver="scaled"):
+    """Ground state of the driver, (2^d,) float64: |+>^d for "uniform", |->^d for "scaled"."""
+    return parity_signs(d, driver) * 2 ** (-d / 2)
+
+
+def parity_signs(d, driver):
+    """Signs (2^d,) of the driver's ground state: all 1 for g < 0, else (-1)^(number of ones)."""
+    signs, flip = np.ones(1), 1.0 if driver_strength(driver, d) < 0 else -1.0
+    for _ in range(d):
+        signs = np.concatenate([signs, flip * signs])
+    return signs
+
+
+def _evolve(re, im, batch, d, annealing_time, g, schedule, steps, order, s0=0.0, s1=1.0):
+    """Evolve the states (B, 2^d) from s0 to s1 in place, by `steps` steps of the splitting of that order.
+
+    With the time as two more coordinates, one moved by each part, the splitting keeps its order although H depends
+    on the time: each part sees the time that the other has reached.
+    """
+    phase_weights, rotation_weights = SPLITTINGS[order]
+    ds = (s1 - s0) / steps
+    start = s0 + ds * np.arange(steps)[:, None]
+    s_phase = start + ds * np.concatenate([[0.0], np.cumsum(rotation_weights)])
+    s_rotation = start + ds * np.cumsum(phase_weights)[:-1]
+    phase = annealing_time * ds * phase_weights * schedule.B(s_phase)
+    angles = (annealing_time * ds * rotation_weights * schedule.A(s_rotation) * g).ravel()
+    phases = np.concatenate([phase[:, :-1].ravel(), [0.0]])
+    phases[len(rotation_weights) :: len(rotation_weights)] += phase[:, -1]  # a step's last phase joins the next's first
+    tangents = np.clip(np.tan(angles), -1e9, 1e9)  # the butterflies stay accurate up to there
+    factors = np.copysign(1 / np.sqrt(1 + tangents**2), np.cos(angles)) ** d
+    kernels.evolve(re, im, batch, phases, tangents, factors)
+
+
+class _Evolution:
+    """The anneal of a batch from the driver's ground state, at any number of steps."""
+
+    def __init__(self, batch, d, annealing_time, driver, schedule):
+        if not (np.isfinite(annealing_time) and annealing_time > 0):
+            raise ValueError(f"annealing_time must be positive and finite, got {annealing_time}")
+        self.batch, self.d, self.annealing_time = batch, d, float(annealing_time)
+        self.g, self.schedule = driver_strength(driver, d), find_schedule(schedule)
+        self.start = start_state(d, driver)
+        self.ground = batch <= batch.min(axis=1, keepdims=True) + DEGENERATE
+
+    def run(self, steps, order):
+        """->  re, im, probabilities (B, 2^d)."""
+        re, im = np.tile(self.start, (len(self.batch), 1)), np.zeros_like(self.batch)
+        _evolve(re, im, self.batch, self.d, self.annealing_time, self.g, self.schedule, steps, order)
+        return re, im, re**2 + im**2
+
+    def fidelity(self, probabilities):
+        """Probability of the ground states, (B,)."""
+        return (probabilities * self.ground).sum(axis=-1)
+
+    def difference(self, fine, coarse):
+        """Largest difference of a probability or a fidelity between two runs."""
+        change = fine - coarse
+        return max(np.abs(change).max(), np.abs(self.fidelity(change)).max())
+
+    def first_guess(self, tolerance):
+        """Steps and order that usually meet the tolerance (tried on cosine and Gaussian couplings, d = 5 to 18).
+
+        The scale of H is the driver's strength or the root mean square energy of a flip out of the ground state.
+        """
+        ground = self.batch.argmin(axis=1)[:, None]
+        flips = np.take_along_axis(self.batch, ground ^ (1 << np.arange(self.d)), 1)
+        flips -= np.take_along_axis(self.batch, ground, 1)
+        s = np.linspace(0, 1, 33)
+        rms = np.sqrt((flips**2).mean(axis=1).max()) if self.d else 0.0
+        driver = 1.5 * abs(self.g) * np.abs(self.schedule.A(s)).max()
+        scale = self.annealing_time * max(driver, rms * np.abs(self.schedule.B(s)).max())
+        if tolerance >= 1e-4 and driver > 1:  # a strong driver leaves the fourth order no large steps
+            return max(8, int(2 * scale * (1e-4 / tolerance) ** 0.5)), 2
+        return max(8, int(1.3 * scale * (1e-6 / tolerance) ** 0.2)), 4
+
+
+def anneal(energies, annealing_time=50.0, driver="scaled", schedule="linear", tolerance=1e-6, dt=None):
+    """Anneal from the driver's ground state: energies (2^d,), or (B, 2^d) for a batch  ->  AnnealResult.
+
+    tolerance: of the fidelity and of every probability; steps and order follow from it. dt: time step, instead.
+    The error is verified by a second run at other steps, and taken for one order less than the method has,
+    because coarse steps converge irregularly. Raises ValueError for bad input (`checked`, unknown names, a
+    time, tolerance or dt that is not positive), MemoryError when the states do not fit.
+    """
+    batch, d = checked(energies)
+    if not tolerance >= 1e-13:
+        raise ValueError(f"tolerance must be at least 1e-13, the rounding error of double precision, got {tolerance}")
+    if dt is not None and not (np.isfinite(dt) and dt > 0):
+        raise ValueError(f"dt must be positive and finite, got {dt}: leave it None to choose it by tolerance")
+    require_memory(d, 10 * len(batch), "the state")
+    evolution = _Evolution(batch, d, annealing_time, driver, schedule)
+    steps, order = evolution.first_guess(tolerance)
+    if dt is not None:
+        steps, order = max(1, round(annealing_time / dt)), 4
+    other = steps // 2 or 2
+    compared = evolution.run(other, order)[2]
+    while True:
+        re, im, probabilities = evolution.run(steps, order)
+        ratio = max(steps, other) / min(steps, other)
+        difference = evolution.difference(probabilities, compared)
+        error = difference / (ratio ** (order - 1) - 1)
+        if dt is not None or error <= tolerance or difference < 1e-14 * steps:
+            break
+        other, compared = steps, probabilities
+        steps = int(steps * np.clip(1.2 * (error / tolerance) ** (1 / order), 1.4, 4)) + 1
+    fidelity, energy = evolution.fidelity(probabilities), np.einsum("bk,bk->b", probabilities, batch)
+    results = re + 1j * im, probabilities, fidelity, energy
+    if np.ndim(energies) == 1:
+        results = (x[0] for x in results)
+    return AnnealResult(*results, steps=steps, error=float(error))
+
+
+def populations(energies, s, annealing_time=50.0, driver="scaled", schedule="linear", tolerance=1e-6):
+    """Probabilities of all bit-strings along one anneal: energies (2^d,), s (n,) rising in [0, 1]  ->  (n, 2^d).
+
+    Steps as `anneal` needs them, at least one between neighbouring s. Raises as `anneal`, and ValueError for
+    an s that does not rise in [0, 1].
+    """
+    s = np.asarray(s, dtype=np.float64)
+    if not (s.ndim == 1 and s.size and s[0] >= 0 and s[-1] <= 1 and (np.diff(s) > 0).all()):
+        raise ValueError("s must be one-dimensional and rise in [0, 1]")
+    steps = anneal(energies, annealing_time, driver, schedule, tolerance).steps
+    batch, d = checked(energies)
+    require_memory(d, len(s) + 4, "the populations")
+    g, schedule = driver_strength(driver, d), find_schedule(schedule)
+    re, im = start_state(d, driver)[None], np.zeros_like(batch)
+    found, now = np.empty((len(s), 2**d)), 0.0
+    for row, there in zip(found, s):
+        if there > now:
+            needed = int(np.ceil(steps * (there - now)))
+            _evolve(re, im, batch, d, annealing_time, g, schedule, needed, 4, now, there)
+        row[:], now = re[0] ** 2 + im[0] ** 2, there
+    return found
+
+
+def draw(probabilities, num_reads, seed=None):
+    """Indices of num_reads noise-free measurements: probabilities (2^d,)  ->  (num_reads,) int.
+
+    Raises ValueError for a negative or fractional num_reads, and for probabilities that are negative, NaN or all zero.
+    """
+    if num_reads != int(num_reads) or num_reads < 0:
+        raise ValueError(f"num_reads must be a whole number of measurements, got {num_reads}")
+    cumulative = np.cumsum(probabilities)
+    if not (cumulative[-1] > 0 and np.min(probabilities) >= 0):
+        raise ValueError("probabilities must not be negative, NaN or all zero")
+    points = np.random.default_rng(seed).random(int(num_reads)) * cumulative[-1]
+    return np.searchsorted(cumulative, points, side="right")
+
+
+def bits(indices, d):
+    """Bit-strings of indices: (num,)  ->  (num, d) bool, column p is n_p."""
+    return (np.asarray(indices)[:, None] >> np.arange(d) & 1).astype(bool)
+
+
+class SchrodingerSampler(dimod.Sampler):
+    """Exact annealer that follows Ocean's conventions: bit-strings drawn from |psi(annealing_time)|^2."""
+
+    parameters = {name: [] for name in ("num_reads", "annealing_time", "driver", "schedule", "dt", "tolerance", "seed")}
+    properties = {
+        "category": "simulator",
+        "annealing_time_unit": "1/energy",
+        "drivers": tuple(DRIVERS),
+        "schedules": tuple(SCHEDULES),
+    }
+
+    def sample(
+        self,
+        bqm,
+        num_reads=None,
+        annealing_time=50.0,
+        driver="scaled",
+        schedule="linear",
+        dt=None,
+        tolerance=1e-6,
+        seed=None,
+        **unknown,
+    ):
+        """Anneal and measure num_reads times, d^2 for None (paper, Sec. II.2): dimod model  ->  dimod.SampleSet.
+
+        info: ground_state_probability (the fidelity), expected_energy, ground_energy, steps, error, timing in
+        seconds, annealing_time, driver, schedule. Raises as `energies`, `anneal` and `draw`.
+        """
+        self.remove_unknown_kwargs(**unknown)
+        clock = [time.perf_counter()]
+        E = energies(bqm)
+        clock.append(time.perf_counter())
+        result = anneal(E, annealing_time, driver, schedule, tolerance, dt)
+        clock.append(time.perf_counter())
+        d = bqm.num_variables
+        drawn = draw(result.probabilities, max(d**2, 1) if num_reads is None else num_reads, seed)
+        samples = bits(drawn, d).astype(np.int8)
+        if bqm.vartype is dimod.SPIN:
+            samples = 2 * samples - 1
+        clock.append(time.perf_counter())
+        info = {
+            "ground_state_probability": float(result.fidelity),
+            "expected_energy": float(result.energy),
+            "ground_energy": float(E.min()),
+            "steps": result.steps,
+            "error": result.error,
+            "timing": dict(zip(("energies", "evolution", "sampling"), np.diff(clock).tolist())),
+            "annealing_time": annealing_time,
+            "driver": driver,
+            "schedule": find_schedule(schedule).name,
+        }
+        labels = list(bqm.variables)
+        return dimod.SampleSet.from_samples((samples, labels), bqm.vartype, E[drawn], info=info, sort_labels=False)

@@ -1,0 +1,295 @@
+"""Scores of explanation maps and selections: Average Drop by explicit definition, class overlap, intervals.
+
+Images and heatmaps are torch tensors (pixels in [0, 1], before any mean and std are subtracted); everything
+after the network's logits is numpy. Functions raise ValueError for a wrong shape and for NaN or infinite
+input, except that NaN among per-image values means "excluded".
+"""
+
+import warnings
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+import scipy.special
+import scipy.stats
+import torch
+
+
+class Masking(NamedTuple):
+    """What decides which masked image the network sees: hashable, one set of logits each."""
+
+    mask: str
+    value: float | None
+    fill: str
+    ties: str | None
+
+
+@dataclass(frozen=True)
+class AverageDropDefinition:
+    """Every choice that Average Drop leaves open; an unknown or missing choice raises ValueError.
+
+    mask: "soft" (heatmap times image), "threshold" (keep heatmap >= value) or "top_fraction" (keep that
+    fraction `value` of the pixels whose heatmap is largest); value: in [0, 1], None for soft.
+    ties: "keep" or "drop" the pixels exactly at the cut of a hard mask. Pixels of heatmap 0 are masked
+    whatever the cut: an all-zero heatmap masks the whole image, and a top fraction keeps less if fewer pixels
+    are positive.
+    fill: masked pixels become "black" (0) or the "mean" colour.
+    score, target: Y and O are the "softmax" probability or the "logit" of the class "predicted" on the full
+    image or of the "true" one. average: over "all" images or those predicted "correct"ly.
+    """
+
+    mask: str = "soft"
+    value: float | None = None
+    fill: str = "black"
+    score: str = "softmax"
+    target: str = "predicted"
+    average: str = "all"
+    ties: str = "keep"
+
+    CHOICES = {
+        "mask": ("soft", "threshold", "top_fraction"),
+        "fill": ("black", "mean"),
+        "score": ("softmax", "logit"),
+        "target": ("predicted", "true"),
+        "average": ("all", "correct"),
+        "ties": ("keep", "drop"),
+    }
+
+    def __post_init__(self):
+        for name, choices in self.CHOICES.items():
+            if getattr(self, name) not in choices:
+                raise ValueError(f"unknown {name} {getattr(self, name)!r}: choose from {choices}")
+        if (self.value is None) != (self.mask == "soft") or not 0 <= (self.value or 0) <= 1:
+            raise ValueError(f"value must be None for a soft mask, else in [0, 1]: {self.mask}, {self.value}")
+
+    @property
+    def masking(self):
+        """Key of the masked images: definitions of equal masking share their masked logits."""
+        return Masking(self.mask, self.value, self.fill, None if self.mask == "soft" else self.ties)
+
+
+DEFINITIONS = {
+    "grad_cam_pp": AverageDropDefinition(),  # Chattopadhay et al. 2018, Sec. 4.1: the default
+    "correct_only": AverageDropDefinition(average="correct"),
+    "true_class": AverageDropDefinition(target="true"),
+    "logit": AverageDropDefinition(score="logit"),
+    "mean_fill": AverageDropDefinition(fill="mean"),
+    "threshold_0.15": AverageDropDefinition("threshold", 0.15),  # the cut of Selvaraju et al. 2017
+    "threshold_0.5": AverageDropDefinition("threshold", 0.5),
+    "top_half": AverageDropDefinition("top_fraction", 0.5),
+}
+
+
+def masks(heatmap, masking):
+    """Masks of heatmaps: (B, H, W) in [0, 1]  ->  (B, H, W) float, 1 where the image is kept.
+
+    masking: `AverageDropDefinition.masking`. An all-zero heatmap gives a zero mask in every masking.
+    """
+    heatmap = torch.as_tensor(heatmap)
+    if heatmap.ndim != 3 or not ((heatmap >= 0) & (heatmap <= 1)).all():
+        got = f"got shape {tuple(heatmap.shape)}"
+        raise ValueError(f"heatmap must be (B, H, W) in [0, 1] without NaN, {got}: make it with cams.heatmap")
+    if masking.mask == "soft":
+        return heatmap
+    if masking.mask == "threshold":
+        cut = torch.tensor(masking.value, dtype=heatmap.dtype, device=heatmap.device)
+    else:
+        flat = heatmap.flatten(1)
+        k = round(masking.value * flat.shape[1])
+        cut = flat.topk(k).values[:, -1, None, None] if k else torch.inf
+    kept = heatmap >= cut if masking.ties == "keep" else heatmap > cut
+    return (kept & (heatmap > 0)).to(heatmap.dtype)
+
+
+def mask_area(heatmap, masking):
+    """Mean of the mask of each image, the fraction kept: (B, H, W)  ->  (B,) array in [0, 1]."""
+    return masks(heatmap, masking).double().mean((1, 2)).cpu().numpy()
+
+
+def _check_fit(images, heatmap):
+    if images.ndim != 4 or images.shape[:1] + images.shape[2:] != heatmap.shape:
+        shapes = f"got {tuple(images.shape)} and {tuple(heatmap.shape)}"
+        raise ValueError(f"images must be (B, 3, H, W) with heatmaps (B, H, W), {shapes}")
+
+
+def apply_mask(images, heatmap, masking, fill_value=None):
+    """Images with the masked part filled: (B, 3, H, W) in pixel space, (B, H, W)  ->  (B, 3, H, W).
+
+    images are pixels in [0, 1] before mean and std are subtracted: there black is 0, while 0 after
+    subtraction is the mean colour. fill "mean" takes each image's own mean colour, or fill_value (3,) if
+    given (the mean of the training set, say); fill "black" ignores fill_value.
+    """
+    _check_fit(images, heatmap)
+    kept = masks(heatmap, masking).to(images)[:, None]
+    if masking.fill == "black":
+        return images * kept
+    if fill_value is None:
+        fill = images.mean((2, 3), keepdim=True)
+    else:
+        fill = torch.as_tensor(fill_value).to(images).view(1, -1, 1, 1)
+    return images * kept + fill * (1 - kept)
+
+
+def _scores(logits_full, logits_masked, labels, definition):
+    """Scores Y, O of full and masked images and which images the definition averages over: three (N,)."""
+    full, masked = np.asarray(logits_full, float), np.asarray(logits_masked, float)
+    labels = np.asarray(labels)
+    if full.ndim != 2 or full.shape != masked.shape or labels.shape != full.shape[:1]:
+        shapes = f"{full.shape}, {masked.shape} and {labels.shape}"
+        raise ValueError(f"expected logits (N, C), masked logits (N, C) and labels (N,), got {shapes}")
+    if not (np.isfinite(full).all() and np.isfinite(masked).all()):
+        raise ValueError("logits hold NaN or infinite values: check the images and the network's precision")
+    if len(labels) and not (0 <= labels.min() and labels.max() < full.shape[1]):
+        raise ValueError(f"labels must lie in 0..{full.shape[1] - 1}, found {labels.min()}..{labels.max()}")
+    predicted = full.argmax(1)
+    target = predicted if definition.target == "predicted" else labels
+    if definition.score == "softmax":
+        full, masked = scipy.special.softmax(full, axis=1), scipy.special.softmax(masked, axis=1)
+    rows = np.arange(len(full))
+    counted = (predicted == labels) | (definition.average == "all")
+    return full[rows, target], masked[rows, target], counted
+
+
+def drops(logits_full, logits_masked, labels, definition=DEFINITIONS["grad_cam_pp"]):
+    """Drop of each image in percent, 100 max(0, Y - O) / Y (Chattopadhay et al. 2018; paper, Eq. 8).
+
+    logits of full and masked images: (N, C), labels: (N,) true classes in 0..C-1  ->  (N,), NaN where
+    excluded: outside the averaging set, or Y <= 0, where the ratio means nothing (a probability that
+    underflows to 0, a non-positive logit). A softmax drop lies in [0, 100]; a logit drop exceeds 100 if the
+    masked logit is < 0.
+    """
+    full, masked, counted = _scores(logits_full, logits_masked, labels, definition)
+    counted = counted & (full > 0)
+    return np.where(counted, 100 * np.maximum(0, full - masked) / np.where(counted, full, 1), np.nan)
+
+
+def increases(logits_full, logits_masked, labels, definition=DEFINITIONS["grad_cam_pp"]):
+    """100 for each image whose score grows under the mask (O > Y), 0 for the others, NaN if excluded: (N,).
+
+    Arguments as for `drops`; only the averaging set excludes images, since O > Y needs no positive Y.
+    """
+    full, masked, counted = _scores(logits_full, logits_masked, labels, definition)
+    return np.where(counted, 100.0 * (masked > full), np.nan)
+
+
+def nan_mean(values):
+    """Mean of values without the NaN (excluded) ones; NaN if none is left."""
+    values = np.asarray(values, float)
+    return float(values[~np.isnan(values)].mean()) if not np.isnan(values).all() else float("nan")
+
+
+def average_drop(logits_full, logits_masked, labels, definition=DEFINITIONS["grad_cam_pp"]):
+    """Average Drop in percent, lower is better: mean of `drops`, NaN if every image is excluded."""
+    return nan_mean(drops(logits_full, logits_masked, labels, definition))
+
+
+def average_increase(logits_full, logits_masked, labels, definition=DEFINITIONS["grad_cam_pp"]):
+    """Average Increase in percent, higher is better: mean of `increases`, NaN if every image is excluded."""
+    return nan_mean(increases(logits_full, logits_masked, labels, definition))
+
+
+def by_class(values, labels, n_classes):
+    """Mean per class: values (N,), labels (N,) in 0..n_classes-1  ->  (n_classes,), NaN values ignored.
+
+    labels may be true or predicted classes. A class without values (never predicted, say) is NaN.
+    """
+    values, labels = np.asarray(values, float), np.asarray(labels)
+    if values.ndim != 1 or values.shape != labels.shape:
+        raise ValueError(f"values and labels must both be (N,), got {values.shape} and {labels.shape}")
+    return np.array([nan_mean(values[labels == c]) for c in range(n_classes)])
+
+
+def pixel_sequence(images, heatmap, steps=20, baseline=0.0, mode="insertion", seed=0):
+    """Yield images with ever more pixels replaced, most important first (Petsiuk et al. 2018, RISE).
+
+    images: (B, 3, H, W), heatmap: (B, H, W), baseline: a number, or a tensor that broadcasts to images (a
+    blurred copy, say)  ->  steps + 1 batches (B, 3, H, W) at fractions 0, 1/steps, ..., 1 of the pixels.
+    "insertion" goes from the baseline to the image, "deletion" back. Pixels of equal heatmap come in a seeded
+    random order.
+    """
+    if mode not in ("insertion", "deletion"):
+        raise ValueError(f"unknown mode {mode!r}: choose 'insertion' or 'deletion'")
+    _check_fit(images, heatmap)
+    flat = heatmap.flatten(1)
+    shuffle = torch.randperm(flat.shape[1], generator=torch.Generator().manual_seed(seed)).to(flat.device)
+    order = shuffle[flat[:, shuffle].argsort(dim=1, descending=True, stable=True)]
+    rank = order.argsort(dim=1).view_as(heatmap)[:, None]
+    baseline = torch.as_tensor(baseline).to(images)
+    for step in range(steps + 1):
+        first = rank < round(step / steps * flat.shape[1])
+        yield torch.where(first == (mode == "insertion"), images, baseline)
+
+
+def area_under_curve(curve):
+    """Insertion or deletion AUC: scores (..., T) at T >= 2 evenly spaced fractions 0..1  ->  (...)."""
+    curve = np.asarray(curve, float)
+    if curve.ndim < 1 or curve.shape[-1] < 2 or np.isnan(curve).any():
+        raise ValueError(f"curve must be (..., T) with T >= 2 and no NaN, got shape {curve.shape}")
+    return np.trapezoid(curve, axis=-1) / (curve.shape[-1] - 1)
+
+
+def bhattacharyya_matrix(selections, labels, n_classes):
+    """Overlap of the maps selected by each pair of classes, BC(c, c') = sum_a sqrt(P_c(a) P_c'(a)).
+
+    selections: (N, N_f) bool or 0/1, labels: (N,) in 0..n_classes-1  ->  (n_classes, n_classes) in [0, 1].
+    P_c is the histogram of the maps selected over all images of class c, divided by its sum. The diagonal is
+    1. A class with no image, or that never selects a map, has a row and a column of zeros: undefined overlap,
+    not disentanglement.
+    """
+    selections, labels = np.asarray(selections), np.asarray(labels)
+    if selections.ndim != 2 or labels.shape != selections.shape[:1]:
+        raise ValueError(f"expected selections (N, N_f), labels (N,), got {selections.shape}, {labels.shape}")
+    if not np.isin(selections, (0, 1)).all():
+        raise ValueError("selections must be bit-strings (bool or 0/1), one row per image, not indices")
+    if len(labels) and not (0 <= labels.min() and labels.max() < n_classes):
+        raise ValueError(f"labels must lie in 0..{n_classes - 1}, found {labels.min()}..{labels.max()}")
+    counts = np.stack([selections[labels == c].sum(0) for c in range(n_classes)]).astype(float)
+    root = np.sqrt(counts / np.maximum(counts.sum(1, keepdims=True), 1))
+    return root @ root.T
+
+
+def mean_off_diagonal(matrix):
+    """Mean overlap between different classes: (C, C)  ->  float, NaN with fewer than two defined classes.
+
+    Classes of zero diagonal (see `bhattacharyya_matrix`) are left out: their zeros would pass for
+    disentanglement.
+    """
+    matrix = np.asarray(matrix, float)
+    if matrix.ndim != 2 or matrix.shape[0] != matrix.shape[1] or np.isnan(matrix).any():
+        raise ValueError(f"matrix must be square without NaN, got shape {matrix.shape}")
+    defined = np.flatnonzero(np.diag(matrix) > 0)
+    block = matrix[np.ix_(defined, defined)]
+    return nan_mean(block[~np.eye(len(defined), dtype=bool)])
+
+
+def bootstrap_interval(values, statistic=np.mean, n_resamples=2000, confidence=0.95, seed=0, method="BCa"):
+    """Bootstrap confidence interval of a statistic of images (Efron 1987, through scipy).
+
+    values: (N,), NaN ignored; statistic: array -> float, faster if it takes `axis`; method: "BCa", "basic" or
+    "percentile"  ->  (low, high), both NaN for fewer than two values. Where BCa is undefined (for constant
+    values, or an estimate outside all resamples) the basic interval is returned.
+
+    To resample more than a vector, give the indices of the images. Noise lowers a mean overlap and resampling
+    adds noise, so take "basic" there: it undoes the bias and may lie above the estimate, while the percentile
+    interval misses the true value.
+
+    >>> overlap = lambda i: mean_off_diagonal(bhattacharyya_matrix(selections[i], labels[i], 10))
+    >>> low, high = bootstrap_interval(np.arange(len(labels)), overlap, method="basic")
+    """
+    values = np.asarray(values)
+    if values.ndim != 1:
+        raise ValueError(f"values must be (N,), got {values.shape}: give indices to resample rows")
+    values = values[~np.isnan(values)]
+    if len(values) < 2:
+        return float("nan"), float("nan")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # scipy warns where BCa is degenerate
+        result = scipy.stats.bootstrap(
+            (values,), statistic, n_resamples=n_resamples, confidence_level=confidence, method=method,
+            batch=max(1, 2_000_000 // len(values)), rng=np.random.default_rng(seed),
+        )  # fmt: skip
+    low, high = result.confidence_interval
+    if np.isnan(low) or np.isnan(high):
+        tail = (1 - confidence) / 2
+        low, high = 2 * statistic(values) - np.nanquantile(result.bootstrap_distribution, (1 - tail, tail))
+    return float(low), float(high)

@@ -1,0 +1,57 @@
+"""Solvers of the selection problem, by name; each is a dimod.Sampler."""
+
+import dimod
+import numpy as np
+from dwave.samplers import SimulatedAnnealingSampler
+from tqdm import tqdm
+
+from .annealing import SchrodingerSampler, bits, energies
+
+
+class BruteForceSampler(dimod.Sampler):
+    """The exact ground state from the energies of all 2^d bit-strings: `sample(bqm) -> SampleSet` of one row.
+
+    Raises as `annealing.energies` when 2^d energies do not fit in memory.
+    """
+
+    parameters = {}
+    properties = {"category": "exact"}
+
+    def sample(self, bqm, **parameters):
+        self.remove_unknown_kwargs(**parameters)
+        lowest = bits(np.array([np.argmin(energies(bqm))]), bqm.num_variables).astype(np.int8)
+        binary = bqm.change_vartype(dimod.BINARY, inplace=False)
+        found = dimod.SampleSet.from_samples_bqm((lowest, list(bqm.variables)), binary)
+        return found.change_vartype(bqm.vartype, inplace=False)
+
+
+SOLVERS = {
+    "schrodinger": SchrodingerSampler,
+    "simulated_annealing": SimulatedAnnealingSampler,
+    "brute_force": BruteForceSampler,
+}
+
+
+def solver(name):
+    """The solver of that name. Raises ValueError for an unknown one."""
+    if name not in SOLVERS:
+        raise ValueError(f"unknown solver {name!r}: choose from {', '.join(SOLVERS)}")
+    return SOLVERS[name]()
+
+
+def solve_all(selections, n_features, name, beta=0.7, pair_sum="p<q", seed=None, desc=None, **parameters):
+    """Solve every image's problem and keep the lowest-energy bit-string of each.
+
+    selections: list of qubo.Selection; seed: None, or an int: image i gets its own seed derived from it.
+    ->  selected maps (B, n_features) bool, list of B SampleSet.info dicts with the best energy added.
+    """
+    sampler = solver(name)
+    selected, infos = np.zeros((len(selections), n_features), dtype=bool), []
+    seeds = np.random.SeedSequence(seed).generate_state(len(selections)) >> 1  # 31 bits: what dwave-samplers takes
+    for i, problem in enumerate(tqdm(selections, desc=desc or name, unit="image")):
+        options = parameters if seed is None else parameters | {"seed": int(seeds[i])}
+        found = sampler.sample(problem.bqm(beta, pair_sum), **options)
+        best = found.first
+        selected[i, problem.maps] = [best.sample[v] for v in range(problem.d)]
+        infos.append(dict(found.info) | {"energy": best.energy})
+    return selected, infos

@@ -1,0 +1,248 @@
+"""CAMs against captum (exact), pytorch-grad-cam, the written formulas, and on bad input."""
+
+import numpy as np
+import pytest
+import torch
+import torch.nn as nn
+import torch.nn.functional as F
+
+from qafs_utils import cams
+
+B, N, SIZE = 3, 6, 8
+
+
+class Net(nn.Module):
+    """A seeded CNN whose maps are as large as its images: upsampling is the identity in Score-CAM's masks."""
+
+    def __init__(self, stride=1):
+        super().__init__()
+        torch.manual_seed(0)
+        self.first = nn.Sequential(nn.Conv2d(3, 8, 3, padding=1), nn.ReLU())
+        self.last = nn.Conv2d(8, N, 3, padding=1, stride=stride)
+        self.relu = nn.ReLU()
+        self.classifier = nn.Linear(N * (SIZE // stride) ** 2, 4)
+
+    def forward(self, images):
+        return self.classifier(self.relu(self.last(self.first(images))).flatten(1))
+
+
+@pytest.fixture(scope="module")
+def case():
+    """Net in double precision, images, predicted classes, post-ReLU maps, gradients of their logits."""
+    net = Net().double().eval()
+    images = torch.rand(B, 3, SIZE, SIZE, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
+    maps = F.relu(net.last(net.first(images))).detach().requires_grad_()
+    logits = net.classifier(maps.flatten(1))
+    target = logits.argmax(1)
+    (gradients,) = torch.autograd.grad(logits.gather(1, target[:, None]).sum(), maps)
+    return net, images, target, maps.detach(), gradients
+
+
+def library_cam(method, net, images, target, layer="relu"):
+    """Heatmaps (B, SIZE, SIZE) of a pytorch-grad-cam method for the logits of the target classes."""
+    library = pytest.importorskip("pytorch_grad_cam")
+    from pytorch_grad_cam.utils.model_targets import ClassifierOutputTarget
+
+    with getattr(library, method)(net, [getattr(net, layer)]) as cam:
+        return torch.as_tensor(cam(images, [ClassifierOutputTarget(int(c)) for c in target]))
+
+
+def test_grad_cam_equals_captum(case):
+    captum = pytest.importorskip("captum.attr")
+    net, images, target, maps, gradients = case
+    layer, exact = captum.LayerGradCam(net, net.relu), {"rtol": 0, "atol": 1e-14}
+    expected = layer.attribute(images, target, relu_attributions=True)[:, 0]
+    importance = gradients.mean((2, 3))
+    torch.testing.assert_close(cams.grad_cam(maps, importance), expected, **exact)
+    per_map = F.relu(layer.attribute(images, target, attr_dim_summation=False))
+    for a in range(N):
+        one_hot = torch.arange(N).expand(B, N) == a
+        torch.testing.assert_close(cams.grad_cam(maps, importance, one_hot), per_map[:, a], **exact)
+
+
+def test_selection_restricts_the_sum(case):
+    _, _, _, maps, gradients = case
+    importance = gradients.mean((2, 3))
+    bits = torch.tensor([[1, 0, 1, 0, 0, 1], [0, 1, 0, 0, 0, 0], [1, 1, 1, 1, 1, 1]])
+    expected = torch.zeros(B, SIZE, SIZE, dtype=maps.dtype)
+    for b, a in bits.nonzero().tolist():
+        expected[b] += importance[b, a] * maps[b, a]
+    torch.testing.assert_close(cams.grad_cam(maps, importance, bits), F.relu(expected))
+    filtered = cams.grad_cam(maps, importance, importance > 0)
+    torch.testing.assert_close(filtered, cams.grad_cam(maps, F.relu(importance)))
+    torch.testing.assert_close(cams.grad_cam(maps, importance, bits.bool().numpy()), F.relu(expected))
+
+
+def test_empty_selection_and_zero_maps_give_zeros(case):
+    _, _, _, maps, gradients = case
+    importance = gradients.mean((2, 3))
+    empty = torch.zeros(B, N, dtype=torch.bool)
+    assert cams.heatmap(cams.grad_cam(maps, importance, empty), 16).eq(0).all()
+    zero = torch.zeros_like(maps)
+    for cam, by in ((cams.grad_cam, importance), (cams.grad_cam_pp, gradients), (cams.hires_cam, gradients)):
+        assert cams.heatmap(cam(zero, by), 16).eq(0).all()
+    assert cams.grad_cam(maps[:, :0], importance[:, :0]).eq(0).all()
+
+
+@pytest.mark.parametrize("layer", ["relu", "last"])
+def test_grad_cam_pp_equals_pytorch_grad_cam_with_its_epsilon(case, layer):
+    net, images, target, maps, gradients = case
+    if layer == "last":
+        maps, gradients = net.last(net.first(images)).detach(), gradients * (maps > 0)
+    ours = cams.heatmap(cams.grad_cam_pp(maps, gradients, epsilon=1e-6), SIZE)
+    expected = library_cam("GradCAMPlusPlus", net, images, target, layer)
+    torch.testing.assert_close(ours.float(), expected, rtol=0, atol=1e-5)
+
+
+def test_grad_cam_pp_eq19_by_hand():
+    maps = torch.tensor([[[[1.0, 3.0]], [[2.0, 0.0]], [[0.0, 1.0]]]])
+    gradients = torch.tensor([[[[0.5, -1.0]], [[0.0, 2.0]], [[0.0, 0.0]]]])
+    # S = 4, 2, 1; alpha = 1 / (2 + g S): 1/4 for g = 0.5, 1/6 for g = 2; negative gradients are cut
+    weights = cams.grad_cam_pp_weights(maps, gradients)
+    torch.testing.assert_close(weights, torch.tensor([[0.125, 1 / 3, 0.0]]))
+    torch.testing.assert_close(cams.grad_cam_pp(maps, gradients), torch.tensor([[[0.125 + 2 / 3, 0.375]]]))
+    # alphas of the first map: 1/4, 1/(2 - 4) = -1/2, sum -1/4: normalised -1 and 2
+    weights = cams.grad_cam_pp_weights(maps, gradients, "authors_code")
+    torch.testing.assert_close(weights, torch.tensor([[-0.5, 2.0, 0.0]]))
+
+
+def test_grad_cam_pp_singular_denominators_give_zero_weight():
+    maps, gradients = torch.tensor([[[[-1.0, -3.0]]]]), torch.tensor([[[[0.5, 0.5]]]])  # 2 + g S = 0
+    for variant in ("eq19", "authors_code"):
+        assert cams.grad_cam_pp_weights(maps, gradients, variant).item() == 0
+
+
+def test_authors_code_is_filtered_grad_cam_after_global_average_pooling(case):
+    _, _, _, maps, gradients = case
+    constant = gradients.mean((2, 3), keepdim=True).expand_as(maps)
+    importance = constant.mean((2, 3))
+    torch.testing.assert_close(
+        cams.grad_cam_pp(maps, constant, "authors_code"), cams.grad_cam(maps, importance, importance > 0)
+    )
+
+
+def test_epsilon_matters_for_small_gradients(case):
+    _, _, _, maps, gradients = case
+    small = 1e-3 * gradients / gradients.abs().amax()
+    exact, damped = (cams.grad_cam_pp_weights(maps, small, epsilon=e) for e in (0.0, 1e-6))
+    assert (damped < 0.7 * exact).all()
+
+
+def test_hires_cam_equals_pytorch_grad_cam(case):
+    net, images, target, maps, gradients = case
+    ours = cams.heatmap(cams.hires_cam(maps, gradients), SIZE)
+    torch.testing.assert_close(ours.float(), library_cam("HiResCAM", net, images, target), rtol=0, atol=1e-5)
+
+
+def test_hires_cam_is_complete_for_a_linear_classifier(case):
+    net, _, target, maps, gradients = case
+    logits = net.classifier(maps.flatten(1)).gather(1, target[:, None])[:, 0]
+    signed = cams.hires_cam(maps, gradients) - cams.hires_cam(-maps, gradients)
+    torch.testing.assert_close(signed.sum((1, 2)), logits - net.classifier.bias[target])
+
+
+def test_score_cam_channel_softmax_equals_pytorch_grad_cam(case):
+    net, images, target, maps, _ = case
+    ours = cams.heatmap(cams.score_cam(maps, net, images, target, "channel_softmax", batch_size=5), SIZE)
+    torch.testing.assert_close(ours.float(), library_cam("ScoreCAM", net, images, target), rtol=0, atol=1e-5)
+
+
+def test_score_cam_official_follows_its_loop():
+    net = Net(stride=2).double().eval()
+    images = torch.rand(2, 3, SIZE, SIZE, generator=torch.Generator().manual_seed(2), dtype=torch.float64)
+    with torch.no_grad():
+        maps = F.relu(net.last(net.first(images)))
+    maps[0, 1], maps[1, 2] = 0, 0.7  # a dead and a constant map: skipped
+    calls = []
+
+    def score(x):
+        calls.append(len(x))
+        return net(x).softmax(1)
+
+    weights = cams.score_cam_weights(maps, score, images, batch_size=4)
+    varying = int((maps.amax((2, 3)) > maps.amin((2, 3))).sum())
+    assert varying <= 2 * N - 2 and max(calls) == 4 and sum(calls) == 2 + varying
+    expected = torch.zeros(2, N, dtype=torch.float64)
+    summed = torch.zeros(2, SIZE, SIZE, dtype=torch.float64)
+    for b in range(2):
+        c = net(images[b : b + 1]).argmax()
+        for a in range(N):
+            up = F.interpolate(maps[b : b + 1, a : a + 1], (SIZE, SIZE), mode="bilinear", align_corners=False)
+            if maps[b, a].max() > maps[b, a].min():
+                mask = (up - up.min()) / (up.max() - up.min())
+                expected[b, a] = net(images[b : b + 1] * mask).softmax(1)[0, c]
+                summed[b] += expected[b, a] * up[0, 0]
+    torch.testing.assert_close(weights, expected.detach())
+    ours = cams.heatmap(cams.score_cam(maps, score, images), SIZE)
+    torch.testing.assert_close(ours, cams.normalise(summed.detach()))
+    one_class = cams.score_cam_weights(maps[:1], lambda x: score(x)[:, net(images[:1]).argmax()], images[:1])
+    torch.testing.assert_close(one_class, weights[:1])
+    assert not weights.requires_grad
+
+
+def test_score_cam_softmax_over_maps_sums_to_one_and_survives_constant_maps(case):
+    net, images, _, maps, _ = case
+    maps = maps.clone()
+    maps[0], maps[1, 0] = 0.5, 0.0
+    weights = cams.score_cam_weights(maps, net, images, variant="channel_softmax")
+    torch.testing.assert_close(weights.sum(1), torch.tensor([0.0, 1.0, 1.0], dtype=weights.dtype))
+    assert weights[1, 0] == 0
+
+
+def test_normalise_and_heatmap():
+    cam = torch.stack([torch.arange(16.0).view(4, 4), torch.zeros(4, 4), torch.full((4, 4), 0.3)])
+    out = cams.normalise(cam)
+    assert out[0].min() == 0 and out[0].max() == 1 and out[1:].eq(0).all()
+    assert cams.heatmap(cam, 23)[2].eq(0).all()  # interpolation's rounding is not blown up
+    assert cams.heatmap(-cam, 8).eq(0).all()
+    assert cams.upsample(cam, 8).shape == (3, 8, 8) and cams.upsample(cam, (6, 8)).shape == (3, 6, 8)
+
+
+def test_two_normalisations_equal_one_after_upsampling():
+    cam = torch.rand(4, 7, 7, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    cam[0, 3, 3] = 2  # an inner peak; one on the border is kept
+    before = cams.upsample(cams.normalise(cam), 224)
+    torch.testing.assert_close(cams.normalise(before), cams.heatmap(cam, 224))
+    assert before[0].max() < 0.99 and cams.heatmap(cam, 224)[0].max() == 1
+
+
+def test_half_precision_and_numpy_input(case):
+    _, _, _, maps, gradients = case
+    importance = gradients.mean((2, 3))
+    cam = cams.grad_cam(maps.half(), importance.numpy())
+    assert cam.dtype == torch.float32
+    torch.testing.assert_close(cam.double(), cams.grad_cam(maps, importance), rtol=1e-2, atol=1e-4)
+
+
+def test_bad_input_is_refused_with_a_remedy(case):
+    net, images, target, maps, gradients = case
+    importance = gradients.mean((2, 3))
+    broken = maps.clone()
+    broken[1, 0, 0, 0] = float("nan")
+
+    def nan_score(x):
+        return net(x) * float("nan")
+
+    for call in (
+        lambda: cams.grad_cam(broken, importance),
+        lambda: cams.grad_cam_pp(maps, broken),
+        lambda: cams.hires_cam(broken, gradients),
+        lambda: cams.score_cam(broken, net, images),
+        lambda: cams.heatmap(broken[:, 0], 8),
+    ):
+        with pytest.raises(ValueError, match=r"NaN or infinite .* 1 of 3 images \(first: 1\).*float32"):
+            call()
+    for call, message in (
+        (lambda: cams.grad_cam(maps[0], importance), r"must be \(B, N, H, W\)"),
+        (lambda: cams.grad_cam(maps, importance[:, :2]), r"importance must be \(B, N\)"),
+        (lambda: cams.grad_cam(maps, importance, np.full((B, N), 3)), "bit-string"),
+        (lambda: cams.grad_cam_pp(maps, gradients[:2]), "gradients must be"),
+        (lambda: cams.grad_cam_pp(maps, gradients, "eq20"), "choose 'eq19'"),
+        (lambda: cams.score_cam(maps, net, images, variant="cic"), "choose 'official'"),
+        (lambda: cams.score_cam(maps, net, images[:2]), "images must be"),
+        (lambda: cams.score_cam(maps, net, images, target[:2]), "target must be"),
+        (lambda: cams.score_cam(maps, nan_score, images), "scores of images hold NaN"),
+        (lambda: cams.score_cam(maps, nan_score, images, target), "scores of masked images hold NaN"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            call()

@@ -1,0 +1,118 @@
+"""Images: real STL-10 when it is there, the synthetic set, splits, and damaged or absent inputs."""
+
+import shutil
+import socket
+
+import numpy as np
+import pytest
+import torch
+
+from qafs_utils import data, models
+
+try:
+    have_stl10 = not data.verify_stl10()
+except data.DataError:
+    have_stl10 = False
+needs_stl10 = pytest.mark.skipif(not have_stl10, reason="STL-10 is not in data/raw: run `make data`")
+needs_weights = pytest.mark.skipif(not models.weights_path().exists(), reason="no ImageNet weights: run `make data`")
+
+
+@pytest.fixture
+def no_network(monkeypatch):
+    def refuse(*_, **__):
+        raise OSError("network is unreachable")
+
+    monkeypatch.setattr(socket, "getaddrinfo", refuse)
+    monkeypatch.setattr(socket, "create_connection", refuse)
+
+
+@needs_stl10
+def test_stl10_is_the_official_labelled_set():
+    for split, n in (("train", 5000), ("test", 8000)):
+        images, labels = data.stl10(split)
+        assert images.shape == (n, 3, 96, 96) and images.dtype == np.uint8
+        assert np.bincount(labels).tolist() == [n // 10] * 10
+
+
+@needs_stl10
+@pytest.mark.parametrize("damage", ["truncate", "flip"])
+def test_a_damaged_file_is_named_with_the_remedy(tmp_path, damage):
+    folder = tmp_path / "stl10_binary"
+    folder.mkdir()
+    for name, _ in data.LabelledSTL10.train_list + data.LabelledSTL10.test_list:
+        shutil.copy(data.RAW / "stl10_binary" / name, folder)
+    victim = folder / "train_y.bin"
+    content = bytearray(victim.read_bytes())
+    if damage == "truncate":
+        content = content[:100]
+    else:
+        content[7] ^= 3
+    victim.write_bytes(content)
+    with pytest.raises(data.DataError, match=r"train_y.bin is truncated or corrupt.*make data"):
+        data.stl10("train", tmp_path)
+
+
+def test_absent_images_without_a_network(tmp_path, no_network):
+    with pytest.raises(data.DataError, match=r"train_X.bin.*could not be downloaded.*make data"):
+        data.stl10("train", tmp_path)
+
+
+def test_absent_weights_without_a_network(tmp_path, no_network, monkeypatch):
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path))
+    with pytest.raises(data.DataError, match=r"could not be downloaded.*TORCH_HOME"):
+        models.resnet18()
+
+
+@pytest.mark.parametrize("content", [b"", b"not a network", None])
+def test_damaged_weights(tmp_path, monkeypatch, content):
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path))
+    path = models.weights_path()
+    path.parent.mkdir(parents=True)
+    if content is None:  # a good archive cut short
+        torch.save({"weight": torch.zeros(1000)}, path)
+        content = path.read_bytes()[:2000]
+    path.write_bytes(content)
+    with pytest.raises(data.DataError, match=r"resnet18.*truncated or corrupt.*make data"):
+        models.resnet18()
+
+
+@needs_weights
+def test_imagenet_weights_load():
+    assert sum(p.numel() for p in models.resnet18().parameters()) == 11_689_512
+
+
+def test_synthetic_set_is_seeded_and_balanced():
+    images, labels = data.synthetic(3, seed=1)
+    again, _ = data.synthetic(3, seed=1)
+    other, _ = data.synthetic(3, seed=2)
+    assert images.shape == (30, 3, 96, 96) and np.bincount(labels).tolist() == [3] * 10
+    assert np.array_equal(images, again) and not np.array_equal(images, other)
+
+
+def test_unknown_image_set():
+    with pytest.raises(ValueError, match="unknown image set 'cifar'"):
+        data.load_images("cifar", "train")
+
+
+def test_stratified_split():
+    labels = np.repeat(np.arange(10), 50)
+    kept, held_out = data.stratified_split(labels, 0.1, seed=0)
+    assert np.bincount(labels[held_out]).tolist() == [5] * 10
+    assert sorted([*kept, *held_out]) == list(range(500))
+    assert not np.array_equal(held_out, data.stratified_split(labels, 0.1, seed=1)[1])
+
+
+def test_draw_per_class():
+    labels = np.repeat(np.arange(10), 6)
+    eligible = np.arange(60) % 2 == 0
+    index = data.draw_per_class(eligible, labels, 3, seed=0)
+    assert eligible[index].all() and np.bincount(labels[index]).tolist() == [3] * 10
+    with pytest.raises(ValueError, match="class airplane: only 3 eligible images, 4 wanted"):
+        data.draw_per_class(eligible, labels, 4, seed=0)
+
+
+def test_pixels_are_upsampled_into_the_unit_interval():
+    images = np.zeros((2, 3, 96, 96), np.uint8)
+    images[1] = 255
+    pixels = data.to_pixels(images, 224)
+    assert pixels.shape == (2, 3, 224, 224) and pixels[0].eq(0).all() and pixels[1].eq(1).all()

@@ -1,0 +1,41 @@
+"""requirements.txt, environment.yml and pyproject.toml name the same packages and versions."""
+
+import re
+import tomllib
+from pathlib import Path
+
+import yaml
+
+ROOT = Path(__file__).resolve().parents[1]
+CARD = {"torch", "torchvision", "numpy", "scipy", "dwave-neal", "dimod", "matplotlib", "seaborn", "jupyterlab",
+        "papermill", "pandas"}
+
+
+def requirements():
+    lines = (ROOT / "requirements.txt").read_text().splitlines()
+    return dict(line.split("==") for line in lines if line and not line.startswith("#"))
+
+
+def conda():
+    found = {}
+    for entry in yaml.safe_load((ROOT / "environment.yml").read_text())["dependencies"]:
+        for line in entry["pip"] if isinstance(entry, dict) else [entry]:
+            name, _, version = re.sub("=+", "=", line).partition("=")
+            found[{"pytorch": "torch"}.get(name, name)] = version
+    return found
+
+
+def test_conda_and_pip_agree():
+    found = conda()
+    python, pip = found.pop("python"), found.pop("pip")
+    assert found == requirements() and python == "3.11" and pip == ""
+
+
+def test_everything_is_pinned_and_the_card_is_covered():
+    assert requirements().keys() >= CARD
+    assert all(re.fullmatch(r"\d+(\.\d+)+", version) for version in requirements().values())
+
+
+def test_pyproject_names_the_same_packages():
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    assert {*project["dependencies"], *project["optional-dependencies"]["test"]} == requirements().keys()

@@ -1,0 +1,108 @@
+"""Networks: the split ResNet-18 equals torchvision's, heads train, save and load."""
+
+import numpy as np
+import pytest
+import torch
+
+from qafs_utils import data, models
+
+NETWORK = models.resnet18("random")
+
+
+@pytest.fixture(scope="module")
+def pixels():
+    return torch.rand(2, 3, 64, 64, generator=torch.Generator().manual_seed(0))
+
+
+def test_trunk_and_full_head_are_torchvisions_resnet(pixels):
+    head = models.FullHead(NETWORK, n_classes=1000)
+    head.classifier = NETWORK.fc
+    ours = head.eval()(models.Trunk(NETWORK, "none")(pixels))
+    torch.testing.assert_close(ours, NETWORK(pixels))
+
+
+def test_trunk_subtracts_imagenets_mean(pixels):
+    mean, std = (torch.tensor(v).view(1, 3, 1, 1) for v in data.NORMALISATIONS["imagenet"])
+    expected = models.Trunk(NETWORK, "none")((pixels - mean) / std)
+    torch.testing.assert_close(models.Trunk(NETWORK, "imagenet")(pixels), expected)
+
+
+def test_bfloat16_trunk_is_close(pixels):
+    exact, fast = (models.Trunk(NETWORK, precision=p)(pixels) for p in ("float32", "bfloat16"))
+    assert fast.dtype == torch.float32
+    assert (exact - fast).norm() / exact.norm() < 0.02
+
+
+@pytest.mark.parametrize("block, order", [("paper", ["conv", "bn", "relu"]), ("authors_code", ["conv", "relu", "bn"])])
+def test_stages_come_in_the_blocks_order(block, order):
+    seen = []
+
+    def tap(name, maps):
+        seen.append(name)
+        return maps
+
+    head = models.build_head(16, block, NETWORK, size=4)
+    head(torch.rand(2, 256, 4, 4), tap)
+    assert seen == order
+
+
+def test_a_tap_can_replace_the_maps():
+    head = models.build_head(16, "paper", NETWORK, size=4).eval()
+    logits = head(torch.rand(2, 256, 4, 4), lambda name, maps: torch.zeros_like(maps) if name == "relu" else maps)
+    torch.testing.assert_close(logits, head.classifier.bias.expand(2, 10))
+
+
+@pytest.mark.parametrize("n, block", [(16, "paper"), (24, "authors_code"), (512, "full")])
+def test_heads_learn_and_come_back_from_arrays(n, block):
+    images, labels = data.synthetic(8)
+    trunk = models.Trunk(NETWORK)
+    features = models.trunk_features(trunk, images, 64)
+    head = models.build_head(n, block, NETWORK, size=4, seed=1)
+    model, inputs = (head.classifier, models.pooled(head, features)) if n == 512 else (head, features)
+    history = models.train(model, inputs, labels, inputs, labels, epochs=8, learning_rate=1e-2, batch=16)
+    assert [h["epoch"] for h in history] == list(range(1, 9))
+    logits = models.predict(head, features)
+    assert models.accuracy(logits, labels) == max(h["validation_accuracy"] for h in history) > 0.5
+    arrays = {f"nf{n}_{block}_seed1/{k}": v for k, v in models.head_arrays(head).items()}
+    assert not any("layer4" in k for k in arrays)
+    again = models.trained_head(f"nf{n}_{block}_seed1", arrays, NETWORK, size=4)
+    torch.testing.assert_close(models.predict(again, features), logits)
+    with pytest.raises(ValueError, match="no trained head 'nf99_paper_seed0'"):
+        models.trained_head("nf99_paper_seed0", arrays, NETWORK, size=4)
+
+
+def test_parameters_of_another_shape_are_refused():
+    arrays = models.head_arrays(models.build_head(24, "paper", NETWORK, size=4))
+    with pytest.raises(ValueError, match="do not fit ReducedHead"):
+        models.load_head(models.build_head(16, "paper", NETWORK, size=4), arrays)
+
+
+def test_initialisation_is_seeded():
+    first, second, other = (models.build_head(16, "paper", NETWORK, seed=s).block.conv.weight for s in (0, 0, 1))
+    assert torch.equal(first, second) and not torch.equal(first, other)
+
+
+def test_scores_of_batches_equal_scores_at_once(pixels):
+    trunk, head = models.Trunk(NETWORK), models.build_head(16, "paper", NETWORK, size=4).eval()
+    together = models.scorer(trunk, head)(pixels)
+    torch.testing.assert_close(models.score_all(trunk, head, pixels, batch=1), together)
+
+
+@pytest.mark.parametrize("call, message", [
+    (lambda: models.resnet18("vgg"), "unknown weights 'vgg'"),
+    (lambda: models.Trunk(NETWORK, "zscore"), "unknown normalisation 'zscore'"),
+    (lambda: models.build_head(16, "resnet", NETWORK), "unknown block 'resnet'"),
+])
+def test_unknown_options(call, message):
+    with pytest.raises(ValueError, match=message):
+        call()
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU")
+def test_gpu_gives_the_same_logits(pixels):
+    head = models.build_head(16, "paper", NETWORK, size=4).eval()
+    trunk = models.Trunk(NETWORK)
+    expected = models.scorer(trunk, head)(pixels)
+    device = models.pick_device("auto")
+    found = models.scorer(trunk.to(device), head.to(device))(pixels).cpu()
+    np.testing.assert_allclose(found, expected, atol=1e-3)
