@@ -2,7 +2,7 @@
 
 H(s) = A(s) H_D + B(s) diag(energies), s = t / annealing_time, hbar = 1: times are in units of 1/energy.
 Bit p of an index k (lowest first) is n_p, the binary value of variable p in the order list(bqm.variables).
-The driver is diagonal qubit by qubit and the problem is diagonal, so splitting methods alternate rotations and
+The driver is a sum over qubits and the problem is diagonal, so splitting methods alternate rotations and
 phases: Strang's (order 2) and Blanes and Moan's (order 4; J. Comput. Appl. Math. 142, 313, 2002).
 """
 
@@ -34,7 +34,7 @@ SPLITTINGS = {2: _STRANG, 4: _BLANES_MOAN}  # order: weights of the phases, weig
 
 @dataclass(frozen=True)
 class Schedule:
-    """Weights of the driver, A(s), and of the problem, B(s): functions of arrays of s in [0, 1], A(1) = B(0) = 0."""
+    """Weights A(s) of the driver and B(s) of the problem: functions of arrays of s in [0, 1]."""
 
     name: str
     A: Callable
@@ -64,12 +64,14 @@ def locally_adiabatic(x, gap, power=2.0):
     """Schedule A = 1 - x(s), B = x(s) with dx/ds ~ gap(x)^power: slow where the gap is small.
 
     x: (n,) rising from 0 to 1; gap: (n,) > 0 of the linear schedule there (`spectrum.level_curves`).
-    power: 2, Roland and Cerf, Phys. Rev. A 65, 042308 (2002), Eq. 17. Raises ValueError as `tabulated`, or for
-    a gap that is not positive.
+    power: 2, Roland and Cerf, Phys. Rev. A 65, 042308 (2002), Eq. 17. Raises ValueError as `tabulated`, or
+    for a gap that is not positive.
     """
     x, gap = np.asarray(x, dtype=np.float64), np.asarray(gap, dtype=np.float64)
     if not (gap > 0).all():
-        raise ValueError("a locally adiabatic schedule needs gap > 0 everywhere: degenerate ground states have none")
+        raise ValueError(
+            "a locally adiabatic schedule needs gap > 0 everywhere: degenerate ground states have none"
+        )
     slowness = gap**-power
     s = np.concatenate([[0.0], np.cumsum(np.diff(x) * (slowness[1:] + slowness[:-1]) / 2)])
     return tabulated(s / s[-1], 1 - x, x, "locally_adiabatic")
@@ -80,12 +82,14 @@ def find_schedule(schedule):
     if isinstance(schedule, Schedule):
         return schedule
     if schedule not in SCHEDULES:
-        raise ValueError(f"unknown schedule {schedule!r}: choose from {tuple(SCHEDULES)} or make one with tabulated")
+        raise ValueError(
+            f"unknown schedule {schedule!r}: choose from {tuple(SCHEDULES)} or make one with tabulated"
+        )
     return SCHEDULES[schedule]
 
 
 def driver_strength(driver, d):
-    """g of H_D = g sum_p sigma_x^(p): -1 for "uniform", 1/d for "scaled". Raises ValueError for an unknown name."""
+    """g of H_D = g sum sigma_x: -1 for "uniform", 1/d for "scaled". Raises ValueError for another name."""
     if driver not in DRIVERS:
         raise ValueError(f"unknown driver {driver!r}: choose from {tuple(DRIVERS)}")
     return DRIVERS[driver](d)
@@ -101,7 +105,7 @@ def _free_bytes():
 
 
 def require_memory(d, numbers, what):
-    """Raise MemoryError, naming the d that would fit, unless `numbers` float64 vectors of 2^d fit in free memory."""
+    """Raise MemoryError, naming the d that would fit, unless `numbers` float64 vectors (2^d,) fit."""
     free = _free_bytes()
     if 8 * numbers * 2**d > free:
         fits = int(np.floor(np.log2(free / (8 * numbers))))
@@ -119,7 +123,9 @@ def checked(energies):
     batch = np.atleast_2d(np.ascontiguousarray(energies, dtype=np.float64))
     d = batch.shape[-1].bit_length() - 1
     if batch.ndim != 2 or batch.size == 0 or batch.shape[-1] != 2**d:
-        raise ValueError(f"energies must be (2^d,) or (B, 2^d), one for each bit-string, got {np.shape(energies)}")
+        raise ValueError(
+            f"energies must be (2^d,) or (B, 2^d), one for each bit-string, got {np.shape(energies)}"
+        )
     if not np.isfinite(batch).all():
         raise ValueError("energies hold NaN or infinite values: check the biases of the model they come from")
     return batch, d
@@ -134,7 +140,7 @@ def _sums(weights):
 
 
 def energies(bqm):
-    """Energies of all bit-strings, offset included: dimod model of d variables, binary or spin  ->  (2^d,) float64.
+    """Energies of all bit-strings, offset included: dimod model, binary or spin  ->  (2^d,) float64.
 
     Raises MemoryError, naming the d that would fit, before allocating.
     """
@@ -154,8 +160,8 @@ class AnnealResult:
     """Final states of one anneal, or of a batch (B first everywhere but in steps and error).
 
     state: (2^d,) complex; probabilities: (2^d,); fidelity: probability of the ground states, all of them when
-    degenerate (paper, Eq. 7); energy: expected; steps: of the splitting; error: estimated for the fidelity and
-    for each probability, the largest of the batch.
+    degenerate (paper, Eq. 7); energy: expected; steps: of the splitting; error: estimated for the fidelity
+    and for each probability, the largest of the batch.
     """
 
     state: np.ndarray
@@ -182,8 +188,8 @@ def parity_signs(d, driver):
 def _evolve(re, im, batch, d, annealing_time, g, schedule, steps, order, s0=0.0, s1=1.0):
     """Evolve the states (B, 2^d) from s0 to s1 in place, by `steps` steps of the splitting of that order.
 
-    With the time as two more coordinates, one moved by each part, the splitting keeps its order although H depends
-    on the time: each part sees the time that the other has reached.
+    With the time as two more coordinates, one moved by each part, the splitting keeps its order although H
+    depends on the time: each part sees the time that the other has reached.
     """
     phase_weights, rotation_weights = SPLITTINGS[order]
     ds = (s1 - s0) / steps
@@ -193,7 +199,8 @@ def _evolve(re, im, batch, d, annealing_time, g, schedule, steps, order, s0=0.0,
     phase = annealing_time * ds * phase_weights * schedule.B(s_phase)
     angles = (annealing_time * ds * rotation_weights * schedule.A(s_rotation) * g).ravel()
     phases = np.concatenate([phase[:, :-1].ravel(), [0.0]])
-    phases[len(rotation_weights) :: len(rotation_weights)] += phase[:, -1]  # a step's last phase joins the next's first
+    # a step's last phase joins the first of the next
+    phases[len(rotation_weights) :: len(rotation_weights)] += phase[:, -1]
     tangents = np.clip(np.tan(angles), -1e9, 1e9)  # the butterflies stay accurate up to there
     factors = np.copysign(1 / np.sqrt(1 + tangents**2), np.cos(angles)) ** d
     kernels.evolve(re, im, batch, phases, tangents, factors)
@@ -226,9 +233,10 @@ class _Evolution:
         return max(np.abs(change).max(), np.abs(self.fidelity(change)).max())
 
     def first_guess(self, tolerance):
-        """Steps and order that usually meet the tolerance (tried on cosine and Gaussian couplings, d = 5 to 18).
+        """Steps and order that usually meet the tolerance.
 
-        The scale of H is the driver's strength or the root mean square energy of a flip out of the ground state.
+        H is scaled by the driver's strength or the root mean square energy of a flip out of the ground state;
+        the factors were found on cosine and Gaussian couplings, d = 5 to 18.
         """
         ground = self.batch.argmin(axis=1)[:, None]
         flips = np.take_along_axis(self.batch, ground ^ (1 << np.arange(self.d)), 1)
@@ -245,14 +253,16 @@ class _Evolution:
 def anneal(energies, annealing_time=50.0, driver="scaled", schedule="linear", tolerance=1e-6, dt=None):
     """Anneal from the driver's ground state: energies (2^d,), or (B, 2^d) for a batch  ->  AnnealResult.
 
-    tolerance: of the fidelity and of every probability; steps and order follow from it. dt: time step, instead.
-    The error is verified by a second run at other steps, and taken for one order less than the method has,
-    because coarse steps converge irregularly. Raises ValueError for bad input (`checked`, unknown names, a
-    time, tolerance or dt that is not positive), MemoryError when the states do not fit.
+    tolerance: of the fidelity and of every probability; steps and order follow from it. dt: time step,
+    instead. The error is verified by a second run at other steps, and taken for one order less than the
+    method has, because coarse steps converge irregularly. Raises ValueError for bad input (`checked`,
+    unknown names, a time, tolerance or dt that is not positive), MemoryError when the states do not fit.
     """
     batch, d = checked(energies)
     if not tolerance >= 1e-13:
-        raise ValueError(f"tolerance must be at least 1e-13, the rounding error of double precision, got {tolerance}")
+        raise ValueError(
+            f"tolerance must be at least 1e-13, the rounding error of double precision, got {tolerance}"
+        )
     if dt is not None and not (np.isfinite(dt) and dt > 0):
         raise ValueError(f"dt must be positive and finite, got {dt}: leave it None to choose it by tolerance")
     require_memory(d, 10 * len(batch), "the state")
@@ -279,7 +289,7 @@ def anneal(energies, annealing_time=50.0, driver="scaled", schedule="linear", to
 
 
 def populations(energies, s, annealing_time=50.0, driver="scaled", schedule="linear", tolerance=1e-6):
-    """Probabilities of all bit-strings along one anneal: energies (2^d,), s (n,) rising in [0, 1]  ->  (n, 2^d).
+    """Probabilities along one anneal: energies (2^d,), s (n,) rising in [0, 1]  ->  (n, 2^d).
 
     Steps as `anneal` needs them, at least one between neighbouring s. Raises as `anneal`, and ValueError for
     an s that does not rise in [0, 1].
@@ -304,7 +314,8 @@ def populations(energies, s, annealing_time=50.0, driver="scaled", schedule="lin
 def draw(probabilities, num_reads, seed=None):
     """Indices of num_reads noise-free measurements: probabilities (2^d,)  ->  (num_reads,) int.
 
-    Raises ValueError for a negative or fractional num_reads, and for probabilities that are negative, NaN or all zero.
+    Raises ValueError for a negative or fractional num_reads, and for probabilities that are negative, NaN or
+    all zero.
     """
     if num_reads != int(num_reads) or num_reads < 0:
         raise ValueError(f"num_reads must be a whole number of measurements, got {num_reads}")
@@ -323,7 +334,9 @@ def bits(indices, d):
 class SchrodingerSampler(dimod.Sampler):
     """Exact annealer that follows Ocean's conventions: bit-strings drawn from |psi(annealing_time)|^2."""
 
-    parameters = {name: [] for name in ("num_reads", "annealing_time", "driver", "schedule", "dt", "tolerance", "seed")}
+    parameters = {
+        name: [] for name in ("num_reads", "annealing_time", "driver", "schedule", "dt", "tolerance", "seed")
+    }
     properties = {
         "category": "simulator",
         "annealing_time_unit": "1/energy",
@@ -343,7 +356,7 @@ class SchrodingerSampler(dimod.Sampler):
         seed=None,
         **unknown,
     ):
-        """Anneal and measure num_reads times, d^2 for None (paper, Sec. II.2): dimod model  ->  dimod.SampleSet.
+        """Anneal and measure num_reads times, d^2 for None (paper, Sec. II.2): model  ->  dimod.SampleSet.
 
         info: ground_state_probability (the fidelity), expected_energy, ground_energy, steps, error, timing in
         seconds, annealing_time, driver, schedule. Raises as `energies`, `anneal` and `draw`.
@@ -372,4 +385,6 @@ class SchrodingerSampler(dimod.Sampler):
             "schedule": find_schedule(schedule).name,
         }
         labels = list(bqm.variables)
-        return dimod.SampleSet.from_samples((samples, labels), bqm.vartype, E[drawn], info=info, sort_labels=False)
+        return dimod.SampleSet.from_samples(
+            (samples, labels), bqm.vartype, E[drawn], info=info, sort_labels=False
+        )

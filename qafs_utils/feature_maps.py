@@ -43,6 +43,15 @@ def capture(head, features, target="block", class_index=None, batch=64):
     return maps, gradients, logits
 
 
+def arrays(head, features, targets):
+    """What is kept of the images: maps_<target> (float16) and importance_<target> for each target, and logits."""
+    kept = {}
+    for target in targets:
+        maps, gradients, logits = capture(head, features, target)
+        kept |= {f"maps_{target}": maps.half().numpy(), f"importance_{target}": importance(gradients).numpy()}
+    return kept | {"logits": logits.numpy()}
+
+
 def importance(gradients):
     """Importance of each map: the class-score gradient averaged over its pixels (paper, Eq. 1).
 

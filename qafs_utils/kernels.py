@@ -1,9 +1,9 @@
-"""Compiled inner loops of `annealing` and `spectrum`: phases, qubit rotations and the matrix-free Hamiltonian.
+"""Compiled inner loops of `annealing` and `spectrum`: phases, qubit rotations, matrix-free Hamiltonian.
 
 Bit p of an index k is n_p. Complex vectors are pairs of real arrays (re, im), because such loops vectorise;
 for the same reason the butterflies run over array slices, not over shifted indices.
-Rotations are written exp(-i a X) = cos(a) (1 - i tan(a) X): one multiply-add a component, and the product of the
-cosines is a factor that the caller folds into the next phase.
+Rotations are written exp(-i a X) = cos(a) (1 - i tan(a) X): one multiply-add a component, and the product of
+the cosines is a factor that the caller folds into the next phase.
 """
 
 import os
@@ -15,7 +15,7 @@ from numba import njit
 THREADS = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 _POOL = ThreadPoolExecutor(THREADS)
 
-_FAST = {"contract", "nsz", "arcp", "reassoc"}  # everything but "no NaN, no infinity"
+_FAST = True  # sums may be reordered; callers check for NaN and infinity
 _SHARED = 16  # log2 of the largest state that one thread evolves alone
 _ROW = 12  # log2 of the amplitudes that stay in the second-level cache
 _PANEL = 64  # rows of a panel: six qubits a sweep
@@ -39,7 +39,16 @@ def _two_qubits(ar, ai, br, bi, cr, ci, dr, di, t):
     """Both rotations of the amplitudes of 00, 01, 10, 11."""
     ar, ai, br, bi = ar + t * bi, ai - t * br, br + t * ai, bi - t * ar
     cr, ci, dr, di = cr + t * di, ci - t * dr, dr + t * ci, di - t * cr
-    return (ar + t * ci, ai - t * cr, br + t * di, bi - t * dr, cr + t * ai, ci - t * ar, dr + t * bi, di - t * br)
+    return (
+        ar + t * ci,
+        ai - t * cr,
+        br + t * di,
+        bi - t * dr,
+        cr + t * ai,
+        ci - t * ar,
+        dr + t * bi,
+        di - t * br,
+    )
 
 
 @njit(fastmath=_FAST, cache=True, nogil=True)
@@ -100,7 +109,7 @@ def apply_phase(re, im, energies, angle, factor):
 
 @njit(fastmath=_FAST, cache=True, nogil=True)
 def _rotate_panel(re, im, start, stride, rows, tangent):
-    """`rotate` on the qubits that number the rows: `rows` rows of _WIDTH elements, `stride` apart, from `start`."""
+    """`rotate` on the qubits that number the rows: `rows` of them, _WIDTH long, `stride` apart."""
     step = 1
     while 4 * step <= rows:
         for row in range(rows):
@@ -138,7 +147,7 @@ def _sweep_rows(first, last, re, im, energies, angle, factor, tangent):
 
 @njit(fastmath=_FAST, cache=True, nogil=True)
 def _sweep_panels(first, last, re, im, stride, rows, tangent):
-    """The rotations of the qubits of strides `stride` to `stride` * `rows` / 2, on panels that stay in the cache."""
+    """The rotations of the qubits from `stride` to `stride` * `rows` / 2, on panels that fit the cache."""
     for panel in range(first, last):
         block, column = divmod(panel * _WIDTH, stride)
         _rotate_panel(re, im, block * stride * rows + column, stride, rows, tangent)
@@ -147,7 +156,8 @@ def _sweep_panels(first, last, re, im, stride, rows, tangent):
 def in_threads(kernel, count, *arguments):
     """kernel(first, last, *arguments) over range(count), shared among the threads.
 
-    A pool of Python threads, not numba's parallel loops: on a busy machine those wait a time slice at each end.
+    A pool of Python threads, not numba's parallel loops: on a busy machine those wait a time slice at each
+    end.
     """
     parts = np.linspace(0, count, min(count, THREADS) + 1).astype(int).tolist()
     if len(parts) == 2:
@@ -160,7 +170,8 @@ def evolve(re, im, energies, phases, tangents, factors):
     """Phase 0, rotation 0, phase 1, ..., last phase on each state of a batch (B, 2^d), in place.
 
     phases: (n + 1,) angles; tangents: (n,) of the rotation angles; factors: (n,) products of their cosines.
-    Small states are spread over the threads; a large one is shared by all of them in few sweeps over memory a layer.
+    Small states are spread over the threads; a large one is shared by all of them in few sweeps over memory
+    a layer.
     """
     size = re.shape[1]
     if size <= 1 << _SHARED:
@@ -233,35 +244,51 @@ def lanczos(basis, diagonal, flip, first, last, alpha, beta, below):
     """Lanczos steps first..last of H = diag(diagonal) + flip sum_p X_p, orthogonal to the rows of `below`.
 
     basis: (m + 1, 2^d) with rows 0..first set, rows first + 1..last are written; alpha, beta: (m,) the
-    tridiagonal matrix; below: (j, 2^d) orthonormal. ->  steps done: fewer when an invariant subspace is complete.
+    tridiagonal matrix; below: (j, 2^d) orthonormal. ->  steps done: fewer when an invariant subspace is
+    complete.
     """
     size = diagonal.size
-    overlap = np.empty(len(below))
     for j in range(first, last):
         x, y = basis[j], basis[j + 1]
         flips(x, y)
-        a, square = 0.0, 0.0
-        previous = basis[j - 1] if j > 0 else x
-        b = beta[j - 1] if j > 0 else 0.0
+        a, b, square = 0.0, 0.0, 0.0
         for k in range(size):
-            y[k] = flip * y[k] + diagonal[k] * x[k] - b * previous[k]
+            y[k] = flip * y[k] + diagonal[k] * x[k]
             a += y[k] * x[k]
-            square += y[k] * y[k]
-        square -= a * a
-        for i in range(len(below)):
-            overlap[i] = 0.0
+        if j > 0:
+            b, previous = beta[j - 1], basis[j - 1]
             for k in range(size):
-                overlap[i] += below[i, k] * y[k]
-            square -= overlap[i] ** 2
-        alpha[j] = a
-        if square < 1e-14 * (a * a + b * b + 1e-300):
+                y[k] -= a * x[k] + b * previous[k]
+        else:
+            for k in range(size):
+                y[k] -= a * x[k]
+        for i in range(len(below)):
+            vector, overlap = below[i], 0.0
+            for k in range(size):
+                overlap += vector[k] * y[k]
+            for k in range(size):
+                y[k] -= overlap * vector[k]
+        for k in range(size):
+            square += y[k] * y[k]
+        alpha[j], beta[j] = a, np.sqrt(square)
+        if beta[j] <= 1e-10 * (abs(a) + b + abs(flip)):
             beta[j] = 0.0
             return j + 1
-        beta[j] = np.sqrt(square)
         scale = 1 / beta[j]
         for k in range(size):
-            y[k] = (y[k] - a * x[k]) * scale
-        for i in range(len(below)):
-            for k in range(size):
-                y[k] -= overlap[i] * scale * below[i, k]
+            y[k] *= scale
     return last
+
+
+@njit(fastmath=_FAST, cache=True, nogil=True)
+def combine(weights, vectors):
+    """sum_j w_j v_j: (m,), (m, size)  ->  (size,). By blocks; BLAS threads wait on a busy machine."""
+    result = np.zeros(vectors.shape[1])
+    size = min(result.size, 1 << _BLOCK)
+    for start in range(0, result.size, size):
+        out = result[start : start + size]
+        for j in range(len(weights)):
+            vector = vectors[j, start : start + size]
+            for k in range(size):
+                out[k] += weights[j] * vector[k]
+    return result

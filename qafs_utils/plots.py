@@ -181,7 +181,8 @@ def fidelities(table, couplings, reported):
     axes[0, 0].set_ylabel("fidelity, by class")
     axes[1, 0].set_ylabel("fidelity, by $d$")
     axes[2, 0].set_ylabel("density")
-    axes[2, -1].legend()
+    axes[2, 0].set_ylim(0, 1.3 * axes[2, 0].get_ylim()[1])
+    axes[2, -1].legend(loc="upper right")
     figure.legend(*axes[1, 0].get_legend_handles_labels(), loc="outside upper center", ncols=len(times) + 2)
     return figure
 
@@ -219,12 +220,13 @@ def gap_against_size(table, fits):
         axis.plot(d, grouped.mean(), "o", color=colour, label="mean")
         axis.plot(d, grouped.median(), "s", mfc="w", color=colour, label="median")
         axis.plot(d, grouped.min(), "v", color="k", label="hardest")
-        axis.plot(d, prefactor * d**exponent, "-", color=colour, lw=0.9, label=f"$\\propto d^{{{exponent:.2f}}}$")
-        axis.set(xscale="log", yscale="log", xlabel="number of candidates $d$", title=f"$N_f={n}$")
-        axis.set_xticks(d, [str(v) if v == d[0] or v / previous > 1.1 else "" for v, previous in zip(d, np.r_[1, d])])
+        axis.plot(d, prefactor * d**exponent, "-", color=colour, lw=0.9, label="power law")
+        axis.set(xscale="log", yscale="log", xlabel="number of candidates $d$")
+        axis.set_title(f"$N_f={n}$: mean gap $\\propto d^{{{exponent:.2f}}}$")
         axis.minorticks_off()
-        axis.legend(loc="lower left")
+        axis.set_xticks(d, [str(v) if len(d) < 6 or k % 2 == 0 else "" for k, v in enumerate(d)])
     axes[0, 0].set_ylabel("minimum gap $\\Delta_{\\min}$")
+    figure.legend(*axes[0, 0].get_legend_handles_labels(), loc="outside upper center", ncols=4)
     return figure
 
 

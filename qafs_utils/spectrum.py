@@ -28,7 +28,8 @@ class _Levels:
         self.energies = batch[0]
         if not 1 <= k <= self.energies.size:
             raise ValueError(f"k must lie between 1 and 2^d = {self.energies.size}, got {k}")
-        self.k, self.residual, self.solves = k, residual, 0
+        self.k, self.solves = k, 0
+        self.residual = max(residual, 1e-12 * np.ptp(self.energies))  # rounding allows no less
         self.g, self.schedule = -abs(driver_strength(driver, self.d)), find_schedule(schedule)
         self.dense = self.energies.size <= max(32, 16 * k)  # where LAPACK is faster
         self.random = np.random.default_rng(0).normal(size=(k, self.energies.size)) * 2 ** (-self.d / 2)
@@ -59,7 +60,7 @@ class _Levels:
         return values[order] + shift, vectors[order]
 
     def _start(self, level, near):
-        """Start vector of one level: near it, mixed with classical and random states lest a crossing be missed."""
+        """Start vector of a level: a near one, mixed with classical and random states to see levels cross."""
         start = self.random[level].copy() if near is None else near[level] + 0.05 * self.random[level]
         start[self.lowest] += 0.1
         if level == 0:
@@ -71,8 +72,8 @@ class _Levels:
         rows = len(self.basis) - 1
         alpha, beta = np.empty(rows), np.empty(rows)
         while True:
-            start = start - below.T @ (below @ start)
-            self.basis[0] = start / np.linalg.norm(start)
+            start = start - kernels.combine(np.einsum("ik,k->i", below, start), below)
+            self.basis[0] = start / np.sqrt(np.einsum("k,k->", start, start))
             done = 0
             while True:
                 goal = min(rows, done + max(10, done // 3))
@@ -80,27 +81,28 @@ class _Levels:
                 value, vector = eigh_tridiagonal(
                     alpha[:done], beta[: done - 1], select="i", select_range=(0, 0), check_finite=False
                 )
-                residual = beta[done - 1] * abs(vector[-1, 0])
-                if residual < self.residual or done < goal or done == rows:
+                found = done < goal or beta[done - 1] * abs(vector[-1, 0]) < self.residual
+                if found or done == rows:
                     break
-            start = vector[:, 0] @ self.basis[:done]
-            if residual < self.residual or done < goal:
-                return value[0], start / np.linalg.norm(start)
+            start = kernels.combine(vector[:, 0], self.basis[:done])
+            if found:
+                return value[0], start / np.sqrt(np.einsum("k,k->", start, start))
 
     def expected(self, vectors):
         """Expected H_D and H_P of each vector: (k, 2^d)  ->  (k,), (k,)."""
         flipped = np.empty_like(vectors)
         for vector, out in zip(vectors, flipped):
             kernels.flips(vector, out)
-        return self.g * np.einsum("ik,ik->i", vectors, flipped), vectors**2 @ self.energies
+        driver = self.g * np.einsum("ik,ik->i", vectors, flipped)
+        return driver, np.einsum("ik,ik,k->i", vectors, vectors, self.energies)
 
 
 def levels(energies, s, driver="scaled", schedule="linear", k=2, near=None, residual=1e-8):
     """The k lowest levels at one s: energies (2^d,)  ->  eigenvalues (k,), vectors (k, 2^d).
 
-    near: vectors of a neighbouring s to start from; residual: of each eigenpair, whose eigenvalue is then accurate
-    to about its square over the distance of the next level. Raises ValueError for bad input, MemoryError when the
-    basis does not fit.
+    near: vectors of a neighbouring s to start from; residual: of each eigenpair, whose eigenvalue is then
+    accurate to about its square over the distance of the next level. Raises ValueError for bad input,
+    MemoryError when the basis does not fit.
     """
     if not 0 <= s <= 1:
         raise ValueError(f"s must lie in [0, 1], got {s}")
@@ -125,10 +127,11 @@ def level_curves(energies, s, driver="scaled", schedule="linear", k=2, residual=
 class Gap:
     """Minimum of E1 - E0 over s.
 
-    gap, s: the minimum and its place; lower_bound: certified, at most the tolerance below; solves: of the levels.
-    interior_gap, interior_s: the smallest local minimum at 0 < s < 1, NaN if there is none; end_gap: at s = 1.
-    two_level_gap, two_level_s: of the two lowest bit-strings alone, if `flips`, the bits in which they differ,
-    is 1 (else NaN).
+    gap, s: the minimum and its place; lower_bound: certified, at most the tolerance below; solves: how many.
+    interior_gap, interior_s: the smallest local minimum at 0 < s < 1, NaN if there is none.
+    end_gap: at s = 1, E1 - E0 of the problem itself if B(1) = 1.
+    two_level_gap, two_level_s: of the two lowest bit-strings alone, if `flips`, the bits in which they
+    differ, is 1 (else NaN).
     """
 
     gap: float
@@ -165,13 +168,14 @@ class _Sample:
 class _GapSearch:
     """Branch and bound on s for the minimum gap.
 
-    As functions of (A, B), E0 and E0 + E1 are concave and of degree one. So E0 lies below the expectation of H in
-    any vector, and E0 + E1 at (A, B) = a (A_l, B_l) + b (A_r, B_r) with a, b >= 0 lies above a times its value at
-    l plus b times that at r: together a lower bound of the gap between two samples.
+    As functions of (A, B), E0 and E0 + E1 are concave and of degree one. So E0 lies below the expectation of
+    H in any vector, and E0 + E1 at (A, B) = a (A_l, B_l) + b (A_r, B_r) with a, b >= 0 lies above a times
+    its value at l plus b times that at r: together a lower bound of the gap between two samples.
     """
 
     def __init__(self, energies, driver, schedule, residual):
         self.solver = _Levels(energies, driver, schedule, 2, residual)
+        require_memory(self.solver.d, 80, "the vectors of all samples")
         self.schedule = self.solver.schedule
         self.samples = {}
 
@@ -192,6 +196,8 @@ class _GapSearch:
         s = np.linspace(left.s, right.s, _CELLS + 1)
         A, B = self.schedule.A(s), self.schedule.B(s)
         area = left.A * right.B - right.A * left.B
+        if abs(area) < 1e-14:  # the schedule only scales H between them
+            return min(left.gap, right.gap), (left.s + right.s) / 2
         chord = (A * right.B - right.A * B) / area * left.values.sum()
         chord += (left.A * B - A * left.B) / area * right.values.sum()
         cells = np.full(_CELLS, -np.inf)
@@ -202,12 +208,15 @@ class _GapSearch:
         return max(cells[lowest], 0.0), (s[lowest] + s[lowest + 1]) / 2
 
     def split(self, left, right, lowest):
-        """Where to sample next: the zero of the gap's slope if it is bracketed, else where the bound is lowest."""
+        """Next sample: at the zero of the gap's slope if it is bracketed, else where the bound is lowest."""
         width = right.s - left.s
         step = 1e-6 * width
         slopes = []
         for sample, sign in ((left, 1), (right, -1)):
-            dA, dB = ((w(sample.s + sign * step) - w(sample.s)) * sign / step for w in (self.schedule.A, self.schedule.B))
+            dA, dB = (
+                (w(sample.s + sign * step) - w(sample.s)) * sign / step
+                for w in (self.schedule.A, self.schedule.B)
+            )
             slopes.append(sample.slope(dA, dB))
         margin = 0.2
         if slopes[0] < 0 < slopes[1]:
@@ -215,7 +224,7 @@ class _GapSearch:
         return float(np.clip(lowest, left.s + margin * width, right.s - margin * width))
 
     def minimise(self, tolerance):
-        """->  sample of least gap, lower bound. Intervals whose bound is within the tolerance are left alone."""
+        """->  sample of least gap, lower bound, which is at most the tolerance below."""
         grid = np.linspace(0, 1, 9).tolist()
         best = min((self.at(s) for s in grid), key=lambda sample: sample.gap)
         heap = []
@@ -238,22 +247,25 @@ class _GapSearch:
         """Gap and place of the smallest local minimum inside; NaN without one."""
         if 0 < best.s < 1:
             return best.gap, best.s
-        found = (np.nan, np.nan)
+        found = []
         ordered = [self.samples[s] for s in sorted(self.samples)]
         for left, here, right in zip(ordered, ordered[1:], ordered[2:]):
             if here.gap < min(left.gap, right.gap):
                 minimum = minimize_scalar(
-                    lambda s: self.at(float(s)).gap, bounds=(left.s, right.s), method="bounded", options={"xatol": 1e-4}
+                    lambda s: self.at(float(s)).gap,
+                    bounds=(left.s, right.s),
+                    method="bounded",
+                    options={"xatol": 1e-4},
                 )
-                found = min(found, (float(minimum.fun), float(minimum.x))) if found[0] == found[0] else (
-                    float(minimum.fun), float(minimum.x))
-        return found
+                found.append((minimum.fun, minimum.x))
+        return min(found, default=(np.nan, np.nan))
 
 
 def two_level(energies, driver="scaled"):
-    """Gap and place of the two lowest bit-strings alone under the linear schedule, and the bits they differ in.
+    """Two lowest bit-strings alone, linear schedule: energies (2^d,)  ->  gap, s, bits in which they differ.
 
-    With D = E1 - E0 and g the driver's strength: 1 - s = D^2 / (D^2 + 4 g^2), gap = 2 g D / sqrt(D^2 + 4 g^2).
+    With D = E1 - E0 and g the driver's strength, 1 - s = D^2 / (D^2 + 4 g^2) and
+    gap = 2 g D / sqrt(D^2 + 4 g^2) if they differ in one bit; else gap and s are NaN.
     """
     batch, d = checked(energies)
     first, second = np.argsort(batch[0], kind="stable")[:2]
@@ -274,7 +286,8 @@ def minimum_gap(energies, driver="scaled", schedule="linear", tolerance=1e-6, re
         raise ValueError(f"tolerance must be positive, got {tolerance}")
     search = _GapSearch(energies, driver, schedule, residual)
     best, lower_bound = search.minimise(tolerance)
-    interior = search.interior(best)
-    end_gap = float(search.samples[1.0].gap)
-    solves = search.solver.solves
-    return Gap(float(best.gap), best.s, float(lower_bound), solves, *interior, end_gap, *two_level(energies, driver))
+    interior = (float(x) for x in search.interior(best))
+    end_gap, solves = float(search.samples[1.0].gap), search.solver.solves
+    return Gap(
+        float(best.gap), best.s, float(lower_bound), solves, *interior, end_gap, *two_level(energies, driver)
+    )

@@ -1,0 +1,141 @@
+import numpy as np
+import pytest
+from scipy.optimize import minimize_scalar
+
+from qafs_utils import annealing, kernels, spectrum
+from qafs_utils.annealing import find_schedule, tabulated
+from qafs_utils.spectrum import level_curves, levels, minimum_gap
+
+try:
+    from threadpoolctl import threadpool_limits
+except ImportError:
+    from contextlib import nullcontext as threadpool_limits
+
+GRID = np.linspace(0, 1, 41)
+CURVED = tabulated(GRID, (1 - GRID) ** 1.5, np.sin(np.pi * GRID / 2))
+
+
+@pytest.fixture(autouse=True)
+def one_blas_thread():
+    """BLAS threads that wait for each other make the dense oracles slow on a busy machine."""
+    with threadpool_limits(1):
+        yield
+
+
+def selection_energies(d, seed=0):
+    """Energies of a feature-selection problem: fields in [-0.7, 0), positive couplings."""
+    rng = np.random.default_rng(seed)
+    k = annealing.bits(np.arange(2**d), d).astype(float)
+    J = np.triu(0.3 * rng.uniform(0, 1, size=(d, d)), 1)
+    return k @ (-0.7 * rng.uniform(0, 1, d)) + np.einsum("kp,pq,kq->k", k, J, k)
+
+
+def dense(E, s, driver, schedule="linear"):
+    d, path, k = len(E).bit_length() - 1, find_schedule(schedule), np.arange(len(E))
+    H = np.diag(float(path.B(s)) * E)
+    for p in range(d):
+        H[k, k ^ (1 << p)] = float(path.A(s)) * annealing.driver_strength(driver, d)
+    return H
+
+
+def dense_minimum(E, driver, schedule="linear"):
+    def gap(s):
+        values = np.linalg.eigvalsh(dense(E, s, driver, schedule))
+        return values[1] - values[0]
+
+    grid = np.linspace(0, 1, 2001)
+    gaps = [gap(s) for s in grid]
+    i = int(np.argmin(gaps))
+    found = minimize_scalar(gap, bounds=(grid[max(i - 1, 0)], grid[min(i + 1, 2000)]), method="bounded")
+    return min(found.fun, gaps[i])
+
+
+@pytest.mark.parametrize("driver", annealing.DRIVERS)
+@pytest.mark.parametrize("d", [1, 4, 7, 9])
+def test_levels_are_the_dense_ones(d, driver):
+    E = selection_energies(d)
+    for s in (0.0, 0.3, 0.9, 1.0):
+        values, vectors = levels(E, s, driver)
+        H = dense(E, s, driver)
+        np.testing.assert_allclose(values, np.linalg.eigvalsh(H)[:2], atol=1e-9)
+        np.testing.assert_allclose(vectors @ H, values[:, None] * vectors, atol=1e-7)
+        np.testing.assert_allclose(vectors @ vectors.T, np.eye(2), atol=1e-9)
+        np.testing.assert_allclose(levels(E, s, driver, near=vectors)[0], values, atol=1e-9)
+
+
+@pytest.mark.parametrize("d", [1, 2, 3, 10, 13])
+def test_sum_of_flips(d):
+    x, out, k = np.random.default_rng(0).normal(size=2**d), np.empty(2**d), np.arange(2**d)
+    kernels.flips(x, out)
+    np.testing.assert_allclose(out, sum(x[k ^ (1 << p)] for p in range(d)), atol=1e-13)
+
+
+def test_curves_of_several_levels():
+    E, s = selection_energies(8), np.linspace(0, 1, 9)
+    expected = [np.linalg.eigvalsh(dense(E, x, "scaled", CURVED))[:5] for x in s]
+    np.testing.assert_allclose(level_curves(E, s, schedule=CURVED, k=5), expected, atol=1e-9)
+
+
+@pytest.mark.parametrize("driver", annealing.DRIVERS)
+@pytest.mark.parametrize("d, seed", [(1, 0), (2, 0), (4, 1), (5, 2), (6, 3), (6, 4)])
+def test_minimum_gap_is_the_dense_one(d, seed, driver):
+    E = selection_energies(d, seed)
+    gap, exact = minimum_gap(E, driver), dense_minimum(E, driver)
+    assert gap.gap == pytest.approx(exact, abs=1e-6)
+    assert gap.gap - 1e-6 <= gap.lower_bound <= exact + 1e-9
+    assert gap.end_gap == pytest.approx(np.diff(np.sort(E)[:2])[0], abs=1e-9)
+
+
+@pytest.mark.parametrize("schedule", ["quadratic", CURVED])
+def test_minimum_gap_of_other_schedules(schedule):
+    E = selection_energies(5, 5)
+    gap, exact = minimum_gap(E, schedule=schedule), dense_minimum(E, "scaled", schedule)
+    assert gap.gap == pytest.approx(exact, abs=1e-6) and gap.lower_bound >= exact - 2e-6
+
+
+def test_lanczos_gap_is_the_dense_one():
+    E = selection_energies(7, 6)
+    assert minimum_gap(E).gap == pytest.approx(dense_minimum(E, "scaled"), abs=1e-6)
+
+
+def test_degenerate_problem_has_no_gap_at_the_end():
+    """Two equal maps that exclude each other: the gap closes at s = 1 only."""
+    k = annealing.bits(np.arange(2**7), 7).astype(float)
+    E = k @ np.array([-1, -1, -0.5, -0.4, -0.3, -0.2, -0.1]) + 2 * k[:, 0] * k[:, 1]
+    gap = minimum_gap(E)
+    assert gap.gap == gap.end_gap == pytest.approx(0, abs=1e-8) and gap.s == 1 and gap.solves < 200
+    assert np.isnan(gap.two_level_gap) and gap.flips == 2
+    assert np.isfinite(minimum_gap(np.zeros(2**6)).gap)
+
+
+def test_one_qubit_is_the_two_level_formula():
+    gap = minimum_gap([0.0, -0.7], "uniform")
+    assert gap.gap == pytest.approx(gap.two_level_gap, abs=1e-6)
+    assert gap.interior_s == pytest.approx(gap.two_level_s, abs=2e-3) and gap.flips == 1
+    assert gap.two_level_gap == pytest.approx(2 * 0.7 / np.sqrt(0.7**2 + 4))
+
+
+@pytest.mark.parametrize("driver, gap", [("uniform", 2.0), ("scaled", 2 / 6)])
+def test_gap_of_the_driver(driver, gap):
+    assert np.diff(levels(selection_energies(6), 0.0, driver)[0])[0] == pytest.approx(gap, abs=1e-9)
+
+
+@pytest.mark.parametrize("call, message", [
+    (lambda: levels([0.0, 1.0], 1.5), "s must lie"),
+    (lambda: levels([0.0, 1.0], 0.5, k=3), "k must lie"),
+    (lambda: level_curves([0.0, 1.0], [0.5, 2.0]), "s must lie"),
+    (lambda: minimum_gap([0.0, np.inf]), "infinite"),
+    (lambda: minimum_gap([[0.0, 1.0]]), "one problem"),
+    (lambda: minimum_gap([0.0]), "k must lie"),
+    (lambda: minimum_gap([0.0, 1.0], tolerance=0), "tolerance"),
+    (lambda: spectrum.minimum_gap([0.0, 1.0], "x"), "unknown driver"),
+])  # fmt: skip
+def test_bad_input_is_named(call, message):
+    with pytest.raises(ValueError, match=message):
+        call()
+
+
+def test_a_schedule_that_only_scales_the_problem_at_its_end():
+    late = tabulated([0, 0.5, 0.75, 1], [1, 0, 0, 0], [0, 0.5, 0.75, 1])
+    E = selection_energies(4, 1)
+    assert minimum_gap(E, schedule=late).gap == pytest.approx(dense_minimum(E, "scaled", late), abs=1e-6)
