@@ -286,7 +286,7 @@ def pipeline(image, maps, importance, example, selected, heatmap, shown=6):
         bits = "".join(str(k >> p & 1) for p in range(d))
         axis.plot(example["s"], populations[:, k], color=RANK_COLOURS[rank], label=bits)
     axis.set(xlabel="annealing, $s = t/\\tau$", ylabel="probability", ylim=(0, None))
-    axis.legend(title="bit-string", title_fontsize=6, fontsize=6)
+    axis.legend(title=f"bits of maps {', '.join(map(str, example['maps']))}", title_fontsize=6, fontsize=6)
     photograph(right.subplots(), image, "explanation map", heatmap)
     return figure
 
@@ -294,11 +294,12 @@ def pipeline(image, maps, importance, example, selected, heatmap, shown=6):
 def common_maps(photographs, labels, common, threshold):
     """Fig. 9: pairs of images, what the maps selected in both highlight, and its crop.
 
-    photographs: uint8 (B, 3, h, w); common: {(i, j): heatmaps (2, S, S)}; threshold: heatmap value below which
-    pixels are cut.
+    photographs: uint8 (B, 3, h, w); common: {(n_features, i, j): heatmaps (2, S, S)}; threshold: heatmap value below
+    which pixels are cut.
     """
     figure, axes = plt.subplots(len(common), 6, figsize=(PAGE, 1.2 * len(common)), squeeze=False)
-    for row, ((i, j), heatmaps) in zip(axes, common.items()):
+    for row, ((n, i, j), heatmaps) in zip(axes, common.items()):
+        row[0].set_ylabel(f"$N_f={n}$")
         for offset, (index, heatmap) in enumerate(zip((i, j), np.asarray(heatmaps))):
             image = photographs[index]
             scale = heatmap.shape[-1] // image.shape[-1] or 1

@@ -90,17 +90,17 @@ def feature_selection_bqm(redundancy, field, beta=0.7, pair_sum="p<q"):
     )
 
 
-def common_maps(selected, labels, class_pairs, count=3):
+def common_maps(selected, labels, first, second, count=3):
     """Pairs of images of two classes whose selections share most maps, each image used once.
 
-    selected: (B, N_f) bool; class_pairs: [[c, c'], ...]  ->  list of (i, j, common maps (N_f,) bool).
+    selected: (B, N_f) bool; labels: (B,); first, second: classes
+    ->  list of (i, j, common maps (N_f,) bool), `count` pairs, or a single one if no map is shared.
     """
     pairs = []
-    for first, second in class_pairs:
-        rows, columns = np.flatnonzero(labels == first), np.flatnonzero(labels == second)
-        shared = (selected[rows, None] & selected[None, columns]).sum(-1).astype(float)
-        for _ in range(min(count, len(rows), len(columns))):
-            i, j = np.unravel_index(shared.argmax(), shared.shape)
-            pairs.append((rows[i], columns[j], selected[rows[i]] & selected[columns[j]]))
-            shared[i], shared[:, j] = -1, -1
+    rows, columns = np.flatnonzero(labels == first), np.flatnonzero(labels == second)
+    shared = (selected[rows, None] & selected[None, columns]).sum(-1)
+    for _ in range(min(count, len(rows), len(columns)) if shared.any() else 1):
+        i, j = np.unravel_index(shared.argmax(), shared.shape)
+        pairs.append((rows[i], columns[j], selected[rows[i]] & selected[columns[j]]))
+        shared[i], shared[:, j] = -1, -1
     return pairs

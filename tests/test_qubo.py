@@ -62,3 +62,11 @@ def test_bad_input(change, message):
     good = {"redundancy": np.eye(2), "field": -np.ones(2), "beta": 0.5}
     with pytest.raises(ValueError, match=message):
         qubo.feature_selection_bqm(**good | change)
+
+
+def test_common_maps_pair_the_images_that_share_most():
+    selected = np.array([[1, 1, 0], [1, 0, 0], [1, 1, 1], [0, 1, 0], [0, 0, 1]], dtype=bool)
+    labels = np.array([0, 0, 1, 1, 2])
+    pairs = qubo.common_maps(selected, labels, 0, 1)
+    assert [(i, j, c.tolist()) for i, j, c in pairs] == [(0, 2, [True, True, False]), (1, 3, [False] * 3)]
+    assert [c.any() for _, _, c in qubo.common_maps(selected, labels, 0, 2)] == [False]
