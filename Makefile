@@ -28,7 +28,7 @@ test: $(VENV)   ## all tests, a smoke run of the notebooks among them
 smoke: build/smoke/figures.done   ## all notebooks on small synthetic images
 
 lab: $(VENV)   ## open the notebooks in JupyterLab
-	$(PYTHON) -m jupyterlab notebooks
+	PYTHONPATH=$(CURDIR) $(PYTHON) -m jupyterlab notebooks
 
 data: $(VENV)   ## fetch and verify STL-10 and the ImageNet weights
 	$(PYTHON) -m qafs_utils data
@@ -42,6 +42,7 @@ clean:     ## remove build/ (not the environment, not the raw data)
 .venv/installed: requirements.txt
 	python3 -m venv .venv
 	.venv/bin/python -m pip install --quiet --requirement requirements.txt
+	.venv/bin/python -m pip install --quiet --no-deps --editable .
 	@touch $@
 
 # The graph. An executed notebook is the stamp of its run; it depends on the source notebook, its parameter file,

@@ -10,14 +10,13 @@ import argparse
 import ast
 import logging
 import os
-import shutil
 import sys
 import time
 
 import nbformat
 import yaml
 
-from .run import IMAGE_NOTEBOOKS, PROFILES, ROOT, check_profile, publish
+from .run import IMAGE_NOTEBOOKS, PROFILES, ROOT, check_profile, publish, write_atomically
 
 
 def defaults(notebook):
@@ -91,7 +90,7 @@ def summary(profile):
     """Copy build/<profile>/figures to figures/ and say by name what was made now and what stays as committed."""
     made = sorted((ROOT / "build" / profile / "figures").iterdir())
     for path in made:
-        shutil.copyfile(path, ROOT / "figures" / path.name)
+        write_atomically(ROOT / "figures" / path.name, path.read_bytes())
     print(f"\nfigures/: {len(made)} files made from profile {profile!r}")
     kept = sorted({p.name for p in (ROOT / "figures").glob("*.*")} - {p.name for p in made})
     if kept:

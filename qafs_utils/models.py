@@ -170,6 +170,16 @@ def load_head(head, arrays):
     return head.eval().requires_grad_(False)
 
 
+def require_trunk(trunk, saved):
+    """Raise DataError unless the trunk has the weights that the heads of artefact 01_heads were trained on."""
+    found, expected = fingerprint(trunk), str(saved["weights"])
+    if found != expected:
+        raise DataError(
+            f"the trunk's weights (fingerprint {found}) are not those the heads were trained on ({expected}): "
+            "run notebook 01 with these weights, or put the others back"
+        )
+
+
 def trained_head(name, saved, net, size=14):
     """A head by its name ("nf16_paper_seed0") from the arrays of artefact 01_heads ("<name>/<parameter>").
 
@@ -191,21 +201,24 @@ def predict(head, features, batch=256):
 
 
 def scorer(trunk, head, softmax=False):
-    """The whole network as one function: pixels (B, 3, S, S) in [0, 1]  ->  logits or probabilities (B, classes)."""
+    """The whole network as one function: pixels (B, 3, S, S) in [0, 1]  ->  logits or probabilities (B, classes).
+
+    The result is on the pixels' device, wherever the network is.
+    """
     device = trunk.mean.device
 
     @torch.no_grad()
     def score(pixels):
         logits = head(trunk(pixels.to(device)))
-        return logits.softmax(1) if softmax else logits
+        return (logits.softmax(1) if softmax else logits).to(pixels.device)
 
     return score
 
 
 def score_all(trunk, head, pixels, desc="scores", batch=50):
-    """Logits of many images in batches, with a progress bar: (N, 3, S, S)  ->  (N, classes) float32 on the CPU."""
+    """Logits of many images in batches, with a progress bar: (N, 3, S, S)  ->  (N, classes) float32."""
     score = scorer(trunk, head)
-    return torch.cat([score(part).cpu() for part in tqdm(pixels.split(batch), desc=desc, unit="batch", leave=False)])
+    return torch.cat([score(part) for part in tqdm(pixels.split(batch), desc=desc, unit="batch", leave=False)])
 
 
 def accuracy(logits, labels):

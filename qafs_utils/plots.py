@@ -6,6 +6,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 import seaborn as sns
 from matplotlib.ticker import MaxNLocator
+from scipy import ndimage
 
 from .data import CLASSES
 
@@ -262,18 +263,17 @@ def photograph(axis, image, title=None, heatmap=None):
     axis.spines[:].set_visible(False)
 
 
-def pipeline(image, maps, importance, example, selected, heatmap, shown=6):
-    """Fig. 1: image, maps with their importances, one-hot variables, evolution, bit-string, explanation map.
+def pipeline(image, maps, example, selected, heatmap):
+    """Fig. 1: image, candidate maps as binary variables, evolution of the bit-strings, explanation map.
 
-    image: uint8 (3, h, w); maps: (N_f, H, W); importance: (N_f,); example: artefact 04_example of this image;
-    selected: (N_f,) bool; heatmap: (S, S).
+    image: uint8 (3, h, w); maps: (N_f, H, W); example: artefact 04_example of this image; selected: (N_f,) bool;
+    heatmap: (S, S).
     """
     figure = plt.figure(figsize=(PAGE, 2.5))
     left, centre, right = figure.subfigures(1, 3, width_ratios=(1, 2.2, 1.1))
     photograph(left.subplots(), image, "image")
     grid, below = centre.subfigures(2, 1, height_ratios=(1, 1.35))
-    candidates = np.argsort(-importance)[: min(shown, int((importance > 0).sum()))]
-    for axis, a in zip(np.atleast_1d(grid.subplots(1, len(candidates))), candidates):
+    for axis, a in zip(np.atleast_1d(grid.subplots(1, len(example["maps"]))), example["maps"]):
         axis.imshow(maps[a])
         axis.set(xticks=[], yticks=[])
         axis.set_title(f"map {a}", fontsize=6)
@@ -284,15 +284,16 @@ def pipeline(image, maps, importance, example, selected, heatmap, shown=6):
     d, populations = len(example["maps"]), example["populations"]
     for rank, k in enumerate(np.argsort(-populations[-1])[:3]):
         bits = "".join(str(k >> p & 1) for p in range(d))
-        axis.plot(example["s"], populations[:, k], color=RANK_COLOURS[rank], label=bits)
+        optimum = " (optimum)" if k == example["energies"].argmin() else ""
+        axis.plot(example["s"], populations[:, k], color=RANK_COLOURS[rank], label=bits + optimum)
     axis.set(xlabel="annealing, $s = t/\\tau$", ylabel="probability", ylim=(0, None))
-    axis.legend(title=f"bits of maps {', '.join(map(str, example['maps']))}", title_fontsize=6, fontsize=6)
+    axis.legend(title="bits in the order of the maps", title_fontsize=6, fontsize=6)
     photograph(right.subplots(), image, "explanation map", heatmap)
     return figure
 
 
 def common_maps(photographs, labels, common, threshold):
-    """Fig. 9: pairs of images, what the maps selected in both highlight, and its crop.
+    """Fig. 9: pairs of images, what the maps selected in both highlight, and the crop to its largest region.
 
     photographs: uint8 (B, 3, h, w); common: {(n_features, i, j): heatmaps (2, S, S)}; threshold: heatmap value below
     which pixels are cut.
@@ -310,7 +311,8 @@ def common_maps(photographs, labels, common, threshold):
             cells = row[3 * offset : 3 * offset + 3]
             photograph(cells[0], image, CLASSES[labels[index]])
             if kept.any():
-                y, x = np.nonzero(kept)
+                regions = ndimage.label(kept)[0]
+                y, x = np.nonzero(regions == np.bincount(regions[kept]).argmax())
                 photograph(cells[1], np.where(kept, large, 255).astype(np.uint8), "common maps")
                 photograph(cells[2], large[:, y.min() : y.max() + 1, x.min() : x.max() + 1], "crop")
             else:

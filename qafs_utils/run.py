@@ -171,6 +171,20 @@ def require_equal(now, before, message):
         raise ArtefactError(f"{message} ({', '.join(differ)}): renew them with `make figures INPUT=images`")
 
 
+def require_same_parameters(run, artefact, names):
+    """Raise ArtefactError unless this run has the parameters that an artefact was made with.
+
+    artefact: as `Run.load` returns it; names: parameters that both notebooks have.
+    """
+    made = artefact["record"]["parameters"]
+    differ = [f"{n} = {run.parameters[n]!r} (was {made[n]!r})" for n in names if run.parameters[n] != made[n]]
+    if differ:
+        raise ArtefactError(
+            f"{run.notebook} and {artefact['record']['notebook']} disagree: {', '.join(differ)}. "
+            "Set both alike and rerun"
+        )
+
+
 def to_csv(table):
     """A DataFrame as CSV bytes with six significant digits."""
     return table.to_csv(index=False, float_format="%.6g", lineterminator="\n").encode()

@@ -126,6 +126,18 @@ def test_overrides_are_checked(root, monkeypatch, text, message):
         cli.overrides("04_annealing", "smoke")
 
 
+def test_summary_names_what_was_not_remade(root, monkeypatch, capsys):
+    monkeypatch.setattr(cli, "ROOT", root)
+    for folder, names in (("build/published/figures", ["fig02.png"]), ("figures", ["fig01.png", "fig02.png"])):
+        (root / folder).mkdir(parents=True)
+        for name in names:
+            (root / folder / name).write_text(folder)
+    cli.summary("published")
+    assert (root / "figures/fig02.png").read_text() == "build/published/figures"
+    assert (root / "figures/fig01.png").read_text() == "figures"
+    assert "as committed, not remade: fig01.png" in capsys.readouterr().out
+
+
 def test_command_line_fails_in_one_line():
     done = subprocess.run([sys.executable, "-m", "qafs_utils", "run", "smoke", "99_nothing"], cwd=cli.ROOT,
                           capture_output=True, text=True)
