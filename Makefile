@@ -2,6 +2,7 @@
 INPUT  ?= published
 NB     := $(basename $(notdir $(sort $(wildcard notebooks/[0-9]*.ipynb))))
 IMAGES := 01_fine_tuning 02_feature_maps 06_explanation_maps
+COMPARED := 03_qubo 05_gap_and_fidelity 07_average_drop 08_bhattacharyya 09_claims
 
 ifeq ($(origin PYTHON),undefined)
 PYTHON := .venv/bin/python
@@ -46,11 +47,12 @@ clean:     ## remove build/ (not the environment, not the raw data)
 	@touch $@
 
 # The graph. An executed notebook is the stamp of its run; it depends on the source notebook, its parameter file,
-# the runs it reads and the modules it imports (tests/test_notebooks.py checks these lists against the imports).
+# the runs it reads, the modules it imports and the reported numbers it compares with (tests/test_notebooks.py checks these lists against the imports).
 # $(call run,PROFILE,NOTEBOOK,runs it reads,modules): one rule a notebook and profile.
 outcome = $(if $(and $(filter published,$(1)),$(filter $(2),$(IMAGES))),data/published/SHA256SUMS,build/$(1)/notebooks/$(2).ipynb)
 define run
 build/$(1)/notebooks/$(2).ipynb: notebooks/$(2).ipynb $$(wildcard params/$(1)/$(2).yaml) \
+  $(if $(filter plots,$(4)),qafs_utils/paper.mplstyle) $(if $(filter $(2),$(COMPARED)),$$(wildcard data/paper_values/*.csv)) \
   $$(foreach n,$(3),$$(call outcome,$(1),$$n)) $(patsubst %,qafs_utils/%.py,run $(4)) | $(VENV)
 	$$(PYTHON) -m qafs_utils run $(1) $(2)
 endef
@@ -59,13 +61,16 @@ $(call run,$(1),01_fine_tuning,,data models)
 $(call run,$(1),02_feature_maps,01_fine_tuning,data models feature_maps plots)
 $(call run,$(1),03_qubo,02_feature_maps,data feature_maps qubo annealing kernels solvers plots)
 $(call run,$(1),04_annealing,02_feature_maps,data feature_maps qubo annealing kernels spectrum solvers plots)
-$(call run,$(1),05_gap_and_fidelity,02_feature_maps,data feature_maps qubo annealing kernels spectrum metrics plots)
+$(call run,$(1),05_gap_and_fidelity,02_feature_maps 04_annealing,data feature_maps qubo annealing kernels spectrum metrics plots)
 $(call run,$(1),06_explanation_maps,01_fine_tuning 02_feature_maps 04_annealing,data models feature_maps qubo cams metrics plots)
 $(call run,$(1),07_average_drop,04_annealing 06_explanation_maps,data metrics plots)
 $(call run,$(1),08_bhattacharyya,02_feature_maps 04_annealing,data metrics plots)
 $(call run,$(1),09_claims,01_fine_tuning 03_qubo 04_annealing 05_gap_and_fidelity 07_average_drop 08_bhattacharyya,data claims metrics plots)
 endef
 $(foreach p,published images smoke,$(eval $(call graph,$p)))
+
+data/published/SHA256SUMS:
+	@echo "error: data/published is missing: restore it with 'git checkout data/published'" >&2; exit 1
 
 needed = $(if $(filter published,$(1)),$(filter-out $(IMAGES),$(NB)),$(NB))
 build/%/figures.done: $$(foreach n,$$(call needed,$$*),build/$$*/notebooks/$$n.ipynb) | $(VENV)

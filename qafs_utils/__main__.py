@@ -56,9 +56,10 @@ def run_notebook(profile, notebook):
     """Execute one notebook with papermill; the executed copy appears only when it succeeded.
 
     A failed run stays beside it as <notebook>.failed.ipynb, traceback inside. Raises ValueError for bad parameters,
-    papermill's PapermillExecutionError for a failing cell.
+    RuntimeError naming the error of a failing cell.
     """
     import papermill
+    from papermill.exceptions import PapermillExecutionError
 
     check_profile(profile)
     values = overrides(notebook, profile) | {"profile": profile}
@@ -67,10 +68,14 @@ def run_notebook(profile, notebook):
     done.parent.mkdir(parents=True, exist_ok=True)
     logging.getLogger("papermill.translators").setLevel(logging.ERROR)  # it warns of literals that `defaults` reads
     start = time.perf_counter()
-    papermill.execute_notebook(
-        ROOT / "notebooks" / f"{notebook}.ipynb", failed, values, kernel_name="python3", cwd=ROOT,
-        progress_bar=False, stderr_file=sys.stderr,
-    )
+    try:
+        papermill.execute_notebook(
+            ROOT / "notebooks" / f"{notebook}.ipynb", failed, values, kernel_name="python3", cwd=ROOT,
+            progress_bar=False, stderr_file=sys.stderr,
+        )
+    except PapermillExecutionError as error:
+        where = failed.relative_to(ROOT)
+        raise RuntimeError(f"{notebook}: {error.ename}: {error.evalue} (traceback in {where})") from None
     os.replace(failed, done)
     print(f"{notebook}: {time.perf_counter() - start:.0f} s", flush=True)
 

@@ -23,7 +23,7 @@ METHOD_COLOURS = {
     "SA-Grad-CAM": "#CC79A7",  # the same selection problem, another solver
 }
 RANK_COLOURS = ("#CC79A7", "#0072B2", "#009E73", "#E69F00")
-CLASS_COLOURS = plt.get_cmap("tab10").colors
+CLASS_COLOURS = ("#0072B2", "#E69F00", "#009E73", "#D55E00", "#CC79A7") * 2  # told apart by the marker as well
 CLASS_MARKERS = "os^vD<>Pp*"
 
 
@@ -93,17 +93,21 @@ def bhattacharyya_matrices(matrices):
     return figure
 
 
-def average_drop_against_beta(table, reference):
-    """Fig. 3: Average Drop and selected fraction against beta at N_f = 512.
+def average_drop_against_beta(table, reference, reported):
+    """Fig. 3: Average Drop and selected fraction against beta at N_f = 512; crosses are the paper's values.
 
-    table: columns beta, average_drop, low, high, ratio; reference: {method: Average Drop}.
+    table: columns beta, average_drop, low, high, ratio; reference: {method: (ours, paper's Average Drop)};
+    reported: (beta, the paper's Average Drop of SA-Grad-CAM).
     """
     figure, left = plt.subplots(figsize=(COLUMN, 2.4))
     colour = METHOD_COLOURS["SA-Grad-CAM"]
     left.fill_between(table.beta, table.low, table.high, color=colour, alpha=0.2, lw=0)
     left.plot(table.beta, table.average_drop, "o-", color=colour, label="SA-Grad-CAM")
-    for method, value in reference.items():
-        left.axhline(value, color=METHOD_COLOURS[method], ls="--", lw=0.9, label=method)
+    left.plot(*reported, "x", color=colour, markersize=6, mew=1.6)
+    for method, (ours, paper) in reference.items():
+        left.axhline(ours, color=METHOD_COLOURS[method], ls="--", lw=0.9, label=method)
+        left.plot(1.03, paper, "x", color=METHOD_COLOURS[method], markersize=6, mew=1.6)
+    left.plot([], [], "kx", label="paper")
     left.set(xlabel="trade-off $\\beta$", ylabel="Average Drop (%)", ylim=(0, None))
     right = left.twinx()
     right.spines.right.set_visible(True)
@@ -147,7 +151,8 @@ def fidelities(table, couplings, reported):
     """Fig. 5: median fidelity with quartile bars by class and by d, and the distribution of the couplings.
 
     table: columns n_features, class, d, annealing_time, fidelity; couplings: {n_features: values};
-    reported: the paper's medians, columns n_features, tau, d, median_fidelity, drawn as crosses.
+    reported: the paper's medians, columns n_features, tau, d, median_fidelity, drawn as crosses. By d the scale is
+    logarithmic: at tau = 10 the fidelities are of the order of the uniform guess.
     """
     sizes, times = sorted(couplings), sorted(table.annealing_time.unique())
     colours = dict(zip(times, plt.get_cmap("viridis")(np.linspace(0, 0.88, len(times)))))
@@ -171,7 +176,7 @@ def fidelities(table, couplings, reported):
         by_size.plot([], [], "kx", label="paper")
         by_class.set(xticks=range(10), title=f"$N_f = {n}$", ylim=(-0.02, 1.02))
         by_class.set_xticklabels(CLASSES, rotation=90)
-        by_size.set(xlabel="number of candidates $d$", ylim=(-0.02, 1.02))
+        by_size.set(xlabel="number of candidates $d$", yscale="log", ylim=(2e-4, 1.3))
         by_size.xaxis.set_major_locator(MaxNLocator(integer=True))
         J = couplings[n]
         below.hist(J, np.linspace(0, 1, 41), density=True, color=MODEL_COLOURS[n], alpha=0.6)
@@ -210,10 +215,10 @@ def training_curves(history):
 def gap_against_size(table, fits):
     """Fig. 7: mean and median minimum gap against d with the power-law fit of the mean; hardest instances marked.
 
-    table: columns n_features, d, gap; fits: {n_features: (prefactor, exponent)} of gap = prefactor * d^exponent.
+    table: columns n_features, d, gap; fits: {n_features: (prefactor, exponent, its low, its high)} of the power law.
     """
     figure, axes = plt.subplots(1, len(fits), figsize=(PAGE, 2.5), sharey=True, squeeze=False)
-    for axis, (n, (prefactor, exponent)) in zip(axes.flat, fits.items()):
+    for axis, (n, (prefactor, exponent, low, high)) in zip(axes.flat, fits.items()):
         part = table[table.n_features == n]
         d, colour = np.array(sorted(part.d.unique())), MODEL_COLOURS[n]
         grouped = part.groupby("d").gap
@@ -223,7 +228,7 @@ def gap_against_size(table, fits):
         axis.plot(d, grouped.min(), "v", color="k", label="hardest")
         axis.plot(d, prefactor * d**exponent, "-", color=colour, lw=0.9, label="power law")
         axis.set(xscale="log", yscale="log", xlabel="number of candidates $d$")
-        axis.set_title(f"$N_f={n}$: mean gap $\\propto d^{{{exponent:.2f}}}$")
+        axis.set_title(f"$N_f={n}$: exponent ${exponent:.1f}$\n[${low:.1f}$, ${high:.1f}$]")
         axis.minorticks_off()
         axis.set_xticks(d, [str(v) if len(d) < 6 or k % 2 == 0 else "" for k, v in enumerate(d)])
     axes[0, 0].set_ylabel("minimum gap $\\Delta_{\\min}$")
@@ -232,23 +237,31 @@ def gap_against_size(table, fits):
 
 
 def gap_by_class(table):
-    """Fig. 8: minimum gap against d, coloured by class, and the distribution of s* = argmin gap by model.
+    """Fig. 8: minimum gap against d by class, a panel a model, and the distribution of s* = argmin gap.
 
     table: columns n_features, class, d, gap, s.
     """
-    figure, (left, right) = plt.subplots(1, 2, figsize=(PAGE, 2.7), width_ratios=(1.3, 1))
+    sizes = sorted(table.n_features.unique())
+    figure, axes = plt.subplots(1, len(sizes) + 1, figsize=(PAGE, 2.7), squeeze=False)
     rng = np.random.default_rng(0)
-    for c, name in enumerate(CLASSES):
-        part = table[table["class"] == name]
-        left.plot(part.d + rng.uniform(-0.3, 0.3, len(part)), part.gap, CLASS_MARKERS[c], color=CLASS_COLOURS[c],
-                  markersize=2.5, mew=0.6, label=name)
-    left.set(yscale="log", xlabel="number of candidates $d$", ylabel="minimum gap $\\Delta_{\\min}$")
-    left.legend(ncols=1, loc="center left", bbox_to_anchor=(1, 0.5), fontsize=6, handletextpad=0.2)
-    edges = np.linspace(min(0.5, table.s.min()), 1, 41)
+    for axis, n in zip(axes.flat, sizes):
+        for c, name in enumerate(CLASSES):
+            part = table[(table["class"] == name) & (table.n_features == n)]
+            axis.plot(part.d + rng.uniform(-0.3, 0.3, len(part)), part.gap, CLASS_MARKERS[c], color=CLASS_COLOURS[c],
+                      markersize=3, mew=0.6, label=name)
+        axis.set(yscale="log", ylim=(0.8 * table.gap.min(), 1.3 * table.gap.max()), title=f"$N_f={n}$")
+        axis.set_xlabel("number of candidates $d$")
+        axis.xaxis.set_major_locator(MaxNLocator(integer=True))
+        axis.tick_params(labelleft=axis is axes[0, 0])
+    axes[0, 0].set_ylabel("minimum gap $\Delta_{\min}$")
+    right = axes[0, -1]
+    edges = np.linspace(min(0.5, table.s.min()), 1, 31)
     for n, part in table.groupby("n_features"):
         right.hist(part.s, edges, histtype="step", lw=1.2, color=MODEL_COLOURS[n], label=f"$N_f={n}$")
-    right.set(xlabel="position of the minimum gap $s^*$", ylabel="images")
+    right.set(xlabel="position of the\nminimum gap $s^*$", ylabel="images")
     right.legend(loc="upper left")
+    figure.legend(*axes[0, 0].get_legend_handles_labels(), loc="outside upper center", ncols=10, handletextpad=0.1,
+                  columnspacing=0.8)
     return figure
 
 

@@ -64,7 +64,7 @@ def feature_selection_bqm(redundancy, field, beta=0.7, pair_sum="p<q"):
     """H_P = (1 - beta) sum J_pq n_p n_q + beta sum h_p n_p  (paper, Eq. 4) over binary n.
 
     redundancy: (d, d) symmetric J; field: (d,) h; beta in [0, 1].
-    pair_sum: "p<q", each pair once, no diagonal (one script of the authors; what their numbers support);
+    pair_sum: "p<q", each pair once, no diagonal (one script of the authors; the headline);
     "half", the text's 1/2 sum over all p, q, whose diagonal adds (1 - beta) J_pp / 2 to each map;
     "all", sum over all p, q without the 1/2 (another script of the authors).
     ->  dimod.BinaryQuadraticModel with variables 0..d-1.

@@ -1,7 +1,7 @@
 """Where a run lives: its profile, its artefacts and figures. The only module that knows paths.
 
-An artefact is a compressed .npz with a JSON record of what made it (parameters, inputs, versions); its name begins
-with its notebook's number. Files are written to a temporary name and moved, so none is ever half there.
+An artefact is a compressed .npz, or a .csv, with a JSON record of what made it (parameters, inputs, versions); its name
+begins with its notebook's number. Files are written to a temporary name and moved, so none is ever half there.
 """
 
 import hashlib
@@ -100,7 +100,9 @@ class Run:
         return path
 
     def save_table(self, name, table):
-        """Write an artefact `<name>.csv` from a DataFrame."""
+        """Write an artefact `<name>.csv` from a DataFrame, and `<name>.json` with the record of what made it."""
+        record = json.dumps(self.record(), sort_keys=True, indent=1) + "\n"
+        write_atomically(self.folder / "data" / f"{name}.json", record.encode())
         write_atomically(self.folder / "data" / f"{name}.csv", to_csv(table))
 
     def load(self, name):

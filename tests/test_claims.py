@@ -17,6 +17,7 @@ from qafs_utils.claims import verdict
     ({"ours": 0.9, "holds": False}, "not reproduced"),
     ({"ours": np.nan, "reported": 3, "holds": True}, "cannot be tested"),
     ({"ours": 88.0}, "cannot be tested"),
+    ({"ours": 5, "reported": 5, "testable": False}, "cannot be tested"),
 ])
 def test_verdict(arguments, expected):
     assert verdict(**arguments) == expected

@@ -63,15 +63,22 @@ def test_absent_weights_without_a_network(tmp_path, no_network, monkeypatch):
         models.resnet18()
 
 
-@pytest.mark.parametrize("content", [b"", b"not a network", None])
-def test_damaged_weights(tmp_path, monkeypatch, content):
+@pytest.mark.parametrize("damage", ["empty", "another network", "one bit"])
+def test_damaged_weights(tmp_path, monkeypatch, damage):
+    good = models.weights_path()
     monkeypatch.setenv("TORCH_HOME", str(tmp_path))
     path = models.weights_path()
     path.parent.mkdir(parents=True)
-    if content is None:  # a good archive cut short
-        torch.save({"weight": torch.zeros(1000)}, path)
-        content = path.read_bytes()[:2000]
-    path.write_bytes(content)
+    if damage == "empty":
+        path.touch()
+    elif damage == "another network":
+        torch.save(models.resnet18("random").state_dict(), path)
+    elif not good.exists():
+        pytest.skip("no ImageNet weights: run `make data`")
+    else:
+        content = bytearray(good.read_bytes())
+        content[len(content) // 2] ^= 1
+        path.write_bytes(content)
     with pytest.raises(data.DataError, match=r"resnet18.*truncated or corrupt.*make data"):
         models.resnet18()
 

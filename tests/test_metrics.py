@@ -233,3 +233,22 @@ def test_bad_input_is_refused(batch):
     ):
         with pytest.raises(ValueError, match=message):
             call()
+
+
+def test_stratified_resamples_keep_the_classes():
+    labels = np.array([0, 0, 1, 1, 1])
+    for index in metrics.stratified_resamples(labels, 20):
+        assert np.bincount(labels[index]).tolist() == [2, 3]
+
+
+def test_bias_correction_by_hand():
+    estimate, low, high = metrics.bias_corrected(1.0, np.linspace(0.5, 0.9, 401), confidence=0.5)
+    assert estimate == pytest.approx(1.3) and (low, high) == pytest.approx((1.2, 1.4))
+
+
+def test_cluster_interval_sees_clusters_not_images():
+    clusters, values = np.repeat([0, 1], 500), np.repeat([0.0, 1.0], 500)
+    low, high = metrics.cluster_interval(clusters, lambda i: values[i].mean(), 400)
+    assert (low, high) == (0, 1)
+    narrow = metrics.bootstrap_interval(values)
+    assert narrow[1] - narrow[0] < 0.1

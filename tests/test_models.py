@@ -91,6 +91,7 @@ def test_scores_of_batches_equal_scores_at_once(pixels):
 @pytest.mark.parametrize("call, message", [
     (lambda: models.resnet18("vgg"), "unknown weights 'vgg'"),
     (lambda: models.Trunk(NETWORK, "zscore"), "unknown normalisation 'zscore'"),
+    (lambda: models.Trunk(NETWORK, precision="bf16"), "unknown precision 'bf16'"),
     (lambda: models.build_head(16, "resnet", NETWORK), "unknown block 'resnet'"),
 ])
 def test_unknown_options(call, message):
@@ -106,3 +107,10 @@ def test_gpu_gives_the_same_logits(pixels):
     device = models.pick_device("auto")
     found = models.scorer(trunk.to(device), head.to(device))(pixels).cpu()
     np.testing.assert_allclose(found, expected, atol=1e-3)
+
+
+def test_heads_of_another_trunk_are_refused():
+    trunk = models.Trunk(NETWORK)
+    models.require_trunk(trunk, {"weights": models.fingerprint(trunk)})
+    with pytest.raises(data.DataError, match="not those the heads were trained on"):
+        models.require_trunk(models.Trunk(models.resnet18("random", seed=1)), {"weights": models.fingerprint(trunk)})

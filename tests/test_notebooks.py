@@ -79,6 +79,8 @@ def test_graph_lists_every_artefact_read(path):
     code = "\n".join(code_of(path))
     read = {m for m in re.findall(r"run\.load(?:_table)?\(f?\"(\d\d)_", code)}
     assert {name[:2] for name in graph_line(path)[0]} == read
+    compared = re.search(r"^COMPARED := (.*)$", GRAPH, re.M).group(1).split()
+    assert (path.stem in compared) == ("run.paper(" in code)
 
 
 @pytest.fixture(scope="module")
