@@ -87,7 +87,7 @@ def test_graph_lists_every_artefact_read(path):
 def copy(tmp_path_factory):
     """The repository without its outcomes, so that the run starts from nothing."""
     target = tmp_path_factory.mktemp("repository") / "qafs"
-    ignored = shutil.ignore_patterns(".git", ".venv", "build", "raw", "figures", "published", "__pycache__")
+    ignored = shutil.ignore_patterns(".git", ".venv", "build", "raw", "figures", "__pycache__")
     shutil.copytree(ROOT, target, ignore=ignored)
     return target
 
@@ -138,6 +138,23 @@ def test_a_failing_notebook_leaves_no_stamp(copy):
     (copy / "params/smoke/02_feature_maps.yaml").write_text("selected_per_class: 100000\n")
     done = make(copy, "build/smoke/notebooks/02_feature_maps.ipynb")
     assert done.returncode != 0
-    assert "eligible images, 100" in done.stderr
+    errors = [line for line in done.stderr.splitlines() if line.startswith("error: ")]
+    assert len(errors) == 1 and "02_feature_maps: ValueError: class" in errors[0] and "ask for fewer" in errors[0]
     assert (copy / "build/smoke/notebooks/02_feature_maps.failed.ipynb").exists()
     assert "02_feature_maps" in stale(copy)
+
+
+def test_published_artefacts_are_enough_and_checked(copy):
+    notebook = "build/published/notebooks/03_qubo.ipynb"
+    done = make(copy, notebook)
+    assert done.returncode == 0, done.stderr[-3000:]
+    good = (copy / "build/published/data/03_candidates.csv").read_bytes()
+    victim = copy / "data/published/02_maps_nf24.npz"
+    victim.write_bytes(victim.read_bytes()[:-100])
+    touch(copy / "notebooks/03_qubo.ipynb")
+    done = make(copy, notebook)
+    assert done.returncode != 0 and "02_maps_nf24.npz is not the published file" in done.stderr
+    assert (copy / "build/published/data/03_candidates.csv").read_bytes() == good
+    shutil.rmtree(copy / "data/published")
+    done = make(copy, notebook)
+    assert done.returncode != 0 and "git checkout data/published" in done.stderr

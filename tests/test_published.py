@@ -1,0 +1,81 @@
+"""The committed artefacts: whole, consistent with each other, and (with the photographs) what the network gives."""
+
+import numpy as np
+import pandas as pd
+import pytest
+from test_data import needs_stl10, needs_weights
+
+from qafs_utils import data, feature_maps, metrics, models, qubo, run, solvers
+
+PUBLISHED = run.Run("tests", {"profile": "published"})
+SIZES = (16, 24, 32, 512)
+
+
+def test_every_file_is_listed_whole_and_they_are_small():
+    sums = run.published_sums()
+    assert {p.name for p in run.PUBLISHED.iterdir()} == {*sums, "SHA256SUMS"}
+    assert all(run.sha256(run.PUBLISHED / name) == digest for name, digest in sums.items())
+    assert sum(p.stat().st_size for p in run.PUBLISHED.iterdir()) <= 40e6
+
+
+def test_no_photograph_or_imagenet_weight_is_published():
+    assert not any("layer4" in key or key.startswith("images") for key in PUBLISHED.load("01_heads"))
+    for name in run.published_sums():
+        if name.endswith(".npz"):
+            assert not any(v.dtype == np.uint8 for v in PUBLISHED.load(name.removesuffix(".npz")).values()
+                           if isinstance(v, np.ndarray))
+
+
+@pytest.mark.parametrize("n", SIZES)
+def test_images_are_balanced_and_classified_correctly(n):
+    labels = PUBLISHED.load("02_images")["labels"]
+    assert np.bincount(labels).tolist() == [20] * 10
+    assert (PUBLISHED.load(f"02_maps_nf{n}")["logits"].argmax(1) == labels).all()
+
+
+@pytest.mark.parametrize("n", SIZES)
+def test_importance_is_the_mean_classifier_weight_of_the_class(n):
+    labels, heads = PUBLISHED.load("02_images")["labels"], PUBLISHED.load("01_heads")
+    weight = heads[f"nf{n}_{'full' if n == 512 else 'paper'}_seed0/classifier.weight"]
+    expected = weight / 49 if n == 512 else weight.reshape(10, n, -1).mean(-1)
+    np.testing.assert_allclose(PUBLISHED.load(f"02_maps_nf{n}")["importance_block"], expected[labels], atol=1e-6)
+
+
+def test_logits_follow_from_the_published_maps_and_heads():
+    heads, maps = PUBLISHED.load("01_heads"), PUBLISHED.load("02_maps_nf16")
+    flat = maps["maps_block"].reshape(200, -1).astype(np.float64)
+    logits = flat @ heads["nf16_paper_seed0/classifier.weight"].T + heads["nf16_paper_seed0/classifier.bias"]
+    np.testing.assert_allclose(logits, maps["logits"], atol=0.02)
+
+
+@pytest.mark.parametrize("n", SIZES[:3])
+def test_scored_selections_are_the_exact_optima(n):
+    m = PUBLISHED.load(f"02_maps_nf{n}")
+    problems = qubo.selections(m["maps_block"], m["importance_block"])
+    exact, _ = solvers.solve_all(problems, n, "brute_force")
+    assert np.array_equal(PUBLISHED.load("06_scores")[f"selection/nf{n}_qa"], exact)
+
+
+def test_committed_table_follows_from_the_published_scores():
+    scores = PUBLISHED.load("06_scores")
+    table = pd.read_csv(run.ROOT / "figures" / "table01_average_drop.csv").set_index("class")
+    for column, key in (("N_f=16 Grad-CAM", "nf16/Grad-CAM"), ("N_f=16 QA-Grad-CAM", "nf16/nf16_qa"),
+                        ("N_f=512 Grad-CAM++", "nf512/Grad-CAM++")):
+        ours = metrics.average_drop(scores[f"full/{key.split('/')[0]}"], scores[f"grad_cam_pp/{key}"], scores["labels"])
+        assert table.loc["mean", column] == pytest.approx(ours, rel=1e-4)
+
+
+@needs_stl10
+@needs_weights
+@pytest.mark.parametrize("n", SIZES)
+def test_the_photographs_give_the_published_maps_and_logits(n):
+    chosen, saved = PUBLISHED.load("02_images"), PUBLISHED.load(f"02_maps_nf{n}")
+    some = np.arange(0, 200, 45)
+    network = models.resnet18()
+    trunk = models.Trunk(network)
+    head = models.trained_head(f"nf{n}_{'full' if n == 512 else 'paper'}_seed0", PUBLISHED.load("01_heads"), network)
+    features = models.trunk_features(trunk, data.stl10("test")[0][chosen["test_index"][some]])
+    maps, gradients, logits = feature_maps.capture(head, features)
+    np.testing.assert_allclose(maps, saved["maps_block"][some], atol=0.02)
+    np.testing.assert_allclose(logits, saved["logits"][some], atol=0.02)
+    np.testing.assert_allclose(feature_maps.importance(gradients), saved["importance_block"][some], atol=1e-5)
