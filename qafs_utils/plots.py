@@ -253,7 +253,7 @@ def gap_by_class(table):
         axis.set_xlabel("number of candidates $d$")
         axis.xaxis.set_major_locator(MaxNLocator(integer=True))
         axis.tick_params(labelleft=axis is axes[0, 0])
-    axes[0, 0].set_ylabel("minimum gap $\Delta_{\min}$")
+    axes[0, 0].set_ylabel("minimum gap $\\Delta_{\\min}$")
     right = axes[0, -1]
     edges = np.linspace(min(0.5, table.s.min()), 1, 31)
     for n, part in table.groupby("n_features"):
