@@ -86,10 +86,6 @@ class Run:
             return PUBLISHED / name
         return self.folder / "data" / name
 
-    def cache(self, name):
-        """A disposable file shared by profiles, build/cache/<name>."""
-        return ROOT / "build" / "cache" / name
-
     def save(self, name, **arrays):
         """Write an artefact `<name>.npz` with arrays, and the record of what made it."""
         record = json.dumps(self.record(), sort_keys=True)
