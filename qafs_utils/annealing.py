@@ -69,9 +69,7 @@ def locally_adiabatic(x, gap, power=2.0):
     """
     x, gap = np.asarray(x, dtype=np.float64), np.asarray(gap, dtype=np.float64)
     if not (gap > 0).all():
-        raise ValueError(
-            "a locally adiabatic schedule needs gap > 0 everywhere: degenerate ground states have none"
-        )
+        raise ValueError("a locally adiabatic schedule needs gap > 0 everywhere: degenerate ground states have none")
     slowness = gap**-power
     s = np.concatenate([[0.0], np.cumsum(np.diff(x) * (slowness[1:] + slowness[:-1]) / 2)])
     return tabulated(s / s[-1], 1 - x, x, "locally_adiabatic")
@@ -82,9 +80,7 @@ def find_schedule(schedule):
     if isinstance(schedule, Schedule):
         return schedule
     if schedule not in SCHEDULES:
-        raise ValueError(
-            f"unknown schedule {schedule!r}: choose from {tuple(SCHEDULES)} or make one with tabulated"
-        )
+        raise ValueError(f"unknown schedule {schedule!r}: choose from {tuple(SCHEDULES)} or make one with tabulated")
     return SCHEDULES[schedule]
 
 
@@ -123,9 +119,7 @@ def checked(energies):
     batch = np.atleast_2d(np.ascontiguousarray(energies, dtype=np.float64))
     d = batch.shape[-1].bit_length() - 1
     if batch.ndim != 2 or batch.size == 0 or batch.shape[-1] != 2**d:
-        raise ValueError(
-            f"energies must be (2^d,) or (B, 2^d), one for each bit-string, got {np.shape(energies)}"
-        )
+        raise ValueError(f"energies must be (2^d,) or (B, 2^d), one for each bit-string, got {np.shape(energies)}")
     if not np.isfinite(batch).all():
         raise ValueError("energies hold NaN or infinite values: check the biases of the model they come from")
     return batch, d
@@ -159,9 +153,9 @@ def energies(bqm):
 class AnnealResult:
     """Final states of one anneal, or of a batch (B first everywhere but in steps and error).
 
-    state: (2^d,) complex; probabilities: (2^d,); fidelity: probability of the ground states, all of them when
-    degenerate (paper, Eq. 7); energy: expected; steps: of the splitting; error: estimated for the fidelity
-    and for each probability, the largest of the batch.
+    state: (2^d,) complex, probabilities: (2^d,), both tensors if a device was asked for; fidelity: probability of the
+    ground states, all of them when degenerate (paper, Eq. 7); energy: expected; steps: of the splitting; error:
+    estimated for the fidelity and for each probability, the largest of the batch.
     """
 
     state: np.ndarray
@@ -185,8 +179,16 @@ def parity_signs(d, driver):
     return signs
 
 
-def _evolve(re, im, batch, d, annealing_time, g, schedule, steps, order, s0=0.0, s1=1.0):
-    """Evolve the states (B, 2^d) from s0 to s1 in place, by `steps` steps of the splitting of that order.
+def _turns(d):
+    """i^(number of ones), (2^d,) complex: the frame in which `kernels` rotates."""
+    turns = np.ones(1, dtype=complex)
+    for _ in range(d):
+        turns = np.concatenate([turns, 1j * turns])
+    return turns
+
+
+def layers(annealing_time, g, schedule, steps, order, s0=0.0, s1=1.0):
+    """Angles of `steps` splitting steps of that order from s0 to s1: phases (n + 1,), rotations (n,).
 
     With the time as two more coordinates, one moved by each part, the splitting keeps its order although H
     depends on the time: each part sees the time that the other has reached.
@@ -201,7 +203,13 @@ def _evolve(re, im, batch, d, annealing_time, g, schedule, steps, order, s0=0.0,
     phases = np.concatenate([phase[:, :-1].ravel(), [0.0]])
     # a step's last phase joins the first of the next
     phases[len(rotation_weights) :: len(rotation_weights)] += phase[:, -1]
+    return phases, angles
+
+
+def _evolve(re, im, batch, phases, angles):
+    """`layers` on re + i im = i^(number of ones) psi, (B, 2^d), in place."""
     tangents = np.clip(np.tan(angles), -1e9, 1e9)  # the butterflies stay accurate up to there
+    d = batch.shape[1].bit_length() - 1
     factors = np.copysign(1 / np.sqrt(1 + tangents**2), np.cos(angles)) ** d
     kernels.evolve(re, im, batch, phases, tangents, factors)
 
@@ -214,23 +222,39 @@ class _Evolution:
             raise ValueError(f"annealing_time must be positive and finite, got {annealing_time}")
         self.batch, self.d, self.annealing_time = batch, d, float(annealing_time)
         self.g, self.schedule = driver_strength(driver, d), find_schedule(schedule)
-        self.start = start_state(d, driver)
-        self.ground = batch <= batch.min(axis=1, keepdims=True) + DEGENERATE
+        self.start = _turns(d) * start_state(d, driver)
+        self.ground = (batch <= batch.min(axis=1, keepdims=True) + DEGENERATE).astype(np.float64)
 
     def run(self, steps, order):
-        """->  re, im, probabilities (B, 2^d)."""
-        re, im = np.tile(self.start, (len(self.batch), 1)), np.zeros_like(self.batch)
-        _evolve(re, im, self.batch, self.d, self.annealing_time, self.g, self.schedule, steps, order)
+        """->  re, im of the state in the kernels' frame, probabilities (B, 2^d)."""
+        re, im = (np.tile(part, (len(self.batch), 1)) for part in (self.start.real, self.start.imag))
+        _evolve(re, im, self.batch, *layers(self.annealing_time, self.g, self.schedule, steps, order))
         return re, im, re**2 + im**2
+
+    def state(self, re, im):
+        """psi (B, 2^d), complex."""
+        state = re + 1j * im
+        state *= _turns(self.d).conj()
+        return state
 
     def fidelity(self, probabilities):
         """Probability of the ground states, (B,)."""
-        return (probabilities * self.ground).sum(axis=-1)
+        return np.einsum("bk,bk->b", probabilities, self.ground)
+
+    def energy(self, probabilities):
+        """Expected energy, (B,)."""
+        return np.einsum("bk,bk->b", probabilities, self.batch)
+
+    def costs(self):
+        """Energy of each flip out of the ground state, (B, d)."""
+        ground = self.batch.argmin(axis=1)[:, None]
+        flipped = np.take_along_axis(self.batch, ground ^ (1 << np.arange(self.d)), 1)
+        return flipped - np.take_along_axis(self.batch, ground, 1)
 
     def difference(self, fine, coarse):
         """Largest difference of a probability or a fidelity between two runs."""
         change = fine - coarse
-        return max(np.abs(change).max(), np.abs(self.fidelity(change)).max())
+        return float(max(abs(change).max(), abs(self.fidelity(change)).max()))
 
     def first_guess(self, tolerance):
         """Steps and order that usually meet the tolerance.
@@ -238,11 +262,8 @@ class _Evolution:
         H is scaled by the driver's strength or the root mean square energy of a flip out of the ground state;
         the factors were found on cosine and Gaussian couplings, d = 5 to 18.
         """
-        ground = self.batch.argmin(axis=1)[:, None]
-        flips = np.take_along_axis(self.batch, ground ^ (1 << np.arange(self.d)), 1)
-        flips -= np.take_along_axis(self.batch, ground, 1)
         s = np.linspace(0, 1, 33)
-        rms = np.sqrt((flips**2).mean(axis=1).max()) if self.d else 0.0
+        rms = np.sqrt((self.costs() ** 2).mean(axis=1).max()) if self.d else 0.0
         driver = 1.5 * abs(self.g) * np.abs(self.schedule.A(s)).max()
         scale = self.annealing_time * max(driver, rms * np.abs(self.schedule.B(s)).max())
         if tolerance >= 1e-4 and driver > 1:  # a strong driver leaves the fourth order no large steps
@@ -250,23 +271,38 @@ class _Evolution:
         return max(8, int(1.3 * scale * (1e-6 / tolerance) ** 0.2)), 4
 
 
-def anneal(energies, annealing_time=50.0, driver="scaled", schedule="linear", tolerance=1e-6, dt=None):
+def anneal(
+    energies,
+    annealing_time=50.0,
+    driver="scaled",
+    schedule="linear",
+    tolerance=1e-6,
+    dt=None,
+    device=None,
+    dtype="complex128",
+):
     """Anneal from the driver's ground state: energies (2^d,), or (B, 2^d) for a batch  ->  AnnealResult.
 
-    tolerance: of the fidelity and of every probability; steps and order follow from it. dt: time step,
-    instead. The error is verified by a second run at other steps, and taken for one order less than the
-    method has, because coarse steps converge irregularly. Raises ValueError for bad input (`checked`,
-    unknown names, a time, tolerance or dt that is not positive), MemoryError when the states do not fit.
+    tolerance: of the fidelity and of every probability; steps and order follow from it. dt: time step, instead. The
+    error is verified by a second run at other steps, and taken for one order less than the method has, because
+    coarse steps converge irregularly. device: None for the compiled loops on the CPU, else a PyTorch device ("cuda")
+    on which energies, which may be a tensor, and states are kept as dtype, "complex128" or "complex64". Raises
+    ValueError for bad input (`checked`, unknown names, a time, tolerance or dt that is not positive, no such device),
+    MemoryError when the states do not fit.
     """
-    batch, d = checked(energies)
-    if not tolerance >= 1e-13:
-        raise ValueError(
-            f"tolerance must be at least 1e-13, the rounding error of double precision, got {tolerance}"
-        )
+    if device is None:
+        batch, d = checked(energies)
+        require_memory(d, 10 * len(batch), "the state")
+        evolution, least = _Evolution(batch, d, annealing_time, driver, schedule), 1e-13
+    else:
+        from . import accelerator  # PyTorch is loaded only for those who ask for it
+
+        evolution = accelerator.Evolution(energies, annealing_time, driver, schedule, device, dtype)
+        least = evolution.least_tolerance
+    if not tolerance >= least:
+        raise ValueError(f"tolerance must be at least {least:g}, the rounding error of the states, got {tolerance}")
     if dt is not None and not (np.isfinite(dt) and dt > 0):
         raise ValueError(f"dt must be positive and finite, got {dt}: leave it None to choose it by tolerance")
-    require_memory(d, 10 * len(batch), "the state")
-    evolution = _Evolution(batch, d, annealing_time, driver, schedule)
     steps, order = evolution.first_guess(tolerance)
     if dt is not None:
         steps, order = max(1, round(annealing_time / dt)), 4
@@ -277,15 +313,15 @@ def anneal(energies, annealing_time=50.0, driver="scaled", schedule="linear", to
         ratio = max(steps, other) / min(steps, other)
         difference = evolution.difference(probabilities, compared)
         error = difference / (ratio ** (order - 1) - 1)
-        if dt is not None or error <= tolerance or difference < 1e-14 * steps:
+        if dt is not None or error <= tolerance or difference < 0.1 * least * steps:
             break
         other, compared = steps, probabilities
         steps = int(steps * np.clip(1.2 * (error / tolerance) ** (1 / order), 1.4, 4)) + 1
-    fidelity, energy = evolution.fidelity(probabilities), np.einsum("bk,bk->b", probabilities, batch)
-    results = re + 1j * im, probabilities, fidelity, energy
-    if np.ndim(energies) == 1:
+    fidelity, energy = evolution.fidelity(probabilities), evolution.energy(probabilities)
+    results = evolution.state(re, im), probabilities, fidelity, energy
+    if len(np.shape(energies)) == 1:
         results = (x[0] for x in results)
-    return AnnealResult(*results, steps=steps, error=float(error))
+    return AnnealResult(*results, steps=steps, error=error)
 
 
 def populations(energies, s, annealing_time=50.0, driver="scaled", schedule="linear", tolerance=1e-6):
@@ -301,12 +337,13 @@ def populations(energies, s, annealing_time=50.0, driver="scaled", schedule="lin
     batch, d = checked(energies)
     require_memory(d, len(s) + 4, "the populations")
     g, schedule = driver_strength(driver, d), find_schedule(schedule)
-    re, im = start_state(d, driver)[None], np.zeros_like(batch)
+    start = _turns(d) * start_state(d, driver)
+    re, im = start.real[None].copy(), start.imag[None].copy()
     found, now = np.empty((len(s), 2**d)), 0.0
     for row, there in zip(found, s):
         if there > now:
             needed = int(np.ceil(steps * (there - now)))
-            _evolve(re, im, batch, d, annealing_time, g, schedule, needed, 4, now, there)
+            _evolve(re, im, batch, *layers(annealing_time, g, schedule, needed, 4, now, there))
         row[:], now = re[0] ** 2 + im[0] ** 2, there
     return found
 
@@ -335,7 +372,8 @@ class SchrodingerSampler(dimod.Sampler):
     """Exact annealer that follows Ocean's conventions: bit-strings drawn from |psi(annealing_time)|^2."""
 
     parameters = {
-        name: [] for name in ("num_reads", "annealing_time", "driver", "schedule", "dt", "tolerance", "seed")
+        name: []
+        for name in ("num_reads", "annealing_time", "driver", "schedule", "dt", "tolerance", "seed", "device", "dtype")
     }
     properties = {
         "category": "simulator",
@@ -354,21 +392,36 @@ class SchrodingerSampler(dimod.Sampler):
         dt=None,
         tolerance=1e-6,
         seed=None,
+        device=None,
+        dtype="complex128",
         **unknown,
     ):
         """Anneal and measure num_reads times, d^2 for None (paper, Sec. II.2): model  ->  dimod.SampleSet.
+
+        device, dtype: as in `anneal`.
 
         info: ground_state_probability (the fidelity), expected_energy, ground_energy, steps, error, timing in
         seconds, annealing_time, driver, schedule. Raises as `energies`, `anneal` and `draw`.
         """
         self.remove_unknown_kwargs(**unknown)
         clock = [time.perf_counter()]
-        E = energies(bqm)
+        if device is None:
+            E = energies(bqm)
+        else:
+            from . import accelerator
+
+            E = accelerator.energies(bqm, accelerator.find_device(device))
         clock.append(time.perf_counter())
-        result = anneal(E, annealing_time, driver, schedule, tolerance, dt)
+        result = anneal(E, annealing_time, driver, schedule, tolerance, dt, device, dtype)
         clock.append(time.perf_counter())
         d = bqm.num_variables
-        drawn = draw(result.probabilities, max(d**2, 1) if num_reads is None else num_reads, seed)
+        num_reads = max(d**2, 1) if num_reads is None else num_reads
+        if device is None:
+            drawn = draw(result.probabilities, num_reads, seed)
+            drawn_energies = E[drawn]
+        else:
+            drawn = accelerator.draw(result.probabilities, num_reads, seed)
+            drawn_energies, drawn = E[drawn].cpu().numpy(), drawn.cpu().numpy()
         samples = bits(drawn, d).astype(np.int8)
         if bqm.vartype is dimod.SPIN:
             samples = 2 * samples - 1
@@ -386,5 +439,5 @@ class SchrodingerSampler(dimod.Sampler):
         }
         labels = list(bqm.variables)
         return dimod.SampleSet.from_samples(
-            (samples, labels), bqm.vartype, E[drawn], info=info, sort_labels=False
+            (samples, labels), bqm.vartype, drawn_energies, info=info, sort_labels=False
         )

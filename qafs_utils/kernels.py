@@ -1,95 +1,168 @@
 """Compiled inner loops of `annealing` and `spectrum`: phases, qubit rotations, matrix-free Hamiltonian.
 
-Bit p of an index k is n_p. Complex vectors are pairs of real arrays (re, im), because such loops vectorise;
-for the same reason the butterflies run over array slices, not over shifted indices.
-Rotations are written exp(-i a X) = cos(a) (1 - i tan(a) X): one multiply-add a component, and the product of
-the cosines is a factor that the caller folds into the next phase.
+Bit p of an index k is n_p. States are held in a rotated frame, phi_k = i^(number of ones of k) psi_k, in which
+sigma_x is sigma_y and its rotation exp(-i a sigma_x) is the real [[cos a, -sin a], [sin a, cos a]]: real and
+imaginary part rotate apart, as real arrays. Written cos(a) [[1, -t], [t, 1]] with t = tan(a) it takes one
+multiply-add a number and qubit; the product of the cosines is a factor that the caller folds into the next phase.
+
+The lowest six qubits of 64 numbers are done in eight vector registers, by intrinsics, because no loop over so short
+strides vectorises; the others by loops over array slices, three qubits a pass, on blocks that stay in a cache.
 """
 
 import os
 from concurrent.futures import ThreadPoolExecutor
+from functools import reduce
 
 import numpy as np
-from numba import njit
+from llvmlite import ir
+from numba import njit, types
+from numba.core import cgutils
+from numba.extending import intrinsic
 
 THREADS = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-_POOL = ThreadPoolExecutor(THREADS)
+POOL = ThreadPoolExecutor(THREADS)
 
 _FAST = True  # sums may be reordered; callers check for NaN and infinity
-_SHARED = 16  # log2 of the largest state that one thread evolves alone
-_ROW = 12  # log2 of the amplitudes that stay in the second-level cache
+SHARED = 16  # log2 of the largest vector that one thread treats alone
+_ROW = 11  # log2 of the numbers whose lower qubits are rotated in the first-level cache
 _PANEL = 64  # rows of a panel: six qubits a sweep
-_WIDTH = 256  # columns of a panel
-_BLOCK = 10  # log2 of the block that stays in the first-level cache of the Hamiltonian product
+_WIDTH = 512  # columns of a panel
+_LANES = 8  # numbers a register: eight registers hold a block of six qubits
+_BLOCK = _LANES * _LANES
+_INVARIANT = 1e-10  # relative norm at which a Lanczos vector is rounding
+_FLAGS = ("contract", "nsz", "arcp")  # of the intrinsics: multiply-adds may fuse
+
+
+def _registers(context, builder, arraytype, array, start):
+    """Pointers to the eight vectors of the block of 64 numbers at `start`."""
+    data = context.make_array(arraytype)(context, builder, array).data
+    vector = ir.VectorType(ir.DoubleType(), _LANES).as_pointer()
+    offsets = [builder.add(start, ir.Constant(start.type, _LANES * j)) for j in range(_LANES)]
+    return [builder.bitcast(builder.gep(data, [offset]), vector) for offset in offsets]
+
+
+def _load(builder, pointers):
+    return [builder.load(pointer, align=8) for pointer in pointers]
+
+
+def _lanes(builder, vector, order):
+    """The vector with its lanes in this order."""
+    order = ir.Constant(ir.VectorType(ir.IntType(32), _LANES), order)
+    return builder.shuffle_vector(vector, vector, order)
+
+
+def _splat(builder, number):
+    """The number in every lane."""
+    empty = ir.Constant(ir.VectorType(number.type, _LANES), ir.Undefined)
+    return _lanes(builder, builder.insert_element(empty, number, ir.Constant(ir.IntType(32), 0)), [0] * _LANES)
+
+
+@intrinsic
+def _rotate_block(typingctx, x, start, tangent):
+    """[[1, -t], [t, 1]] on the lowest six qubits of x[start : start + 64], in place."""
+
+    def build(context, builder, signature, args):
+        pointers = _registers(context, builder, signature.args[0], args[0], args[1])
+        vectors, t = _load(builder, pointers), _splat(builder, args[2])
+        for bit in (1, 2, 4):  # the qubits that number the lanes
+            signs = ir.Constant(t.type, [1.0 if lane & bit else -1.0 for lane in range(_LANES)])
+            signed, order = builder.fmul(t, signs), [lane ^ bit for lane in range(_LANES)]
+            partners = [builder.fmul(signed, _lanes(builder, v, order), flags=_FLAGS) for v in vectors]
+            vectors = [builder.fadd(v, partner, flags=_FLAGS) for v, partner in zip(vectors, partners)]
+        for bit in (1, 2, 4):  # the qubits that number the registers
+            partners = [builder.fmul(t, vectors[j ^ bit], flags=_FLAGS) for j in range(_LANES)]
+            vectors = [
+                (builder.fadd if j & bit else builder.fsub)(vectors[j], partners[j], flags=_FLAGS)
+                for j in range(_LANES)
+            ]
+        for pointer, vector in zip(pointers, vectors):
+            builder.store(vector, pointer, align=8)
+        return context.get_dummy_value()
+
+    return types.void(x, types.intp, types.float64), build
 
 
 @njit(fastmath=_FAST, cache=True, nogil=True)
-def _rotate_two_rows(re, im, start, stride, width, tangent):
-    """1 - i tan X between the `width` amplitudes from `start` and those one stride on."""
-    r0, r1 = re[start : start + width], re[start + stride : start + stride + width]
-    i0, i1 = im[start : start + width], im[start + stride : start + stride + width]
+def _rotate_two(x, start, stride, width, t):
+    """One qubit: the `width` numbers from `start` and those one stride on."""
+    x0, x1 = x[start : start + width], x[start + stride : start + stride + width]
     for k in range(width):
-        ar, ai, br, bi = r0[k], i0[k], r1[k], i1[k]
-        r0[k], i0[k] = ar + tangent * bi, ai - tangent * br
-        r1[k], i1[k] = br + tangent * ai, bi - tangent * ar
-
-
-@njit(fastmath=_FAST, cache=True, nogil=True, inline="always")
-def _two_qubits(ar, ai, br, bi, cr, ci, dr, di, t):
-    """Both rotations of the amplitudes of 00, 01, 10, 11."""
-    ar, ai, br, bi = ar + t * bi, ai - t * br, br + t * ai, bi - t * ar
-    cr, ci, dr, di = cr + t * di, ci - t * dr, dr + t * ci, di - t * cr
-    return (
-        ar + t * ci,
-        ai - t * cr,
-        br + t * di,
-        bi - t * dr,
-        cr + t * ai,
-        ci - t * ar,
-        dr + t * bi,
-        di - t * br,
-    )
+        x0[k], x1[k] = x0[k] - t * x1[k], x1[k] + t * x0[k]
 
 
 @njit(fastmath=_FAST, cache=True, nogil=True)
-def _rotate_four_rows(re, im, start, stride, width, tangent):
-    """`_rotate_two_rows` of two qubits at once, strides `stride` and 2 `stride`: half the traffic."""
-    s1, s2, s3 = start + stride, start + 2 * stride, start + 3 * stride
-    r0, r1, r2, r3 = re[start : start + width], re[s1 : s1 + width], re[s2 : s2 + width], re[s3 : s3 + width]
-    i0, i1, i2, i3 = im[start : start + width], im[s1 : s1 + width], im[s2 : s2 + width], im[s3 : s3 + width]
+def _rotate_four(x, start, stride, width, t):
+    """Two qubits, strides `stride` and 2 `stride`."""
+    x0, x1 = x[start : start + width], x[start + stride : start + stride + width]
+    start += 2 * stride
+    x2, x3 = x[start : start + width], x[start + stride : start + stride + width]
     for k in range(width):
-        r0[k], i0[k], r1[k], i1[k], r2[k], i2[k], r3[k], i3[k] = _two_qubits(
-            r0[k], i0[k], r1[k], i1[k], r2[k], i2[k], r3[k], i3[k], tangent
-        )
+        a, b, c, d = x0[k], x1[k], x2[k], x3[k]
+        a, b, c, d = a - t * b, b + t * a, c - t * d, d + t * c
+        x0[k], x2[k], x1[k], x3[k] = a - t * c, c + t * a, b - t * d, d + t * b
 
 
 @njit(fastmath=_FAST, cache=True, nogil=True)
-def rotate_lowest_two(re, im, tangent):
-    """1 - i tan X on qubits 0 and 1, whose slices would be too short to vectorise."""
-    for k in range(0, re.size, 4):
-        re[k], im[k], re[k + 1], im[k + 1], re[k + 2], im[k + 2], re[k + 3], im[k + 3] = _two_qubits(
-            re[k], im[k], re[k + 1], im[k + 1], re[k + 2], im[k + 2], re[k + 3], im[k + 3], tangent
-        )
+def _rotate_eight(x, start, stride, width, t):
+    """Three qubits, strides `stride`, 2 `stride` and 4 `stride`: a third of the traffic."""
+    x0, x1 = x[start : start + width], x[start + stride : start + stride + width]
+    start += 2 * stride
+    x2, x3 = x[start : start + width], x[start + stride : start + stride + width]
+    start += 2 * stride
+    x4, x5 = x[start : start + width], x[start + stride : start + stride + width]
+    start += 2 * stride
+    x6, x7 = x[start : start + width], x[start + stride : start + stride + width]
+    for k in range(width):
+        a, b, c, d, e, f, g, h = x0[k], x1[k], x2[k], x3[k], x4[k], x5[k], x6[k], x7[k]
+        a, b, c, d, e, f, g, h = (
+            a - t * b, b + t * a, c - t * d, d + t * c, e - t * f, f + t * e, g - t * h, h + t * g
+        )  # fmt: skip
+        a, c, b, d, e, g, f, h = (
+            a - t * c, c + t * a, b - t * d, d + t * b, e - t * g, g + t * e, f - t * h, h + t * f
+        )  # fmt: skip
+        x0[k], x4[k], x1[k], x5[k] = a - t * e, e + t * a, b - t * f, f + t * b
+        x2[k], x6[k], x3[k], x7[k] = c - t * g, g + t * c, d - t * h, h + t * d
 
 
 @njit(fastmath=_FAST, cache=True, nogil=True)
-def rotate(re, im, stride, tangent):
-    """1 - i tan X on every qubit from this stride upwards, in place."""
-    if stride == 1 and re.size >= 4:
-        rotate_lowest_two(re, im, tangent)
-        stride = 4
-    while 4 * stride <= re.size:
-        for start in range(0, re.size, 4 * stride):
-            _rotate_four_rows(re, im, start, stride, stride, tangent)
-        stride *= 4
-    if 2 * stride <= re.size:
-        for start in range(0, re.size, 2 * stride):
-            _rotate_two_rows(re, im, start, stride, stride, tangent)
+def _rotate_panel(x, start, stride, rows, width, t):
+    """The qubits that number the rows: `rows` of them, `width` long, `stride` apart."""
+    step = 1
+    while 8 * step <= rows:
+        for row in range(rows):
+            if row & (7 * step) == 0:
+                _rotate_eight(x, start + row * stride, step * stride, width, t)
+        step *= 8
+    for row in range(step):
+        if 4 * step == rows:
+            _rotate_four(x, start + row * stride, step * stride, width, t)
+        elif 2 * step == rows:
+            _rotate_two(x, start + row * stride, step * stride, width, t)
+
+
+@njit(fastmath=_FAST, cache=True, nogil=True)
+def rotate(x, t):
+    """[[1, -t], [t, 1]] on every qubit of x (2^d,), in place."""
+    if x.size < _BLOCK:
+        stride = 1
+        while stride < x.size:
+            for start in range(0, x.size, 2 * stride):
+                _rotate_two(x, start, stride, stride, t)
+            stride *= 2
+        return
+    for start in range(0, x.size, _BLOCK):
+        _rotate_block(x, start, t)
+    stride = _BLOCK
+    while stride < x.size:
+        rows = min(8, x.size // stride)
+        for start in range(0, x.size, rows * stride):
+            _rotate_panel(x, start, stride, rows, stride, t)
+        stride *= rows
 
 
 @njit(fastmath=_FAST, cache=True, nogil=True)
 def apply_phase(re, im, energies, angle, factor):
-    """psi_k <- factor exp(-i angle E_k) psi_k, in place.
+    """phi_k <- factor exp(-i angle E_k) phi_k, in place.
 
     Sine and cosine by Taylor polynomials of a quarter of the reduced angle and two doublings: unlike the
     library's functions they have no branches, so the loop vectorises; accurate to 1e-15.
@@ -108,17 +181,24 @@ def apply_phase(re, im, energies, angle, factor):
 
 
 @njit(fastmath=_FAST, cache=True, nogil=True)
-def _rotate_panel(re, im, start, stride, rows, tangent):
-    """`rotate` on the qubits that number the rows: `rows` of them, _WIDTH long, `stride` apart."""
-    step = 1
-    while 4 * step <= rows:
-        for row in range(rows):
-            if row & (3 * step) == 0:
-                _rotate_four_rows(re, im, start + row * stride, step * stride, _WIDTH, tangent)
-        step *= 4
-    if 2 * step <= rows:
-        for row in range(step):
-            _rotate_two_rows(re, im, start + row * stride, step * stride, _WIDTH, tangent)
+def _sweep_rows(first, last, re, im, energies, angle, factor, tangent):
+    """The phase and the rotations of the lowest qubits, on rows that stay in the cache."""
+    row = min(1 << _ROW, re.size)
+    for start in range(first * row, last * row, row):
+        here = slice(start, start + row)
+        apply_phase(re[here], im[here], energies[here], angle, factor)
+        rotate(re[here], tangent)
+        rotate(im[here], tangent)
+
+
+@njit(fastmath=_FAST, cache=True, nogil=True)
+def _sweep_panels(first, last, re, im, stride, rows, tangent):
+    """The rotations of the qubits from `stride` to `stride` * `rows` / 2, on panels that stay in the cache."""
+    for panel in range(first, last):
+        block, column = divmod(panel * _WIDTH, stride)
+        start = block * stride * rows + column
+        _rotate_panel(re, start, stride, rows, _WIDTH, tangent)
+        _rotate_panel(im, start, stride, rows, _WIDTH, tangent)
 
 
 @njit(fastmath=_FAST, cache=True, nogil=True)
@@ -129,41 +209,29 @@ def _apply_phase_between(first, last, re, im, energies, angle):
 @njit(fastmath=_FAST, cache=True, nogil=True)
 def _evolve_states(first, last, re, im, energies, phases, tangents, factors):
     for b in range(first, last):
+        size = re[b].size
+        row = min(1 << _ROW, size)
         for j in range(len(tangents)):
-            apply_phase(re[b], im[b], energies[b], phases[j], factors[j])
-            rotate(re[b], im[b], 1, tangents[j])
+            _sweep_rows(0, size // row, re[b], im[b], energies[b], phases[j], factors[j], tangents[j])
+            stride = row
+            while stride < size:
+                rows = min(_PANEL, size // stride)
+                _sweep_panels(0, size // (rows * _WIDTH), re[b], im[b], stride, rows, tangents[j])
+                stride *= rows
         apply_phase(re[b], im[b], energies[b], phases[-1], 1.0)
 
 
-@njit(fastmath=_FAST, cache=True, nogil=True)
-def _sweep_rows(first, last, re, im, energies, angle, factor, tangent):
-    """The phase and the rotations of the lowest qubits, on rows that stay in the cache."""
-    row = min(1 << _ROW, re.size)
-    for start in range(first * row, last * row, row):
-        here = slice(start, start + row)
-        apply_phase(re[here], im[here], energies[here], angle, factor)
-        rotate(re[here], im[here], 1, tangent)
-
-
-@njit(fastmath=_FAST, cache=True, nogil=True)
-def _sweep_panels(first, last, re, im, stride, rows, tangent):
-    """The rotations of the qubits from `stride` to `stride` * `rows` / 2, on panels that fit the cache."""
-    for panel in range(first, last):
-        block, column = divmod(panel * _WIDTH, stride)
-        _rotate_panel(re, im, block * stride * rows + column, stride, rows, tangent)
-
-
 def in_threads(kernel, count, *arguments):
-    """kernel(first, last, *arguments) over range(count), shared among the threads.
+    """kernel(first, last, *arguments) over range(count), shared among the threads  ->  what each returns.
 
     A pool of Python threads, not numba's parallel loops: on a busy machine those wait a time slice at each
     end.
     """
-    parts = np.linspace(0, count, min(count, THREADS) + 1).astype(int).tolist()
-    if len(parts) == 2:
-        kernel(0, count, *arguments)
-    else:
-        list(_POOL.map(lambda first, last: kernel(first, last, *arguments), parts[:-1], parts[1:]))
+    threads = min(count, THREADS)
+    if threads == 1:
+        return [kernel(0, count, *arguments)]
+    parts = np.linspace(0, count, threads + 1).astype(int).tolist()
+    return list(POOL.map(lambda first, last: kernel(first, last, *arguments), parts[:-1], parts[1:]))
 
 
 def evolve(re, im, energies, phases, tangents, factors):
@@ -174,7 +242,7 @@ def evolve(re, im, energies, phases, tangents, factors):
     a layer.
     """
     size = re.shape[1]
-    if size <= 1 << _SHARED:
+    if size <= 1 << SHARED:
         in_threads(_evolve_states, len(re), re, im, energies, phases, tangents, factors)
         return
     row = 1 << _ROW
@@ -189,106 +257,144 @@ def evolve(re, im, energies, phases, tangents, factors):
         in_threads(_apply_phase_between, size, *state, phases[-1])
 
 
-@njit(fastmath=_FAST, cache=True, nogil=True)
-def _add_flips(x, out):
-    """out += sum_p X_p x over all qubits of x."""
-    stride = 1
-    if x.size >= 4:
-        for k in range(0, x.size, 4):
-            outer, inner = x[k] + x[k + 3], x[k + 1] + x[k + 2]
-            out[k] += inner
-            out[k + 1] += outer
-            out[k + 2] += outer
-            out[k + 3] += inner
-        stride = 4
-    while 4 * stride <= x.size:
-        for s in range(0, x.size, 4 * stride):
-            x0, x1 = x[s : s + stride], x[s + stride : s + 2 * stride]
-            x2, x3 = x[s + 2 * stride : s + 3 * stride], x[s + 3 * stride : s + 4 * stride]
-            o0, o1 = out[s : s + stride], out[s + stride : s + 2 * stride]
-            o2, o3 = out[s + 2 * stride : s + 3 * stride], out[s + 3 * stride : s + 4 * stride]
-            for k in range(stride):
-                outer, inner = x0[k] + x3[k], x1[k] + x2[k]
-                o0[k] += inner
-                o1[k] += outer
-                o2[k] += outer
-                o3[k] += inner
-        stride *= 4
-    if 2 * stride <= x.size:
-        for s in range(0, x.size, 2 * stride):
-            x0, x1 = x[s : s + stride], x[s + stride : s + 2 * stride]
-            o0, o1 = out[s : s + stride], out[s + stride : s + 2 * stride]
-            for k in range(stride):
-                o0[k] += x1[k]
-                o1[k] += x0[k]
+@intrinsic
+def _flips_block(typingctx, x, y, start, qubits, scale):
+    """y = scale sum_p X_p x on the 64 numbers from `start`; p runs over the qubits, six at least."""
+
+    def build(context, builder, signature, args):
+        x, y, start, qubits, scale = args
+        vectors = _load(builder, _registers(context, builder, signature.args[0], x, start))
+        sums = []
+        for j, vector in enumerate(vectors):
+            terms = [_lanes(builder, vector, [lane ^ bit for lane in range(_LANES)]) for bit in (1, 2, 4)]
+            terms += [vectors[j ^ bit] for bit in (1, 2, 4)]
+            sums.append(cgutils.alloca_once_value(builder, reduce(builder.fadd, terms)))
+        six, one = ir.Constant(start.type, 6), ir.Constant(start.type, 1)
+        with cgutils.for_range_slice(builder, six, qubits, one) as (p, _):
+            partners = _registers(context, builder, signature.args[0], x, builder.xor(start, builder.shl(one, p)))
+            for total, vector in zip(sums, _load(builder, partners)):
+                builder.store(builder.fadd(builder.load(total), vector), total)
+        weight = _splat(builder, scale)
+        for total, pointer in zip(sums, _registers(context, builder, signature.args[1], y, start)):
+            builder.store(builder.fmul(weight, builder.load(total)), pointer, align=8)
+        return context.get_dummy_value()
+
+    return types.void(x, y, types.intp, types.intp, types.float64), build
 
 
 @njit(fastmath=_FAST, cache=True, nogil=True)
-def flips(x, out):
-    """out = sum_p X_p x, both (2^d,), block by block so that `out` stays in the cache."""
-    size = min(x.size, 1 << _BLOCK)
-    for start in range(0, x.size, size):
-        o = out[start : start + size]
-        o[:] = 0.0
-        _add_flips(x[start : start + size], o)
-        bit = size
-        while bit < x.size:
-            y = x[start ^ bit : (start ^ bit) + size]
-            for k in range(size):
-                o[k] += y[k]
-            bit *= 2
+def _flips_row(x, y, start, width, scale):
+    """y = scale sum_p X_p x on `width` numbers from `start`."""
+    qubits = 0
+    while 1 << qubits < x.size:
+        qubits += 1
+    if x.size >= _BLOCK:
+        for block in range(start, start + width, _BLOCK):
+            _flips_block(x, y, block, qubits, scale)
+    else:
+        for k in range(start, start + width):
+            y[k] = 0.0
+            for p in range(qubits):
+                y[k] += scale * x[k ^ (1 << p)]
 
 
 @njit(fastmath=_FAST, cache=True, nogil=True)
-def lanczos(basis, diagonal, flip, first, last, alpha, beta, below):
+def hamiltonian(x, diagonal, flip, y):
+    """y = (diag(diagonal) + flip sum_p X_p) x: all (2^d,)."""
+    width = min(1 << _ROW, x.size)
+    for start in range(0, x.size, width):
+        here = slice(start, start + width)
+        _flips_row(x, y, start, width, flip)
+        x_, y_, diagonal_ = x[here], y[here], diagonal[here]
+        for k in range(width):
+            y_[k] += diagonal_[k] * x_[k]
+
+
+@njit(fastmath=_FAST, cache=True, nogil=True)
+def _product(x, previous, diagonal, below, y, flip, scale, back):
+    """y = scale (flip sum_p X_p x + diagonal x) - back previous  ->  y x, all y below_i, all x below_i."""
+    overlaps, width = np.zeros(1 + 2 * len(below)), min(1 << _ROW, x.size)
+    for start in range(0, x.size, width):
+        here = slice(start, start + width)
+        _flips_row(x, y, start, width, scale * flip)
+        x_, y_, previous_, diagonal_, overlap = x[here], y[here], previous[here], diagonal[here], 0.0
+        for k in range(width):
+            y_[k] += scale * diagonal_[k] * x_[k] - back * previous_[k]
+            overlap += y_[k] * x_[k]
+        overlaps[0] += overlap
+        for i in range(len(below)):
+            below_, of_y, of_x = below[i, here], 0.0, 0.0
+            for k in range(width):
+                of_y += y_[k] * below_[k]
+                of_x += x_[k] * below_[k]
+            overlaps[1 + i] += of_y
+            overlaps[1 + len(below) + i] += of_x
+    return overlaps
+
+
+@njit(fastmath=_FAST, cache=True, nogil=True)
+def _subtract(x, below, y, of_x, of_below):
+    """y -= of_x x + sum_i of_below_i below_i  ->  y y."""
+    square, width = 0.0, min(1 << _ROW, x.size)
+    for start in range(0, x.size, width):
+        here = slice(start, start + width)
+        x_, y_ = x[here], y[here]
+        for i in range(len(below)):
+            weight, below_ = of_below[i], below[i, here]
+            for k in range(width):
+                y_[k] -= weight * below_[k]
+        for k in range(width):
+            y_[k] -= of_x * x_[k]
+            square += y_[k] * y_[k]
+    return square
+
+
+@njit(cache=True, nogil=True)
+def lanczos(basis, diagonal, flip, first, last, alpha, norms, below):
     """Lanczos steps first..last of H = diag(diagonal) + flip sum_p X_p, orthogonal to the rows of `below`.
 
-    basis: (m + 1, 2^d) with rows 0..first set, rows first + 1..last are written; alpha, beta: (m,) the
-    tridiagonal matrix; below: (j, 2^d) orthonormal. ->  steps done: fewer when an invariant subspace is
-    complete.
+    basis: (m + 1, 2^d), rows up to `first` set, rows up to `last` are written, not normalised; norms: (m + 1,) of
+    the rows, from the second on the off-diagonal of the tridiagonal matrix; alpha: (m,) its diagonal; below:
+    (j, 2^d) orthonormal.  ->  steps done: fewer when an invariant subspace is complete.
     """
-    size = diagonal.size
+    levels = len(below)
     for j in range(first, last):
-        x, y = basis[j], basis[j + 1]
-        flips(x, y)
-        a, b, square = 0.0, 0.0, 0.0
-        for k in range(size):
-            y[k] = flip * y[k] + diagonal[k] * x[k]
-            a += y[k] * x[k]
-        if j > 0:
-            b, previous = beta[j - 1], basis[j - 1]
-            for k in range(size):
-                y[k] -= a * x[k] + b * previous[k]
-        else:
-            for k in range(size):
-                y[k] -= a * x[k]
-        for i in range(len(below)):
-            vector, overlap = below[i], 0.0
-            for k in range(size):
-                overlap += vector[k] * y[k]
-            for k in range(size):
-                y[k] -= overlap * vector[k]
-        for k in range(size):
-            square += y[k] * y[k]
-        alpha[j], beta[j] = a, np.sqrt(square)
-        if beta[j] <= 1e-10 * (abs(a) + b + abs(flip)):
-            beta[j] = 0.0
+        x, y, previous = basis[j], basis[j + 1], basis[max(j - 1, 0)]
+        back = norms[j] / norms[j - 1] if j else 0.0
+        overlaps = _product(x, previous, diagonal, below, y, flip, 1 / norms[j], back)
+        alpha[j], of_x = overlaps[0] / norms[j], overlaps[0] / norms[j] ** 2
+        of_below = overlaps[1 : 1 + levels] - of_x * overlaps[1 + levels :]  # of y without its part along x
+        norms[j + 1] = np.sqrt(_subtract(x, below, y, of_x, of_below))
+        if norms[j + 1] <= _INVARIANT * (abs(alpha[j]) + abs(flip)):
             return j + 1
-        scale = 1 / beta[j]
-        for k in range(size):
-            y[k] *= scale
     return last
 
 
 @njit(fastmath=_FAST, cache=True, nogil=True)
 def combine(weights, vectors):
-    """sum_j w_j v_j: (m,), (m, size)  ->  (size,). By blocks; BLAS threads wait on a busy machine."""
-    result = np.zeros(vectors.shape[1])
-    size = min(result.size, 1 << _BLOCK)
-    for start in range(0, result.size, size):
-        out = result[start : start + size]
-        for j in range(len(weights)):
-            vector = vectors[j, start : start + size]
-            for k in range(size):
-                out[k] += weights[j] * vector[k]
-    return result
+    """Sums of vectors: (n, m), (m, 2^d)  ->  (n, 2^d). Like `gram` without BLAS, whose threads wait when busy."""
+    out, width = np.zeros((len(weights), vectors.shape[1])), min(1 << _ROW, vectors.shape[1])
+    for start in range(0, vectors.shape[1], width):
+        here = slice(start, start + width)
+        for i in range(len(out)):
+            for j in range(len(vectors)):
+                weight, vector, out_ = weights[i, j], vectors[j, here], out[i, here]
+                for k in range(width):
+                    out_[k] += weight * vector[k]
+    return out
+
+
+@njit(fastmath=_FAST, cache=True, nogil=True)
+def gram(vectors):
+    """Scalar products of all pairs: (m, 2^d)  ->  (m, m)."""
+    sums, width = np.zeros((len(vectors), len(vectors))), min(1 << _ROW, vectors.shape[1])
+    for start in range(0, vectors.shape[1], width):
+        here = slice(start, start + width)
+        for i in range(len(vectors)):
+            for j in range(i + 1):
+                a, b, overlap = vectors[i, here], vectors[j, here], 0.0
+                for k in range(width):
+                    overlap += a[k] * b[k]
+                sums[i, j] += overlap
+                sums[j, i] = sums[i, j]
+    return sums

@@ -15,6 +15,11 @@ from . import kernels
 from .annealing import checked, driver_strength, find_schedule, parity_signs, require_memory
 
 _BASIS_BYTES = 2**31  # Lanczos restarts when its basis outgrows this
+_GRID = np.delete(np.linspace(0, 1, 9), 1)  # where the minimum search begins; near 0 the levels are clustered
+_WAVE = 2  # values of s solved at a time
+_LARGE = 1 << 13  # vectors for which threads pay
+_NEAR = 3  # solved values of s whose vectors are combined into the start at another
+_GUARD = 3e-3  # residual of the third level, kept so that its crossing with the second is seen
 _CELLS = 64  # cells in which an interval's bound is evaluated
 
 
@@ -28,20 +33,26 @@ class _Levels:
         self.energies = batch[0]
         if not 1 <= k <= self.energies.size:
             raise ValueError(f"k must lie between 1 and 2^d = {self.energies.size}, got {k}")
-        self.k, self.solves = k, 0
-        self.residual = max(residual, 1e-12 * np.ptp(self.energies))  # rounding allows no less
+        self.k, self.products, self.span = k, 0, None
+        self.residuals = np.maximum(
+            np.broadcast_to(residual, k), 1e-12 * np.ptp(self.energies)
+        )  # rounding allows no less
         self.g, self.schedule = -abs(driver_strength(driver, self.d)), find_schedule(schedule)
         self.dense = self.energies.size <= max(32, 16 * k)  # where LAPACK is faster
-        self.random = np.random.default_rng(0).normal(size=(k, self.energies.size)) * 2 ** (-self.d / 2)
         if not self.dense:
             rows = int(np.clip(_BASIS_BYTES // self.energies.nbytes, 24, min(300, self.energies.size - k)))
-            require_memory(self.d, rows + 4 * k + 4, "the Lanczos basis")
+            require_memory(self.d, rows + 4 * k + 20, "the Lanczos basis")
             self.basis = np.empty((rows + 1, self.energies.size))
+            self.alpha, self.norms = np.empty(rows), np.empty(rows + 1)
+            self.random = np.random.default_rng(0).normal(size=(k, self.energies.size)) * 2 ** (-self.d / 2)
             self.lowest = np.argpartition(self.energies, 2 * k)[: 2 * k]
 
-    def solve(self, s, near=None):
-        """Eigenvalues (k,) and vectors (k, 2^d) at s; near: vectors at a neighbouring s, to start from."""
-        self.solves += 1
+    def solve(self, s, near=None, spanned=False):
+        """Eigenvalues (k,) and vectors (k, 2^d) at s.
+
+        near: (j, 2^d), j >= k, approximate lowest vectors to start from. The starts are mixed with classical and
+        random states, to see a level that crosses from above, unless `near` is known to span the lowest levels.
+        """
         flip, weight = float(self.schedule.A(s)) * self.g, float(self.schedule.B(s))
         if self.dense:
             index = np.arange(self.energies.size)
@@ -51,50 +62,74 @@ class _Levels:
             values, vectors = eigh(H, subset_by_index=(0, self.k - 1))
             return values, vectors.T
         diagonal = weight * self.energies
+        if flip == 0:
+            strings = np.argsort(diagonal, kind="stable")[: self.k]
+            return diagonal[strings], (np.arange(diagonal.size) == strings[:, None]).astype(float)
         diagonal -= (shift := diagonal.min())
-        values, vectors = np.empty(self.k), np.empty((self.k, self.energies.size))
+        values, vectors, residuals = np.full(self.k, np.inf), self.random.copy(), np.full(self.k, np.inf)
+        if near is not None:
+            values, vectors, residuals = self._ritz(diagonal, flip, near)
         for level in range(self.k):  # one after the other: a degenerate level has several vectors
-            start = self._start(level, near)
-            values[level], vectors[level] = self._lowest(diagonal, flip, start, vectors[:level])
+            if spanned and residuals[level] <= self.residuals[level]:
+                continue
+            start = vectors[level]
+            if not spanned:
+                start = start + 0.05 * self.random[level]
+                start[self.lowest] += 0.1
+            values[level], vectors[level] = self._lowest(diagonal, flip, start, vectors[:level], self.residuals[level])
+        if (np.diff(values) < -self.residuals[1:]).any():  # a level was missed and found by the next, less exactly
+            return self.solve(s, vectors, spanned=True)
         order = np.argsort(values)
         return values[order] + shift, vectors[order]
 
-    def _start(self, level, near):
-        """Start vector of a level: a near one, mixed with classical and random states to see levels cross."""
-        start = self.random[level].copy() if near is None else near[level] + 0.05 * self.random[level]
-        start[self.lowest] += 0.1
-        if level == 0:
-            start = np.abs(start)  # the ground state has no negative component
-        return start
+    def _ritz(self, diagonal, flip, near):
+        """Rayleigh-Ritz in the span of `near`  ->  the lowest k values (k,), vectors (k, 2^d), residuals (k,)."""
+        n = len(near)
+        if self.span is None or len(self.span) < 2 * n:
+            self.span = np.empty((2 * n, diagonal.size))
+        self.span[:n] = near
+        for vector, product in zip(near, self.span[n:]):
+            kernels.hamiltonian(vector, diagonal, flip, product)
+        self.products += n
+        gram = kernels.gram(self.span[: 2 * n])
+        sizes, mix = np.linalg.eigh(gram[:n, :n])
+        kept = sizes > 1e-10 * sizes[-1]
+        mix = mix[:, kept] / np.sqrt(sizes[kept])
+        values, turn = np.linalg.eigh(mix.T @ gram[:n, n:] @ mix)
+        values, mix = values[: self.k], (mix @ turn[:, : self.k]).T
+        mix_residual = np.hstack([-values[:, None] * mix, mix])  # of near and of H near
+        residuals = np.sqrt(np.maximum(np.einsum("ki,ij,kj->k", mix_residual, gram, mix_residual), 0))
+        return values, kernels.combine(mix, near), residuals
 
-    def _lowest(self, diagonal, flip, start, below):
-        """Lowest eigenpair orthogonal to `below`, to the residual asked for."""
-        rows = len(self.basis) - 1
-        alpha, beta = np.empty(rows), np.empty(rows)
+    def _lowest(self, diagonal, flip, start, below, residual):
+        """Lowest eigenpair orthogonal to `below`, to this residual."""
+        basis, alpha, norms, rows = self.basis, self.alpha, self.norms, len(self.alpha)
         while True:
-            start = start - kernels.combine(np.einsum("ik,k->i", below, start), below)
-            self.basis[0] = start / np.sqrt(np.einsum("k,k->", start, start))
-            done = 0
+            basis[0] = start
+            for vector in below:
+                basis[0] -= np.einsum("k,k->", vector, start) * vector
+            norms[0], done = np.sqrt(np.einsum("k,k->", basis[0], basis[0])), 0
             while True:
                 goal = min(rows, done + max(10, done // 3))
-                done = kernels.lanczos(self.basis, diagonal, flip, done, goal, alpha, beta, below)
+                before, done = done, kernels.lanczos(basis, diagonal, flip, done, goal, alpha, norms, below)
+                self.products += done - before
                 value, vector = eigh_tridiagonal(
-                    alpha[:done], beta[: done - 1], select="i", select_range=(0, 0), check_finite=False
+                    alpha[:done], norms[1:done], select="i", select_range=(0, 0), check_finite=False
                 )
-                found = done < goal or beta[done - 1] * abs(vector[-1, 0]) < self.residual
+                found = done < goal or norms[done] * abs(vector[-1, 0]) < residual
                 if found or done == rows:
                     break
-            start = kernels.combine(vector[:, 0], self.basis[:done])
+            start = kernels.combine(vector.T / norms[:done], basis[:done])[0]
             if found:
                 return value[0], start / np.sqrt(np.einsum("k,k->", start, start))
 
     def expected(self, vectors):
         """Expected H_D and H_P of each vector: (k, 2^d)  ->  (k,), (k,)."""
-        flipped = np.empty_like(vectors)
-        for vector, out in zip(vectors, flipped):
-            kernels.flips(vector, out)
-        driver = self.g * np.einsum("ik,ik->i", vectors, flipped)
-        return driver, np.einsum("ik,ik,k->i", vectors, vectors, self.energies)
+        driver, product = [], np.empty_like(self.energies)
+        for vector in vectors:
+            kernels.hamiltonian(vector, np.zeros_like(vector), self.g, product)
+            driver.append(np.einsum("k,k->", vector, product))
+        return np.array(driver), np.einsum("ik,k->i", vectors**2, self.energies)
 
 
 def levels(energies, s, driver="scaled", schedule="linear", k=2, near=None, residual=1e-8):
@@ -151,9 +186,9 @@ class _Sample:
     s: float
     A: float
     B: float
-    values: np.ndarray  # (2,) eigenvalues
-    driver: np.ndarray  # (2,) expected H_D
-    problem: np.ndarray  # (2,) expected H_P
+    values: np.ndarray  # (3,) eigenvalues, the third roughly
+    driver: np.ndarray  # (3,) expected H_D
+    problem: np.ndarray  # (3,) expected H_P
     vectors: np.ndarray
 
     @property
@@ -173,20 +208,29 @@ class _GapSearch:
     its value at l plus b times that at r: together a lower bound of the gap between two samples.
     """
 
-    def __init__(self, energies, driver, schedule, residual):
-        self.solver = _Levels(energies, driver, schedule, 2, residual)
-        require_memory(self.solver.d, 80, "the vectors of all samples")
-        self.schedule = self.solver.schedule
-        self.samples = {}
+    def __init__(self, energies, driver, schedule, residual, threads):
+        levels = min(3, max(np.size(energies), 2))
+        residuals = [residual, residual, _GUARD][:levels]
+        self.solvers = [_Levels(energies, driver, schedule, levels, residuals) for _ in range(min(threads, _WAVE))]
+        require_memory(self.solvers[0].d, 120, "the vectors of all samples")
+        self.schedule, self.samples = self.solvers[0].schedule, {}
 
-    def at(self, s):
-        """The sample at s, from its nearest neighbour's vectors if it is new."""
-        if s not in self.samples:
-            near = min(self.samples.values(), key=lambda sample: abs(sample.s - s), default=None)
-            values, vectors = self.solver.solve(s, near and near.vectors)
-            weights = float(self.schedule.A(s)), float(self.schedule.B(s))
-            self.samples[s] = _Sample(s, *weights, values, *self.solver.expected(vectors), vectors)
-        return self.samples[s]
+    def at(self, *points):
+        """Samples at these s. New ones are solved _WAVE at a time, from the vectors of their nearest neighbours."""
+        new = [s for s in points if s not in self.samples]
+        for first in range(0, len(new), _WAVE):
+            wave = new[first : first + _WAVE]
+            solvers = self.solvers if len(self.solvers) == len(wave) else self.solvers[:1] * len(wave)
+            run = kernels.POOL.map if len(self.solvers) > 1 < len(wave) else map
+            self.samples |= {sample.s: sample for sample in list(run(self._solve, solvers, wave))}
+        return [self.samples[s] for s in points]
+
+    def _solve(self, solver, s):
+        near = sorted(self.samples.values(), key=lambda sample: abs(sample.s - s))[:_NEAR]
+        near = np.concatenate([sample.vectors for sample in near]) if near else None
+        values, vectors = solver.solve(s, near, spanned=len(self.samples) >= len(_GRID))
+        weights = float(self.schedule.A(s)), float(self.schedule.B(s))
+        return _Sample(s, *weights, values, *solver.expected(vectors), vectors)
 
     def bound(self, left, right):
         """Lower bound of the gap between two samples, and where it is attained.
@@ -198,8 +242,8 @@ class _GapSearch:
         area = left.A * right.B - right.A * left.B
         if abs(area) < 1e-14:  # the schedule only scales H between them
             return min(left.gap, right.gap), (left.s + right.s) / 2
-        chord = (A * right.B - right.A * B) / area * left.values.sum()
-        chord += (left.A * B - A * left.B) / area * right.values.sum()
+        chord = (A * right.B - right.A * B) / area * left.values[:2].sum()
+        chord += (left.A * B - A * left.B) / area * right.values[:2].sum()
         cells = np.full(_CELLS, -np.inf)
         for sample in (left, right):
             line = chord - 2 * (A * sample.driver[0] + B * sample.problem[0])
@@ -214,8 +258,7 @@ class _GapSearch:
         slopes = []
         for sample, sign in ((left, 1), (right, -1)):
             dA, dB = (
-                (w(sample.s + sign * step) - w(sample.s)) * sign / step
-                for w in (self.schedule.A, self.schedule.B)
+                (w(sample.s + sign * step) - w(sample.s)) * sign / step for w in (self.schedule.A, self.schedule.B)
             )
             slopes.append(sample.slope(dA, dB))
         margin = 0.2
@@ -225,23 +268,27 @@ class _GapSearch:
 
     def minimise(self, tolerance):
         """->  sample of least gap, lower bound, which is at most the tolerance below."""
-        grid = np.linspace(0, 1, 9).tolist()
-        best = min((self.at(s) for s in grid), key=lambda sample: sample.gap)
-        heap = []
+        samples, heap = self.at(*_GRID), []
+        best = min(samples, key=lambda sample: sample.gap)
 
-        def push(a, b):
-            bound, lowest = self.bound(self.at(a), self.at(b))
-            heapq.heappush(heap, (bound, a, b, lowest))
+        def push(left, right):
+            bound, lowest = self.bound(left, right)
+            heapq.heappush(heap, (bound, left.s, right.s, lowest))
 
-        for a, b in zip(grid, grid[1:]):
-            push(a, b)
-        while heap[0][0] < best.gap - tolerance and heap[0][2] - heap[0][1] > 1e-9:
-            _, a, b, lowest = heapq.heappop(heap)
-            middle = self.split(self.at(a), self.at(b), lowest)
-            best = min(best, self.at(middle), key=lambda sample: sample.gap)
-            push(a, middle)
-            push(middle, b)
-        return best, min(heap[0][0], best.gap)
+        for left, right in zip(samples, samples[1:]):
+            push(left, right)
+        while True:
+            wave = []
+            while heap and len(wave) < _WAVE and heap[0][0] < best.gap - tolerance and heap[0][2] - heap[0][1] > 1e-9:
+                _, left, right, lowest = heapq.heappop(heap)
+                left, right = self.at(left, right)
+                wave.append((left, right, self.split(left, right, lowest)))
+            if not wave:
+                return best, min(heap[0][0], best.gap)
+            for (left, right, _), middle in zip(wave, self.at(*(s for _, _, s in wave))):
+                best = min(best, middle, key=lambda sample: sample.gap)
+                push(left, middle)
+                push(middle, right)
 
     def interior(self, best):
         """Gap and place of the smallest local minimum inside; NaN without one."""
@@ -252,7 +299,7 @@ class _GapSearch:
         for left, here, right in zip(ordered, ordered[1:], ordered[2:]):
             if here.gap < min(left.gap, right.gap):
                 minimum = minimize_scalar(
-                    lambda s: self.at(float(s)).gap,
+                    lambda s: self.at(float(s))[0].gap,
                     bounds=(left.s, right.s),
                     method="bounded",
                     options={"xatol": 1e-4},
@@ -276,18 +323,25 @@ def two_level(energies, driver="scaled"):
     return float(2 * g * D / np.hypot(D, 2 * g)), float(1 - D**2 / (D**2 + 4 * g**2)), flips
 
 
-def minimum_gap(energies, driver="scaled", schedule="linear", tolerance=1e-6, residual=1e-5):
+def minimum_gap(energies, driver="scaled", schedule="linear", tolerance=1e-6, residual=1e-5, threads=kernels.THREADS):
     """Certified minimum over s of the gap between the two lowest levels: energies (2^d,), d >= 1  ->  Gap.
 
-    tolerance: of the gap; residual: of the eigenpairs, whose values are accurate to about its square.
-    Raises ValueError for bad input, MemoryError when the basis does not fit.
+    tolerance: of the gap; residual: of the eigenpairs, whose values are accurate to about its square; threads: the
+    result does not depend on their number. Raises ValueError for bad input, MemoryError when the basis does not fit.
     """
     if not tolerance > 0:
         raise ValueError(f"tolerance must be positive, got {tolerance}")
-    search = _GapSearch(energies, driver, schedule, residual)
+    search = _GapSearch(energies, driver, schedule, residual, threads if np.size(energies) >= _LARGE else 1)
     best, lower_bound = search.minimise(tolerance)
     interior = (float(x) for x in search.interior(best))
-    end_gap, solves = float(search.samples[1.0].gap), search.solver.solves
-    return Gap(
-        float(best.gap), best.s, float(lower_bound), solves, *interior, end_gap, *two_level(energies, driver)
-    )
+    end_gap, solves = float(search.samples[1.0].gap), len(search.samples)
+    return Gap(float(best.gap), best.s, float(lower_bound), solves, *interior, end_gap, *two_level(energies, driver))
+
+
+def minimum_gaps(batch, driver="scaled", schedule="linear", tolerance=1e-6, residual=1e-5):
+    """`minimum_gap` of many problems, shared among the threads: energies (B, 2^d)  ->  list of B Gap."""
+
+    def between(first, last):
+        return [minimum_gap(energies, driver, schedule, tolerance, residual, 1) for energies in batch[first:last]]
+
+    return sum(kernels.in_threads(between, len(batch)), []) if len(batch) else []

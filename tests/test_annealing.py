@@ -102,14 +102,16 @@ def test_one_qubit_follows_landau_zener():
     sweep = tabulated([0, 1], [1, 1], [-1, 1])  # H = -sigma_x + B diag(0, -span): gap 2 g = 2 in the middle
     E = np.array([[0.0, -span]])
     first, last = (np.linalg.eigh([[0, -1], [-1, e]])[1][:, 0] for e in (span, -span))
-    re, im = first[None].copy(), np.zeros((1, 2))
-    annealing._evolve(re, im, E, 1, tau, -1.0, sweep, 20000, 4)
+
+    def kept(tau):
+        re, im = first[None] * [1.0, 0.0], first[None] * [0.0, 1.0]  # i^(number of ones) psi
+        annealing._evolve(re, im, E, *annealing.layers(tau, -1.0, sweep, 20000, 4))
+        return abs(last * [1, -1j] @ (re[0] + 1j * im[0])) ** 2
+
     rate = 2 * span / tau
-    assert abs(last @ (re[0] + 1j * im[0])) ** 2 == pytest.approx(1 - np.exp(-2 * np.pi / rate), abs=2e-3)
-    re, im = first[None].copy(), np.zeros((1, 2))
-    annealing._evolve(re, im, E, 1, tau / 20, -1.0, sweep, 20000, 4)  # 27 % is lost
+    assert kept(tau) == pytest.approx(1 - np.exp(-2 * np.pi / rate), abs=2e-3)
     lost = np.exp(-2 * np.pi / (20 * rate))
-    assert abs(last @ (re[0] + 1j * im[0])) ** 2 == pytest.approx(1 - lost, abs=5e-3)
+    assert kept(tau / 20) == pytest.approx(1 - lost, abs=5e-3)  # 27 % is lost
 
 
 @pytest.mark.parametrize("d, size", [(0, ()), (1, ()), (4, (3,)), (14, ()), (17, ())])
