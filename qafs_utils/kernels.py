@@ -23,9 +23,9 @@ THREADS = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 
 POOL = ThreadPoolExecutor(THREADS)
 
 _FAST = True  # sums may be reordered; callers check for NaN and infinity
-SHARED = 16  # log2 of the largest vector that one thread treats alone
+SHARED = 17  # log2 of the largest vector that one thread treats alone
 _ROW = 11  # log2 of the numbers whose lower qubits are rotated in the first-level cache
-_PANEL = 64  # rows of a panel: six qubits a sweep
+_PANEL = 128  # rows of a panel: seven qubits a sweep
 _WIDTH = 512  # columns of a panel
 _LANES = 8  # numbers a register: eight registers hold a block of six qubits
 _BLOCK = _LANES * _LANES
@@ -227,11 +227,9 @@ def in_threads(kernel, count, *arguments):
     A pool of Python threads, not numba's parallel loops: on a busy machine those wait a time slice at each
     end.
     """
-    threads = min(count, THREADS)
-    if threads == 1:
-        return [kernel(0, count, *arguments)]
-    parts = np.linspace(0, count, threads + 1).astype(int).tolist()
-    return list(POOL.map(lambda first, last: kernel(first, last, *arguments), parts[:-1], parts[1:]))
+    bounds = np.linspace(0, count, max(1, min(count, THREADS)) + 1).astype(int).tolist()
+    others = [POOL.submit(kernel, *pair, *arguments) for pair in zip(bounds[1:-1], bounds[2:])]
+    return [kernel(*bounds[:2], *arguments), *(other.result() for other in others)]
 
 
 def evolve(re, im, energies, phases, tangents, factors):

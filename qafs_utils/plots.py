@@ -25,6 +25,11 @@ METHOD_COLOURS = {
 RANK_COLOURS = ("#CC79A7", "#0072B2", "#009E73", "#E69F00")
 CLASS_COLOURS = ("#0072B2", "#E69F00", "#009E73", "#D55E00", "#CC79A7") * 2  # told apart by the marker as well
 CLASS_MARKERS = "os^vD<>Pp*"
+COUPLING_STYLES = {  # colour, marker, name
+    "cosine": ("#CC79A7", "o", "cosine $J$"),
+    "zero": ("#56B4E9", "s", "$J=0$"),
+    "gaussian": ("#E69F00", "^", "Gaussian $J$"),
+}
 
 
 def map_gallery(maps, importance):
@@ -141,10 +146,15 @@ def gap_histogram(gaps, edges, reported):
     return figure
 
 
-def quartile_bars(axis, x, groups, **style):
+def quartile_bars(axis, x, groups, marker="o", **style):
     """Median with quartile bars of each group of values, at positions x."""
     low, middle, high = np.array([np.percentile(g, (25, 50, 75)) for g in groups]).T
-    axis.errorbar(x, middle, (middle - low, high - middle), fmt="o", lw=0.8, **style)
+    axis.errorbar(x, middle, (middle - low, high - middle), fmt=marker, lw=0.8, **style)
+
+
+def time_colours(times):
+    """One colour for each annealing time, in order: {time: RGBA}."""
+    return dict(zip(times, plt.get_cmap("viridis")(np.linspace(0, 0.88, len(times)))))
 
 
 def fidelities(table, couplings, reported):
@@ -155,7 +165,7 @@ def fidelities(table, couplings, reported):
     logarithmic: at tau = 10 the fidelities are of the order of the uniform guess.
     """
     sizes, times = sorted(couplings), sorted(table.annealing_time.unique())
-    colours = dict(zip(times, plt.get_cmap("viridis")(np.linspace(0, 0.88, len(times)))))
+    colours = time_colours(times)
     figure, axes = plt.subplots(3, len(sizes), figsize=(PAGE, 6.2), sharey="row", squeeze=False)
     for column, n in enumerate(sizes):
         by_class, by_size, below = axes[:, column]
@@ -262,6 +272,74 @@ def gap_by_class(table):
     right.legend(loc="upper left")
     figure.legend(*axes[0, 0].get_legend_handles_labels(), loc="outside upper center", ncols=10, handletextpad=0.1,
                   columnspacing=0.8)
+    return figure
+
+
+def beyond_d(fidelity, larger, fits, reported):
+    """Fig. 10: fidelity and minimum gap at the d of sub-sampled candidates, beside the null models.
+
+    fidelity: columns d, annealing_time, fidelity (cosines); reported: the paper's medians as in `fidelities`;
+    larger: columns couplings, d, gap, at_fixed_time, at_quadratic_time (fidelities), an instance a row;
+    fits: {couplings: (prefactor, exponent)} of the power law of the mean gap.
+    """
+    figure, ((by_time, gaps), (fixed, quadratic)) = plt.subplots(2, 2, figsize=(PAGE, 5.2))
+    sizes, times = np.unique(fidelity.d), np.unique(fidelity.annealing_time)
+    for k, (tau, colour) in enumerate(time_colours(times).items()):
+        now = fidelity[fidelity.annealing_time == tau]
+        shift = 0.14 * (k - (len(times) - 1) / 2)
+        quartile_bars(by_time, sizes + shift, [now.fidelity[now.d == d] for d in sizes], color=colour, markersize=3,
+                      label=f"$\\tau={tau:g}$")
+        paper = reported[reported.tau == tau]
+        by_time.plot(paper.d, paper.median_fidelity, "x", color=colour, markersize=6, mew=1.6)
+    by_time.plot(sizes, 0.5**sizes, ":", color="0.5", label="uniform guess $2^{-d}$")
+    by_time.plot([], [], "kx", label="paper")
+    by_time.set(yscale="log", ylabel="fidelity, cosine $J$")
+    for k, (kind, (prefactor, exponent)) in enumerate(fits.items()):
+        colour, marker, name = COUPLING_STYLES[kind]
+        groups = larger[larger.couplings == kind].groupby("d")
+        style = {"color": colour, "markersize": 4, "label": name}
+        for axis, column in ((fixed, "at_fixed_time"), (quadratic, "at_quadratic_time")):
+            quartile_bars(axis, sizes + 0.22 * (k - 1), [g[column] for _, g in groups], marker, **style)
+        gaps.plot(sizes, prefactor * sizes**exponent, color=colour, lw=0.8)
+        gaps.plot(sizes, groups.gap.mean(), marker, color=colour, label=f"{name}, exponent ${exponent:.2f}$")
+        gaps.plot(sizes, groups.gap.median(), marker, color=colour, mfc="w", zorder=1.5)
+    for face, name in (("k", "mean, with power law"), ("w", "median")):
+        gaps.plot([], [], "ok", mfc=face, label=name)
+    highest = larger[larger.d == sizes[0]].groupby("couplings").gap.mean().max()
+    gaps.plot(sizes, 1.4 * highest * sizes[0] / sizes, "k--", lw=0.8, label="$\\propto 1/d$")
+    gaps.set(xscale="log", yscale="log", ylabel="minimum gap $\\Delta_{\\min}$")
+    gaps.minorticks_off()
+    gaps.set_xticks(sizes, [f"{d}" for d in sizes])
+    low, high = gaps.get_ylim()
+    ticks = [t for t in (0.005, 0.01, 0.02, 0.05, 0.1, 0.2) if low < t < high]
+    gaps.set_yticks(ticks, [f"{t:g}" for t in ticks])
+    fixed.set(ylim=(-0.02, 1.02), ylabel="fidelity at fixed $\\tau$")
+    quadratic.set(ylim=(-0.02, 1.02), ylabel="fidelity at $\\tau\\propto d^2$")
+    fixed.legend(loc="upper right")
+    by_time.legend(loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=3, fontsize=6.5, columnspacing=1)
+    gaps.legend(loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=2, fontsize=6.5, columnspacing=1)
+    for axis in (by_time, fixed, quadratic):
+        axis.xaxis.set_major_locator(MaxNLocator(integer=True))
+    for axis in (by_time, gaps, fixed, quadratic):
+        axis.set(xlabel="number of candidates $d$")
+    return figure
+
+
+def readout(table):
+    """Fig. 11: probability that the read-out returns the optimum, against d.
+
+    table: index d; columns "tau=10" and so on, "uniform draws", "descent from none", "descent from all".
+    """
+    figure, axis = plt.subplots(figsize=(COLUMN, 2.8))
+    times = [name for name in table if name.startswith("tau=")]
+    for name, colour in time_colours(times).items():
+        axis.plot(table.index, table[name], "o-", color=colour, label=f"best of $d^2$, $\\tau={name[4:]}$")
+    axis.plot(table.index, table["uniform draws"], "s:", color="0.5", label="best of $d^2$ uniform draws")
+    axis.plot(table.index, table["descent from none"], "^--", color="k", label="descent from none selected")
+    axis.plot(table.index, table["descent from all"], "v--", color="k", mfc="w", label="descent from all selected")
+    axis.set(xlabel="number of candidates $d$", ylabel="probability of the optimum", ylim=(-0.02, 1.04))
+    axis.xaxis.set_major_locator(MaxNLocator(integer=True))
+    axis.legend(loc="lower center", bbox_to_anchor=(0.45, 1.0), ncols=2, fontsize=6, columnspacing=0.8)
     return figure
 
 

@@ -8,6 +8,7 @@ import numpy as np
 from .feature_maps import NoPositiveMapError, candidates, cosine_matrix
 
 PAIR_SUMS = ("p<q", "half", "all")
+COUPLINGS = ("cosine", "zero", "gaussian")
 
 
 @dataclass(frozen=True)
@@ -60,6 +61,40 @@ def selections(maps, importance):
     return problems
 
 
+def subsample(maps, importance, d, rng=None):
+    """The problem of d candidates of one image, drawn at random: maps (N_f, H, W), importance (N_f,)  ->  Selection.
+
+    The field is scaled by the largest importance drawn. rng: a numpy Generator, or a seed for one.
+    Raises NoPositiveMapError when no importance is positive, ValueError for d below 1 or above the candidates.
+    """
+    kept = candidates(importance)
+    if not 1 <= d <= len(kept):
+        raise ValueError(f"d must lie between 1 and the {len(kept)} candidates of the image, got {d}")
+    drawn = np.sort(np.random.default_rng(rng).choice(kept, d, replace=False))
+    return Selection(drawn, field(np.asarray(importance)[drawn]), cosine_matrix(np.asarray(maps)[drawn]))
+
+
+def null_couplings(redundancy, kind, rng=None):
+    """Couplings without the structure of cosines, to tell what that structure does: (d, d)  ->  (d, d) symmetric.
+
+    kind: "cosine", unchanged; "zero", none; "gaussian", independent draws shifted and scaled to exactly the mean and
+    the spread of the redundancy's pairs. The diagonal stays. rng: a numpy Generator, or a seed for one.
+    Raises ValueError for an unknown kind.
+    """
+    if kind not in COUPLINGS:
+        raise ValueError(f"unknown kind of couplings {kind!r}: choose from {COUPLINGS}")
+    redundancy = np.asarray(redundancy, dtype=np.float64)
+    pairs = np.triu_indices(len(redundancy), 1)
+    values = redundancy[pairs] * (kind == "cosine")
+    if kind == "gaussian" and len(values):
+        drawn = np.random.default_rng(rng).normal(size=len(values))
+        spread = redundancy[pairs].std() / drawn.std() if len(values) > 1 else 0.0
+        values = redundancy[pairs].mean() + spread * (drawn - drawn.mean())
+    upper = np.zeros_like(redundancy)
+    upper[pairs] = values
+    return upper + upper.T + np.diag(np.diag(redundancy))
+
+
 def feature_selection_bqm(redundancy, field, beta=0.7, pair_sum="p<q"):
     """H_P = (1 - beta) sum J_pq n_p n_q + beta sum h_p n_p  (paper, Eq. 4) over binary n.
 
@@ -88,6 +123,30 @@ def feature_selection_bqm(redundancy, field, beta=0.7, pair_sum="p<q"):
     return dimod.BinaryQuadraticModel.from_numpy_vectors(
         linear, (rows, columns, pair * (1 - beta) * redundancy[rows, columns]), 0.0, dimod.BINARY
     )
+
+
+def _flipped(k, energies):
+    """Indices one flip away: (...,) int  ->  (d, ...). Bit p of an index is n_p, as in `annealing`."""
+    d = len(energies).bit_length() - 1
+    if len(energies) != 2**d:
+        raise ValueError(f"energies must be (2^d,), one for each bit-string, got {len(energies)}")
+    return np.array([k ^ (1 << p) for p in range(d)], dtype=int)
+
+
+def descend(energies, start=0):
+    """Steepest descent, one flip at a time: energies (2^d,), index of a bit-string  ->  index of a local minimum.
+
+    Raises ValueError for a length that is no power of two.
+    """
+    near = _flipped(start, energies)
+    while len(near) and energies[best := near[energies[near].argmin()]] < energies[start]:
+        start, near = best, _flipped(best, energies)
+    return int(start)
+
+
+def local_minima(energies):
+    """Which bit-strings no single flip improves: energies (2^d,)  ->  (2^d,) bool. Raises as `descend`."""
+    return np.all(energies <= energies[_flipped(np.arange(len(energies)), energies)], axis=0)
 
 
 def common_maps(selected, labels, first, second, count=3):

@@ -70,3 +70,62 @@ def test_common_maps_pair_the_images_that_share_most():
     pairs = qubo.common_maps(selected, labels, 0, 1)
     assert [(i, j, c.tolist()) for i, j, c in pairs] == [(0, 2, [True, True, False]), (1, 3, [False] * 3)]
     assert [c.any() for _, _, c in qubo.common_maps(selected, labels, 0, 2)] == [False]
+
+
+def test_subsample_is_the_problem_of_the_maps_drawn():
+    maps, importance = RNG.random((20, 4, 4)), np.r_[RNG.uniform(0.1, 1, 15), -RNG.random(5)]
+    p = qubo.subsample(maps, importance, 6, 3)
+    alone = qubo.selection(maps[p.maps], importance[p.maps])
+    assert p.d == 6 and (np.diff(p.maps) > 0).all() and set(p.maps) <= set(range(15))
+    assert p.field.min() == -1 and np.array_equal(p.field, alone.field)
+    assert np.array_equal(p.redundancy, alone.redundancy)
+    assert np.array_equal(qubo.subsample(maps, importance, 6, 3).maps, p.maps)
+    assert len({tuple(qubo.subsample(maps, importance, 6, seed).maps) for seed in range(9)}) > 5
+    everything = qubo.subsample(maps, importance, 15)
+    assert np.array_equal(everything.redundancy, qubo.selection(maps, importance).redundancy)
+
+
+@pytest.mark.parametrize("d", [0, 16])
+def test_subsample_refuses_more_than_the_candidates(d):
+    with pytest.raises(ValueError, match="between 1 and the 15 candidates"):
+        qubo.subsample(RNG.random((20, 4, 4)), np.r_[np.ones(15), -np.ones(5)], d)
+
+
+@pytest.mark.parametrize("kind", qubo.COUPLINGS)
+@pytest.mark.parametrize("d", [1, 2, 3, 12])
+def test_null_couplings(kind, d):
+    J = problem(d).redundancy
+    K, pairs = qubo.null_couplings(J, kind, 5), np.triu_indices(d, 1)
+    assert np.array_equal(K, K.T) and np.array_equal(np.diag(K), np.diag(J))
+    assert np.array_equal(K, qubo.null_couplings(J, kind, 5))
+    if kind == "cosine":
+        assert np.array_equal(K, J)
+    elif kind == "zero":
+        assert not K[pairs].any()
+    elif d > 1:
+        assert K[pairs].mean() == pytest.approx(J[pairs].mean()) and K[pairs].std() == pytest.approx(J[pairs].std())
+        assert d < 3 or not np.allclose(K, qubo.null_couplings(J, kind, 6))
+
+
+def test_null_couplings_of_unknown_kind():
+    with pytest.raises(ValueError, match="unknown kind of couplings 'uniform'"):
+        qubo.null_couplings(np.eye(2), "uniform")
+
+
+def test_descent_ends_in_a_local_minimum_and_solves_independent_maps():
+    E = RNG.normal(size=64)
+    strings = list(itertools.product((0, 1), repeat=6))
+    index = {bits: sum(b << p for p, b in enumerate(bits)) for bits in strings}
+    expected = np.zeros(64, bool)
+    for bits in strings:
+        others = [index[b] for b in strings if sum(x != y for x, y in zip(b, bits)) == 1]
+        expected[index[bits]] = E[index[bits]] <= E[others].min()
+    assert np.array_equal(qubo.local_minima(E), expected) and expected[E.argmin()] and 1 < expected.sum() < 64
+    assert {qubo.descend(E, k) for k in range(64)} == set(np.flatnonzero(expected))
+    field = RNG.normal(size=6)
+    independent = np.array([field @ [k >> p & 1 for p in range(6)] for k in range(64)])
+    assert {qubo.descend(independent, k) for k in range(64)} == {independent.argmin()}
+    assert qubo.local_minima(independent).sum() == 1
+    assert qubo.descend(np.array([1.0])) == 0 and qubo.local_minima(np.array([1.0])).all()
+    with pytest.raises(ValueError, match="one for each bit-string, got 6"):
+        qubo.descend(np.zeros(6))
