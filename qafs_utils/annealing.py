@@ -111,6 +111,14 @@ def require_memory(d, numbers, what):
         )
 
 
+def number_of_qubits(shape):
+    """d of energies of shape (B, 2^d). Raises ValueError for another."""
+    d = shape[-1].bit_length() - 1
+    if len(shape) != 2 or 0 in shape or shape[-1] != 2**d:
+        raise ValueError(f"energies must be (2^d,) or (B, 2^d), one for each bit-string, got {tuple(shape)}")
+    return d
+
+
 def checked(energies):
     """Energies as a batch: (2^d,) or (B, 2^d)  ->  (B, 2^d) float64, d.
 
@@ -214,16 +222,23 @@ def _evolve(re, im, batch, phases, angles):
     kernels.evolve(re, im, batch, phases, tangents, factors)
 
 
-class _Evolution:
-    """The anneal of a batch from the driver's ground state, at any number of steps."""
+class Evolution:
+    """The anneal of a batch from the driver's ground state, at any number of steps: energies (2^d,) or (B, 2^d)."""
 
-    def __init__(self, batch, d, annealing_time, driver, schedule):
+    least_tolerance = 1e-13  # rounding of the states
+
+    def __init__(self, energies, annealing_time, driver, schedule):
+        batch, d = checked(energies)
+        require_memory(d, 10 * len(batch), "the state")
+        self._set(batch, d, annealing_time, driver, schedule)
+        self.start = _turns(d) * start_state(d, driver)
+        self.ground = (batch <= batch.min(axis=1, keepdims=True) + DEGENERATE).astype(np.float64)
+
+    def _set(self, batch, d, annealing_time, driver, schedule):
         if not (np.isfinite(annealing_time) and annealing_time > 0):
             raise ValueError(f"annealing_time must be positive and finite, got {annealing_time}")
         self.batch, self.d, self.annealing_time = batch, d, float(annealing_time)
         self.g, self.schedule = driver_strength(driver, d), find_schedule(schedule)
-        self.start = _turns(d) * start_state(d, driver)
-        self.ground = (batch <= batch.min(axis=1, keepdims=True) + DEGENERATE).astype(np.float64)
 
     def run(self, steps, order):
         """->  re, im of the state in the kernels' frame, probabilities (B, 2^d)."""
@@ -291,14 +306,12 @@ def anneal(
     MemoryError when the states do not fit.
     """
     if device is None:
-        batch, d = checked(energies)
-        require_memory(d, 10 * len(batch), "the state")
-        evolution, least = _Evolution(batch, d, annealing_time, driver, schedule), 1e-13
+        evolution = Evolution(energies, annealing_time, driver, schedule)
     else:
         from . import accelerator  # PyTorch is loaded only for those who ask for it
 
         evolution = accelerator.Evolution(energies, annealing_time, driver, schedule, device, dtype)
-        least = evolution.least_tolerance
+    least = evolution.least_tolerance
     if not tolerance >= least:
         raise ValueError(f"tolerance must be at least {least:g}, the rounding error of the states, got {tolerance}")
     if dt is not None and not (np.isfinite(dt) and dt > 0):

@@ -396,3 +396,31 @@ def gram(vectors):
                 sums[i, j] += overlap
                 sums[j, i] = sums[i, j]
     return sums
+
+
+@njit(fastmath=_FAST, cache=True, nogil=True)
+def dot(a, b):
+    """Scalar product of two vectors (2^d,)."""
+    total = 0.0
+    for k in range(a.size):
+        total += a[k] * b[k]
+    return total
+
+
+def lowest(energies, n):
+    """Indices of the n lowest energies, rising: (2^d,)  ->  (n,)."""
+    found = np.argpartition(energies, n - 1)[:n]
+    return found[np.argsort(energies[found], kind="stable")]
+
+
+def empty_like(vector, shape):
+    """Uninitialised numbers of this shape where `vector` lies."""
+    return np.empty(shape)
+
+
+def like(vector, numbers):
+    """These numbers where `vector` lies."""
+    return np.asarray(numbers, dtype=np.float64)
+
+
+concatenate = np.concatenate

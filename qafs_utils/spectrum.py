@@ -26,26 +26,38 @@ _CELLS = 64  # cells in which an interval's bound is evaluated
 class _Levels:
     """Solver of one problem that keeps its Lanczos basis between values of s."""
 
-    def __init__(self, energies, driver, schedule, k, residual):
-        batch, self.d = checked(energies)
-        if np.ndim(energies) != 1:
-            raise ValueError(f"energies of one problem must be (2^d,), got {np.shape(energies)}")
-        self.energies = batch[0]
-        if not 1 <= k <= self.energies.size:
-            raise ValueError(f"k must lie between 1 and 2^d = {self.energies.size}, got {k}")
-        self.k, self.products, self.span = k, 0, None
-        self.residuals = np.maximum(
-            np.broadcast_to(residual, k), 1e-12 * np.ptp(self.energies)
-        )  # rounding allows no less
+    def __init__(self, energies, driver, schedule, k, residual, device=None):
+        if len(np.shape(energies)) != 1:
+            raise ValueError(f"energies of one problem must be (2^d,), got {tuple(np.shape(energies))}")
+        if device is None:
+            self.loops, (batch, self.d) = kernels, checked(energies)
+        else:
+            from . import accelerator  # PyTorch is loaded only for those who ask for it
+
+            self.loops, (batch, self.d) = accelerator, accelerator.checked(energies, device)
+        size = 2**self.d
+        if not 1 <= k <= size:
+            raise ValueError(f"k must lie between 1 and 2^d = {size}, got {k}")
+        self.energies, self.k, self.products, self.span = batch[0], k, 0, None
+        spread = float(self.energies.max() - self.energies.min())
+        self.residuals = np.maximum(np.broadcast_to(residual, k), 1e-12 * spread)  # rounding allows no less
         self.g, self.schedule = -abs(driver_strength(driver, self.d)), find_schedule(schedule)
-        self.dense = self.energies.size <= max(32, 16 * k)  # where LAPACK is faster
+        self.lowest = self.loops.lowest(self.energies, min(2 * k, size))
+        self.dense = size <= max(32, 16 * k)  # where LAPACK is faster
         if not self.dense:
-            rows = int(np.clip(_BASIS_BYTES // self.energies.nbytes, 24, min(300, self.energies.size - k)))
-            require_memory(self.d, rows + 4 * k + 20, "the Lanczos basis")
-            self.basis = np.empty((rows + 1, self.energies.size))
+            rows = int(np.clip(_BASIS_BYTES // self.energies.nbytes, 24, min(300, size - k)))
+            self.require_memory(rows + 4 * k + 20, "the Lanczos basis")
+            self.basis = self.loops.empty_like(self.energies, (rows + 1, size))
             self.alpha, self.norms = np.empty(rows), np.empty(rows + 1)
-            self.random = np.random.default_rng(0).normal(size=(k, self.energies.size)) * 2 ** (-self.d / 2)
-            self.lowest = np.argpartition(self.energies, 2 * k)[: 2 * k]
+            random = np.random.default_rng(0).normal(size=(k, size)) * size**-0.5
+            self.random = self.loops.like(self.energies, random)
+
+    def require_memory(self, numbers, what):
+        """Raise MemoryError, naming the d that would fit, unless so many vectors fit."""
+        if self.loops is kernels:
+            require_memory(self.d, numbers, what)
+        else:
+            self.loops.require_memory(self.d, numbers * self.energies.nbytes, what, self.energies.device)
 
     def solve(self, s, near=None, spanned=False):
         """Eigenvalues (k,) and vectors (k, 2^d) at s.
@@ -55,18 +67,20 @@ class _Levels:
         """
         flip, weight = float(self.schedule.A(s)) * self.g, float(self.schedule.B(s))
         if self.dense:
-            index = np.arange(self.energies.size)
-            H = np.diag(weight * self.energies)
+            index = np.arange(2**self.d)
+            H = np.diag(weight * np.asarray(self.energies.tolist()))
             for p in range(self.d):
                 H[index, index ^ (1 << p)] = flip
             values, vectors = eigh(H, subset_by_index=(0, self.k - 1))
-            return values, vectors.T
-        diagonal = weight * self.energies
+            return values, self.loops.like(self.energies, vectors.T.copy())
         if flip == 0:
-            strings = np.argsort(diagonal, kind="stable")[: self.k]
-            return diagonal[strings], (np.arange(diagonal.size) == strings[:, None]).astype(float)
-        diagonal -= (shift := diagonal.min())
-        values, vectors, residuals = np.full(self.k, np.inf), self.random.copy(), np.full(self.k, np.inf)
+            vectors = 0 * self.random
+            for vector, string in zip(vectors, self.lowest):
+                vector[string] = 1
+            return weight * np.array(self.energies[self.lowest[: self.k]].tolist()), vectors
+        diagonal = weight * self.energies
+        diagonal -= (shift := float(diagonal.min()))
+        values, vectors, residuals = np.full(self.k, np.inf), 1 * self.random, np.full(self.k, np.inf)
         if near is not None:
             values, vectors, residuals = self._ritz(diagonal, flip, near)
         for level in range(self.k):  # one after the other: a degenerate level has several vectors
@@ -86,12 +100,12 @@ class _Levels:
         """Rayleigh-Ritz in the span of `near`  ->  the lowest k values (k,), vectors (k, 2^d), residuals (k,)."""
         n = len(near)
         if self.span is None or len(self.span) < 2 * n:
-            self.span = np.empty((2 * n, diagonal.size))
+            self.span = self.loops.empty_like(self.energies, (2 * n, 2**self.d))
         self.span[:n] = near
         for vector, product in zip(near, self.span[n:]):
-            kernels.hamiltonian(vector, diagonal, flip, product)
+            self.loops.hamiltonian(vector, diagonal, flip, product)
         self.products += n
-        gram = kernels.gram(self.span[: 2 * n])
+        gram = self.loops.gram(self.span[: 2 * n])
         sizes, mix = np.linalg.eigh(gram[:n, :n])
         kept = sizes > 1e-10 * sizes[-1]
         mix = mix[:, kept] / np.sqrt(sizes[kept])
@@ -99,7 +113,7 @@ class _Levels:
         values, mix = values[: self.k], (mix @ turn[:, : self.k]).T
         mix_residual = np.hstack([-values[:, None] * mix, mix])  # of near and of H near
         residuals = np.sqrt(np.maximum(np.einsum("ki,ij,kj->k", mix_residual, gram, mix_residual), 0))
-        return values, kernels.combine(mix, near), residuals
+        return values, self.loops.combine(mix, near), residuals
 
     def _lowest(self, diagonal, flip, start, below, residual):
         """Lowest eigenpair orthogonal to `below`, to this residual."""
@@ -107,11 +121,11 @@ class _Levels:
         while True:
             basis[0] = start
             for vector in below:
-                basis[0] -= np.einsum("k,k->", vector, start) * vector
-            norms[0], done = np.sqrt(np.einsum("k,k->", basis[0], basis[0])), 0
+                basis[0] -= self.loops.dot(vector, start) * vector
+            norms[0], done = np.sqrt(self.loops.dot(basis[0], basis[0])), 0
             while True:
                 goal = min(rows, done + max(10, done // 3))
-                before, done = done, kernels.lanczos(basis, diagonal, flip, done, goal, alpha, norms, below)
+                before, done = done, self.loops.lanczos(basis, diagonal, flip, done, goal, alpha, norms, below)
                 self.products += done - before
                 value, vector = eigh_tridiagonal(
                     alpha[:done], norms[1:done], select="i", select_range=(0, 0), check_finite=False
@@ -119,17 +133,18 @@ class _Levels:
                 found = done < goal or norms[done] * abs(vector[-1, 0]) < residual
                 if found or done == rows:
                     break
-            start = kernels.combine(vector.T / norms[:done], basis[:done])[0]
+            start = self.loops.combine(vector.T / norms[:done], basis[:done])[0]
             if found:
-                return value[0], start / np.sqrt(np.einsum("k,k->", start, start))
+                return value[0], start / np.sqrt(self.loops.dot(start, start))
 
     def expected(self, vectors):
         """Expected H_D and H_P of each vector: (k, 2^d)  ->  (k,), (k,)."""
-        driver, product = [], np.empty_like(self.energies)
+        driver, problem, product = [], [], self.loops.empty_like(self.energies, 2**self.d)
         for vector in vectors:
-            kernels.hamiltonian(vector, np.zeros_like(vector), self.g, product)
-            driver.append(np.einsum("k,k->", vector, product))
-        return np.array(driver), np.einsum("ik,k->i", vectors**2, self.energies)
+            self.loops.hamiltonian(vector, 0 * vector, self.g, product)
+            driver.append(self.loops.dot(vector, product))
+            problem.append(self.loops.dot(vector, vector * self.energies))
+        return np.array(driver), np.array(problem)
 
 
 def levels(energies, s, driver="scaled", schedule="linear", k=2, near=None, residual=1e-8):
@@ -208,11 +223,12 @@ class _GapSearch:
     its value at l plus b times that at r: together a lower bound of the gap between two samples.
     """
 
-    def __init__(self, energies, driver, schedule, residual, threads):
-        levels = min(3, max(np.size(energies), 2))
+    def __init__(self, energies, driver, schedule, residual, threads, device):
+        levels = min(3, max(len(energies), 2))
         residuals = [residual, residual, _GUARD][:levels]
-        self.solvers = [_Levels(energies, driver, schedule, levels, residuals) for _ in range(min(threads, _WAVE))]
-        require_memory(self.solvers[0].d, 120, "the vectors of all samples")
+        threads = 1 if device is not None or len(energies) < _LARGE else min(threads, _WAVE)
+        self.solvers = [_Levels(energies, driver, schedule, levels, residuals, device) for _ in range(threads)]
+        self.solvers[0].require_memory(120, "the vectors of all samples")
         self.schedule, self.samples = self.solvers[0].schedule, {}
 
     def at(self, *points):
@@ -227,7 +243,7 @@ class _GapSearch:
 
     def _solve(self, solver, s):
         near = sorted(self.samples.values(), key=lambda sample: abs(sample.s - s))[:_NEAR]
-        near = np.concatenate([sample.vectors for sample in near]) if near else None
+        near = solver.loops.concatenate([sample.vectors for sample in near]) if near else None
         values, vectors = solver.solve(s, near, spanned=len(self.samples) >= len(_GRID))
         weights = float(self.schedule.A(s)), float(self.schedule.B(s))
         return _Sample(s, *weights, values, *solver.expected(vectors), vectors)
@@ -312,30 +328,38 @@ def two_level(energies, driver="scaled"):
     """Two lowest bit-strings alone, linear schedule: energies (2^d,)  ->  gap, s, bits in which they differ.
 
     With D = E1 - E0 and g the driver's strength, 1 - s = D^2 / (D^2 + 4 g^2) and
-    gap = 2 g D / sqrt(D^2 + 4 g^2) if they differ in one bit; else gap and s are NaN.
+    gap = 2 g D / sqrt(D^2 + 4 g^2), if they differ in one bit; else gap and s are NaN.
     """
     batch, d = checked(energies)
-    first, second = np.argsort(batch[0], kind="stable")[:2]
-    D, g = batch[0, second] - batch[0, first], abs(driver_strength(driver, d))
-    flips = int(first ^ second).bit_count()
+    lowest = kernels.lowest(batch[0], 2)
+    return _two_level(*batch[0, lowest], *lowest, abs(driver_strength(driver, d)))
+
+
+def _two_level(E0, E1, first, second, g):
+    D, flips = float(E1 - E0), int(first ^ second).bit_count()
     if flips != 1:
         return np.nan, np.nan, flips
     return float(2 * g * D / np.hypot(D, 2 * g)), float(1 - D**2 / (D**2 + 4 * g**2)), flips
 
 
-def minimum_gap(energies, driver="scaled", schedule="linear", tolerance=1e-6, residual=1e-5, threads=kernels.THREADS):
+def minimum_gap(
+    energies, driver="scaled", schedule="linear", tolerance=1e-6, residual=1e-5, threads=kernels.THREADS, device=None
+):
     """Certified minimum over s of the gap between the two lowest levels: energies (2^d,), d >= 1  ->  Gap.
 
     tolerance: of the gap; residual: of the eigenpairs, whose values are accurate to about its square; threads: the
-    result does not depend on their number. Raises ValueError for bad input, MemoryError when the basis does not fit.
+    result does not depend on their number; device: None for the compiled loops on the CPU, else a PyTorch device
+    ("cuda"), the energies an array or a tensor. Raises ValueError for bad input, MemoryError when the basis does not
+    fit.
     """
     if not tolerance > 0:
         raise ValueError(f"tolerance must be positive, got {tolerance}")
-    search = _GapSearch(energies, driver, schedule, residual, threads if np.size(energies) >= _LARGE else 1)
+    search = _GapSearch(energies, driver, schedule, residual, threads, device)
     best, lower_bound = search.minimise(tolerance)
     interior = (float(x) for x in search.interior(best))
-    end_gap, solves = float(search.samples[1.0].gap), len(search.samples)
-    return Gap(float(best.gap), best.s, float(lower_bound), solves, *interior, end_gap, *two_level(energies, driver))
+    end_gap, solver = float(search.samples[1.0].gap), search.solvers[0]
+    formula = _two_level(*solver.energies[solver.lowest[:2]], *solver.lowest[:2], abs(solver.g))
+    return Gap(float(best.gap), best.s, float(lower_bound), len(search.samples), *interior, end_gap, *formula)
 
 
 def minimum_gaps(batch, driver="scaled", schedule="linear", tolerance=1e-6, residual=1e-5):
@@ -344,4 +368,4 @@ def minimum_gaps(batch, driver="scaled", schedule="linear", tolerance=1e-6, resi
     def between(first, last):
         return [minimum_gap(energies, driver, schedule, tolerance, residual, 1) for energies in batch[first:last]]
 
-    return sum(kernels.in_threads(between, len(batch)), []) if len(batch) else []
+    return sum(kernels.in_threads(between, len(batch)), [])

@@ -98,6 +98,20 @@ def test_lanczos_gap_is_the_dense_one():
     assert minimum_gap(E).gap == pytest.approx(dense_minimum(E, "scaled"), abs=1e-6)
 
 
+@pytest.mark.parametrize("seed", range(4))
+def test_gap_of_rugged_problems(seed):
+    """Spin-glass energies, whose levels cross: every level below the second must be seen."""
+    E = np.random.default_rng(seed).normal(size=2**7) * 0.3
+    assert minimum_gap(E).gap == pytest.approx(dense_minimum(E, "scaled"), abs=1e-6)
+
+
+def test_gaps_do_not_depend_on_threads_or_company():
+    E = np.stack([selection_energies(13, seed) for seed in range(3)])
+    together = spectrum.minimum_gaps(E)
+    assert together[0] == minimum_gap(E[0], threads=1) == minimum_gap(E[0], threads=2)
+    assert together[2] == minimum_gap(E[2]) and len(together) == 3
+
+
 def test_degenerate_problem_has_no_gap_at_the_end():
     """Two equal maps that exclude each other: the gap closes at s = 1 only."""
     k = annealing.bits(np.arange(2**7), 7).astype(float)
