@@ -13,7 +13,7 @@ ifeq ($(filter $(INPUT),published images),)
 $(error unknown INPUT '$(INPUT)': choose published or images)
 endif
 
-.PHONY: help figures test smoke lab data publish clean
+.PHONY: help figures test smoke benchmark lab data publish clean
 .NOTPARALLEL:
 .DELETE_ON_ERROR:
 .SECONDEXPANSION:
@@ -27,6 +27,9 @@ test: $(VENV)   ## all tests, a smoke run of the notebooks among them
 	$(PYTHON) -m pytest -q tests
 
 smoke: build/smoke/figures.done   ## all notebooks on small synthetic images
+
+benchmark: $(VENV)   ## time the annealer against general packages; writes benchmarks/
+	$(PYTHON) benchmarks/annealer.py
 
 lab: $(VENV)   ## open the notebooks in JupyterLab
 	PYTHONPATH=$(CURDIR) $(PYTHON) -m jupyterlab notebooks

@@ -90,8 +90,20 @@ def bhattacharyya_matrices(matrices):
         shown = (matrix >= 0.005) & ~np.eye(len(matrix), dtype=bool)
         written = np.where(shown, np.char.mod("%.2f", matrix), "")
         written = np.char.replace(written, "0.", ".")
-        sns.heatmap(matrix, vmin=0, vmax=1, annot=written, fmt="", annot_kws={"size": 5}, square=True, cmap="viridis",
-                    cbar=False, xticklabels=CLASSES, yticklabels=CLASSES, ax=axis)
+        sns.heatmap(
+            matrix,
+            vmin=0,
+            vmax=1,
+            annot=written,
+            fmt="",
+            annot_kws={"size": 5},
+            square=True,
+            cmap="viridis",
+            cbar=False,
+            xticklabels=CLASSES,
+            yticklabels=CLASSES,
+            ax=axis,
+        )
         axis.tick_params(length=0)
         axis.set_title(title)
     figure.colorbar(axis.collections[0], ax=axes, label="Bhattacharyya coefficient", shrink=0.75)
@@ -175,8 +187,12 @@ def fidelities(table, couplings, reported):
             shift = 0.14 * (k - (len(times) - 1) / 2)
             names = [c for c in CLASSES if (now["class"] == c).any()]
             style = {"color": colours[tau], "markersize": 3}
-            quartile_bars(by_class, np.array([CLASSES.index(c) for c in names]) + shift,
-                          [now.fidelity[now["class"] == c] for c in names], **style)
+            quartile_bars(
+                by_class,
+                np.array([CLASSES.index(c) for c in names]) + shift,
+                [now.fidelity[now["class"] == c] for c in names],
+                **style,
+            )
             d = np.array(sorted(now.d.unique()))
             quartile_bars(by_size, d + shift, [now.fidelity[now.d == v] for v in d], label=f"$\\tau={tau:g}$", **style)
             paper = reported[(reported.n_features == n) & (reported.tau == tau)]
@@ -191,8 +207,13 @@ def fidelities(table, couplings, reported):
         J = couplings[n]
         below.hist(J, np.linspace(0, 1, 41), density=True, color=MODEL_COLOURS[n], alpha=0.6)
         x = np.linspace(0, 1, 201)
-        below.plot(x, np.exp(-((x - J.mean()) ** 2) / 2 / J.var()) / np.sqrt(2 * np.pi * J.var()), "k", lw=0.8,
-                   label="Gaussian of equal\nmean and variance")
+        below.plot(
+            x,
+            np.exp(-((x - J.mean()) ** 2) / 2 / J.var()) / np.sqrt(2 * np.pi * J.var()),
+            "k",
+            lw=0.8,
+            label="Gaussian of equal\nmean and variance",
+        )
         below.set(xlabel="coupling $J_{pq}$, $p \\neq q$")
     axes[0, 0].set_ylabel("fidelity, by class")
     axes[1, 0].set_ylabel("fidelity, by $d$")
@@ -257,8 +278,15 @@ def gap_by_class(table):
     for axis, n in zip(axes.flat, sizes):
         for c, name in enumerate(CLASSES):
             part = table[(table["class"] == name) & (table.n_features == n)]
-            axis.plot(part.d + rng.uniform(-0.3, 0.3, len(part)), part.gap, CLASS_MARKERS[c], color=CLASS_COLOURS[c],
-                      markersize=3, mew=0.6, label=name)
+            axis.plot(
+                part.d + rng.uniform(-0.3, 0.3, len(part)),
+                part.gap,
+                CLASS_MARKERS[c],
+                color=CLASS_COLOURS[c],
+                markersize=3,
+                mew=0.6,
+                label=name,
+            )
         axis.set(yscale="log", ylim=(0.8 * table.gap.min(), 1.3 * table.gap.max()), title=f"$N_f={n}$")
         axis.set_xlabel("number of candidates $d$")
         axis.xaxis.set_major_locator(MaxNLocator(integer=True))
@@ -270,8 +298,13 @@ def gap_by_class(table):
         right.hist(part.s, edges, histtype="step", lw=1.2, color=MODEL_COLOURS[n], label=f"$N_f={n}$")
     right.set(xlabel="position of the\nminimum gap $s^*$", ylabel="images")
     right.legend(loc="upper left")
-    figure.legend(*axes[0, 0].get_legend_handles_labels(), loc="outside upper center", ncols=10, handletextpad=0.1,
-                  columnspacing=0.8)
+    figure.legend(
+        *axes[0, 0].get_legend_handles_labels(),
+        loc="outside upper center",
+        ncols=10,
+        handletextpad=0.1,
+        columnspacing=0.8,
+    )
     return figure
 
 
@@ -287,8 +320,14 @@ def beyond_d(fidelity, larger, fits, reported):
     for k, (tau, colour) in enumerate(time_colours(times).items()):
         now = fidelity[fidelity.annealing_time == tau]
         shift = 0.14 * (k - (len(times) - 1) / 2)
-        quartile_bars(by_time, sizes + shift, [now.fidelity[now.d == d] for d in sizes], color=colour, markersize=3,
-                      label=f"$\\tau={tau:g}$")
+        quartile_bars(
+            by_time,
+            sizes + shift,
+            [now.fidelity[now.d == d] for d in sizes],
+            color=colour,
+            markersize=3,
+            label=f"$\\tau={tau:g}$",
+        )
         paper = reported[reported.tau == tau]
         by_time.plot(paper.d, paper.median_fidelity, "x", color=colour, markersize=6, mew=1.6)
     by_time.plot(sizes, 0.5**sizes, ":", color="0.5", label="uniform guess $2^{-d}$")
@@ -301,8 +340,9 @@ def beyond_d(fidelity, larger, fits, reported):
         for axis, column in ((fixed, "at_fixed_time"), (quadratic, "at_quadratic_time")):
             quartile_bars(axis, sizes + 0.22 * (k - 1), [g[column] for _, g in groups], marker, **style)
         gaps.plot(sizes, prefactor * sizes**exponent, color=colour, lw=0.8)
-        gaps.plot(sizes, groups.gap.mean(), marker, color=colour, label=f"{name}, exponent ${exponent:.2f}$")
-        gaps.plot(sizes, groups.gap.median(), marker, color=colour, mfc="w", zorder=1.5)
+        beside = sizes * 1.015 ** (k - 1)
+        gaps.plot(beside, groups.gap.mean(), marker, color=colour, label=f"{name}, exponent ${exponent:.2f}$")
+        gaps.plot(beside, groups.gap.median(), marker, color=colour, mfc="w", zorder=1.5)
     for face, name in (("k", "mean, with power law"), ("w", "median")):
         gaps.plot([], [], "ok", mfc=face, label=name)
     highest = larger[larger.d == sizes[0]].groupby("couplings").gap.mean().max()

@@ -5,6 +5,7 @@ negative component; the vectors of the other sign differ by `annealing.parity_si
 """
 
 import heapq
+import weakref
 from dataclasses import dataclass
 
 import numpy as np
@@ -21,6 +22,21 @@ _LARGE = 1 << 13  # vectors for which threads pay
 _NEAR = 3  # solved values of s whose vectors are combined into the start at another
 _GUARD = 3e-3  # residual of the third level, kept so that its crossing with the second is seen
 _CELLS = 64  # cells in which an interval's bound is evaluated
+
+
+_SPARE = []  # bases of earlier solvers: memory fresh from the system costs more than the Lanczos steps in it
+
+
+def _borrow(solver, rows):
+    """An uninitialised Lanczos basis (rows, 2^d), which goes back to the spare ones with its solver."""
+    shape = rows, 2**solver.d
+    if solver.loops is not kernels:
+        return solver.loops.empty_like(solver.energies, shape)
+    memory = _SPARE.pop() if _SPARE else np.empty(0)
+    if memory.size < rows * 2**solver.d:
+        memory = np.empty(rows * 2**solver.d)
+    weakref.finalize(solver, _SPARE.append, memory)
+    return memory[: rows * 2**solver.d].reshape(shape)
 
 
 class _Levels:
@@ -43,11 +59,11 @@ class _Levels:
         self.residuals = np.maximum(np.broadcast_to(residual, k), 1e-12 * spread)  # rounding allows no less
         self.g, self.schedule = -abs(driver_strength(driver, self.d)), find_schedule(schedule)
         self.lowest = self.loops.lowest(self.energies, min(2 * k, size))
-        self.dense = size <= max(32, 16 * k)  # where LAPACK is faster
+        self.dense = size <= max(64, 16 * k)  # where LAPACK is faster
         if not self.dense:
             rows = int(np.clip(_BASIS_BYTES // self.energies.nbytes, 24, min(300, size - k)))
             self.require_memory(rows + 4 * k + 20, "the Lanczos basis")
-            self.basis = self.loops.empty_like(self.energies, (rows + 1, size))
+            self.basis = _borrow(self, rows + 1)
             self.alpha, self.norms = np.empty(rows), np.empty(rows + 1)
             random = np.random.default_rng(0).normal(size=(k, size)) * size**-0.5
             self.random = self.loops.like(self.energies, random)
@@ -343,17 +359,18 @@ def _two_level(E0, E1, first, second, g):
 
 
 def minimum_gap(
-    energies, driver="scaled", schedule="linear", tolerance=1e-6, residual=1e-5, threads=kernels.THREADS, device=None
+    energies, driver="scaled", schedule="linear", tolerance=1e-6, residual=None, threads=kernels.THREADS, device=None
 ):
     """Certified minimum over s of the gap between the two lowest levels: energies (2^d,), d >= 1  ->  Gap.
 
-    tolerance: of the gap; residual: of the eigenpairs, whose values are accurate to about its square; threads: the
-    result does not depend on their number; device: None for the compiled loops on the CPU, else a PyTorch device
-    ("cuda"), the energies an array or a tensor. Raises ValueError for bad input, MemoryError when the basis does not
-    fit.
+    tolerance: of the gap; residual: of the eigenpairs, whose values are accurate to about its square over the distance
+    of the next level, None for a hundredth of the tolerance's root; threads: the result does not depend on their
+    number; device: None for the compiled loops on the CPU, else a PyTorch device ("cuda"), the energies an array or a
+    tensor. Raises ValueError for bad input, MemoryError when the basis does not fit.
     """
     if not tolerance > 0:
         raise ValueError(f"tolerance must be positive, got {tolerance}")
+    residual = 0.01 * tolerance**0.5 if residual is None else residual
     search = _GapSearch(energies, driver, schedule, residual, threads, device)
     best, lower_bound = search.minimise(tolerance)
     interior = (float(x) for x in search.interior(best))
@@ -362,8 +379,8 @@ def minimum_gap(
     return Gap(float(best.gap), best.s, float(lower_bound), len(search.samples), *interior, end_gap, *formula)
 
 
-def minimum_gaps(batch, driver="scaled", schedule="linear", tolerance=1e-6, residual=1e-5):
-    """`minimum_gap` of many problems, shared among the threads: energies (B, 2^d)  ->  list of B Gap."""
+def minimum_gaps(batch, driver="scaled", schedule="linear", tolerance=1e-6, residual=None):
+    """`minimum_gap` of many problems, shared among the threads: energies, B times (2^d,)  ->  list of B Gap."""
 
     def between(first, last):
         return [minimum_gap(energies, driver, schedule, tolerance, residual, 1) for energies in batch[first:last]]

@@ -1,0 +1,538 @@
+"""Time of the annealer and of the minimum gap against general packages, and against what this machine can do.
+
+    python benchmarks/annealer.py [--sizes 6-18] [--ours-to 24] [--gap-to 20] [--limit 60] [--out benchmarks]
+
+Writes annealer.csv (an instance, method and number of threads a row), its figure annealer.png, and limit.csv (time over
+the least that bandwidth and arithmetic allow). Instances: d candidates of an image at N_f = 512, beta = 0.7, driver
+"scaled", tau = 50, linear schedule.
+
+Every method runs at the cheapest setting of a ladder that reaches the same measured accuracy: 1e-5 in the fidelity,
+against `anneal` at tolerance 1e-9 (1e-7 beyond d = 18), and 1e-6 in the gap, against a certified 1e-8. The next finer
+setting must reach it too, lest a lucky one wins. Neither the search nor the energies, matrices and compilation are
+timed. A method stops at the size where one run is expected to exceed the limit: four times the last, for two qubits.
+"""
+
+import os
+
+os.environ |= dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")  # read on import
+
+import argparse
+import io
+import time
+from collections.abc import Callable
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import cache, cached_property
+from pathlib import Path
+
+import machine
+import numpy as np
+import pandas as pd
+import scipy.linalg
+import scipy.sparse as sparse
+from matplotlib.ticker import MaxNLocator
+from scipy.optimize import minimize_scalar
+from scipy.sparse.linalg import ArpackError, eigsh, expm_multiply
+from threadpoolctl import threadpool_limits
+from tqdm import tqdm
+
+from qafs_utils import annealing, kernels, plots, qubo, spectrum
+from qafs_utils.run import PUBLISHED, to_csv, write_atomically
+
+CORES = kernels.THREADS
+BETA, TAU, DRIVER, SCHEDULE = 0.7, 50.0, "scaled", annealing.SCHEDULES["linear"]
+ACCURACY = {"evolution": 1e-5, "minimum gap": 1e-6}
+INSTANCES = 3  # a size; one when a run takes longer than SLOW
+REPEATS, ENOUGH, SLOW = 50, 0.5, 5.0  # best of so many repeats, or of those that take ENOUGH; seconds
+COMPARED = 0.1  # seconds of a run up to which all variants of a method are tried; then the best of instance 0 stays
+SHARED_FROM = {"evolution": kernels.SHARED + 1, "minimum gap": 14}  # d of the vectors that threads share
+POINTS, WHOLE, SAMPLED = 5000, 30.0, 8.0  # the authors' time steps; run whole up to WHOLE seconds, else SAMPLED of them
+
+STEPS = tuple(round(4 * 2 ** (k / 4)) for k in range(45))
+TOLERANCES = tuple(float(f"{10 ** (-k / 2):.2g}") for k in range(4, 25))
+PRECISIONS = ((1e-2, 3e-3), (1e-3, 3e-3), (1e-4, 1e-3), (1e-6, 1e-4), (1e-8, 1e-5), (1e-10, 1e-7))  # of E, of s
+
+
+@cache
+def stored():
+    """The committed maps (B, N_f, H, W) and their importance (B, N_f)."""
+    with np.load(PUBLISHED / "02_maps_nf512.npz") as arrays:
+        return arrays["maps_block"], arrays["importance_block"]
+
+
+class Problem:
+    """One instance with its references; matrices are made when asked for."""
+
+    def __init__(self, d, instance):
+        maps, importance = stored()
+        rng = np.random.default_rng([d, instance])
+        image = rng.integers(len(maps))
+        selection = qubo.subsample(maps[image].astype(np.float32), importance[image], d, rng)
+        self.d, self.instance, self.references = d, instance, {}
+        self.energies = annealing.energies(selection.bqm(BETA, "p<q"))
+        self.start = annealing.start_state(d, DRIVER)
+        self.ground = np.flatnonzero(self.energies <= self.energies.min() + annealing.DEGENERATE)
+
+    def reference(self, quantity):
+        """Fidelity or minimum gap, far more accurate than asked of the methods; computed once."""
+        if quantity not in self.references:
+            if quantity == "evolution":
+                tolerance = 1e-9 if self.d <= 18 else 1e-7
+                found = annealing.anneal(self.energies, TAU, DRIVER, SCHEDULE, tolerance).fidelity
+            else:
+                found = spectrum.minimum_gap(self.energies, DRIVER, SCHEDULE, 1e-8, residual=1e-7).gap
+            self.references[quantity] = float(found)
+        return self.references[quantity]
+
+    def fidelity(self, state):
+        """Probability of the ground states: (2^d,) complex  ->  float."""
+        return float((np.abs(state[self.ground]) ** 2).sum())
+
+    @cached_property
+    def matrices(self):
+        """H_D and H_P as real CSR matrices that store the same elements, zeros included."""
+        k, d = np.arange(2**self.d, dtype=np.int32), self.d
+        columns = np.sort(np.column_stack([k, *(k ^ (1 << p) for p in range(d))]), axis=1)
+        flips = np.where(columns == k[:, None], 0.0, annealing.driver_strength(DRIVER, d))
+        levels = np.where(columns == k[:, None], self.energies[:, None], 0.0)
+        rows = np.arange(0, columns.size + 1, d + 1, dtype=np.int32)
+        shape = (2**d, 2**d)
+        return tuple(sparse.csr_matrix((x.ravel(), columns.ravel(), rows), shape) for x in (flips, levels))
+
+    def parts(self):
+        """H_D and H_P as real CSR matrices without stored zeros."""
+        parts = [matrix.copy() for matrix in self.matrices]
+        for matrix in parts:
+            matrix.eliminate_zeros()
+        return parts
+
+    def hamiltonian(self, s, factor=1.0):
+        """factor H(s), CSR, without the cost of a sparse sum."""
+        driver, levels = self.matrices
+        data = factor * SCHEDULE.A(s) * driver.data + factor * SCHEDULE.B(s) * levels.data
+        return sparse.csr_matrix((data, driver.indices, driver.indptr), driver.shape)
+
+
+# Evolution: each function prepares a problem and returns the function that is timed, setting -> fidelity.
+
+
+def ours(problem, order):
+    """The splitting of that order; setting: number of steps."""
+    evolution = annealing.Evolution(problem.energies, TAU, DRIVER, SCHEDULE)
+    return lambda steps: float(evolution.fidelity(evolution.run(steps, order)[2])[0])
+
+
+def ours_verified(problem, _):
+    """`anneal`, which verifies the error by a second run; setting: tolerance."""
+    return lambda tolerance: float(annealing.anneal(problem.energies, TAU, DRIVER, SCHEDULE, tolerance).fidelity)
+
+
+def qutip_sesolve(problem, integrator):
+    """QuTiP's `sesolve` on sparse matrices with coefficients as functions; setting: rtol and atol."""
+    import qutip
+
+    weights = (lambda t: SCHEDULE.A(t / TAU)), (lambda t: SCHEDULE.B(t / TAU))
+    H = qutip.QobjEvo([[qutip.Qobj(part), weight] for part, weight in zip(problem.parts(), weights)])
+    start = qutip.Qobj(problem.start.astype(complex))
+    options = {"method": integrator, "nsteps": 10**9, "progress_bar": "", "store_states": False}
+
+    def run(tolerance):
+        accuracy = {"atol": tolerance, "rtol": tolerance, "store_final_state": True}
+        return problem.fidelity(qutip.sesolve(H, start, [0, TAU], options=options | accuracy).final_state.full()[:, 0])
+
+    return run
+
+
+def quspin_evolve(problem, integrator):
+    """QuSpin's `hamiltonian.evolve` on sparse matrices; setting: rtol and atol."""
+    from quspin.operators import hamiltonian
+
+    weights = (lambda t: SCHEDULE.A(t / TAU)), (lambda t: SCHEDULE.B(t / TAU))
+    dynamic = [[part, weight, ()] for part, weight in zip(problem.parts(), weights)]
+    H = hamiltonian([], dynamic, dtype=np.float64, check_symm=False, check_herm=False, check_pcon=False)
+    start, end = problem.start.astype(complex), np.array([TAU])
+
+    def run(tolerance):
+        options = {"solver_name": integrator, "atol": tolerance, "rtol": tolerance, "nsteps": 2**31 - 1}
+        return problem.fidelity(H.evolve(start, 0.0, end, **options)[:, 0])
+
+    return run
+
+
+def scipy_midpoint(problem, _):
+    """SciPy's `expm_multiply` with H in the middle of each step, order 2; setting: number of steps."""
+    trace = problem.energies.sum()
+
+    def run(steps):
+        state, factor = problem.start.astype(complex), -1j * TAU / steps
+        for s in (np.arange(steps) + 0.5) / steps:
+            state = expm_multiply(problem.hamiltonian(s, factor), state, traceA=factor * SCHEDULE.B(s) * trace)
+        return problem.fidelity(state)
+
+    return run
+
+
+def authors_evolution(problem):
+    """The authors' time step: sparse H(s_r) at the left end of the step, SciPy's `expm_multiply`  ->  step, result."""
+    driver, levels = (part.astype(complex) for part in problem.parts())
+    states, s = [problem.start.astype(complex)], np.arange(POINTS) / POINTS
+
+    def step(r):
+        states[0] = expm_multiply(-1j * (TAU / POINTS) * ((1 - s[r]) * driver + s[r] * levels), states[0])
+
+    return step, lambda: problem.fidelity(states[0])
+
+
+# Minimum gap: as above, setting -> gap.
+
+
+def certified_gap(problem, tolerance):
+    """Our minimum gap by as many threads as `kernels` is set to."""
+    return spectrum.minimum_gap(problem.energies, DRIVER, SCHEDULE, tolerance, threads=kernels.THREADS).gap
+
+
+def ours_gap(problem, _):
+    """The certified minimum; setting: tolerance."""
+    return lambda tolerance: certified_gap(problem, tolerance)
+
+
+def grid_and_brent(gap, precision):
+    """Minimum of gap(s) near the lowest of 21 points, by bounded Brent minimisation: not certified."""
+    s = np.linspace(0, 1, 21)
+    values = [gap(x) for x in s]
+    lowest = int(np.argmin(values))
+    bounds = s[max(lowest - 1, 0)], s[min(lowest + 1, 20)]
+    found = minimize_scalar(gap, bounds=bounds, method="bounded", options={"xatol": precision})
+    return min(found.fun, values[lowest])
+
+
+def scipy_eigsh(problem, _):
+    """SciPy's `eigsh`, each solve started from the sum of the vectors before; setting: precisions of value and s."""
+
+    def run(setting):
+        tolerance, precision = setting
+        start = [np.ones(2**problem.d)]
+
+        def gap(s):
+            values, vectors = eigsh(problem.hamiltonian(s), k=2, which="SA", v0=start[0], tol=tolerance)
+            start[0] = vectors.sum(axis=1)
+            return abs(values[1] - values[0])
+
+        try:
+            return grid_and_brent(gap, precision)
+        except ArpackError:
+            return np.nan
+
+    return run
+
+
+def dense_eigh(problem, _):
+    """LAPACK's two lowest levels of the full matrix; setting: as above, the first is not used."""
+    driver, levels = (part.toarray() for part in problem.matrices)
+
+    def gap(s):
+        H = SCHEDULE.A(s) * driver + SCHEDULE.B(s) * levels
+        values = scipy.linalg.eigh(H, eigvals_only=True, subset_by_index=(0, 1), overwrite_a=True, check_finite=False)
+        return values[1] - values[0]
+
+    return lambda setting: grid_and_brent(gap, setting[1])
+
+
+def authors_gap(problem):
+    """The authors' two lowest levels: `eigsh` at each time step, from a random start  ->  step, result."""
+    driver, levels = (part.astype(complex) for part in problem.parts())
+    gaps, s = [], np.arange(POINTS) / POINTS
+
+    def step(r):
+        values = eigsh((1 - s[r]) * driver + s[r] * levels, k=2, which="SA")[0]
+        gaps.append(abs(values[1] - values[0]))
+
+    return step, lambda: min(gaps)
+
+
+@dataclass(frozen=True)
+class Method:
+    """How to run a method: prepare(problem, variant) returns setting -> result; the ladder goes from coarse to fine.
+
+    largest: d that is tried. A sampled method has no settings: prepare(problem) returns step(r) and result(), and some
+    steps may stand for all.
+    """
+
+    quantity: str
+    name: str
+    prepare: Callable
+    variants: tuple = (None,)
+    ladder: tuple = (None,)
+    threads: int = 1
+    largest: int = 24
+    sampled: bool = False
+
+
+METHODS = dict.fromkeys(
+    (  # each once, should there be a single core
+        Method("evolution", "ours", ours, (4, 2), STEPS),
+        Method("evolution", "ours", ours, (4, 2), STEPS, CORES),
+        Method("evolution", "ours, verified", ours_verified, ladder=(1e-5,)),
+        Method("evolution", "ours, verified", ours_verified, ladder=(1e-5,), threads=CORES),
+        Method("evolution", "QuTiP", qutip_sesolve, ("adams", "dop853", "tsit5", "vern7", "vern9"), TOLERANCES),
+        Method("evolution", "QuSpin", quspin_evolve, ("dop853", "dopri5"), TOLERANCES),
+        Method("evolution", "SciPy", scipy_midpoint, ladder=STEPS),
+        Method("evolution", "authors", authors_evolution, sampled=True),
+        Method("minimum gap", "ours", ours_gap, ladder=(1e-6,)),
+        Method("minimum gap", "ours", ours_gap, ladder=(1e-6,), threads=min(CORES, 2)),  # two values of s at a time
+        Method("minimum gap", "SciPy", scipy_eigsh, ladder=PRECISIONS),
+        Method("minimum gap", "LAPACK", dense_eigh, ladder=PRECISIONS, largest=10),
+        Method("minimum gap", "authors", authors_gap, sampled=True),
+    )
+)
+
+
+@contextmanager
+def threads(number):
+    """Let the annealer use so many threads."""
+    kernels.THREADS = number
+    try:
+        yield
+    finally:
+        kernels.THREADS = CORES
+
+
+def timed(function, *arguments):
+    """->  seconds, result."""
+    start = time.perf_counter()
+    result = function(*arguments)
+    return time.perf_counter() - start, result
+
+
+def search(run, ladder, error, accuracy, guess):
+    """Coarsest setting whose error, and that of the next finer, is small enough: index, seconds, error, repeats.
+
+    guess: index to begin at. The finest setting when none will do; no second check of a setting slower than SLOW.
+    """
+    trials = {}
+
+    def good(i):
+        if i not in trials:
+            seconds, value = timed(run, ladder[i])
+            trials[i] = seconds, error(value)
+        return trials[i][1] <= accuracy
+
+    i = guess
+    while i > 0 and good(i) and good(i - 1):
+        i -= 1
+    while i + 1 < len(ladder) and not (good(i) and (trials[i][0] > SLOW or good(i + 1))):
+        i += 1
+    good(i)
+    seconds = [trials[i][0]]
+    while sum(seconds) < ENOUGH and len(seconds) < REPEATS:
+        seconds.append(timed(run, ladder[i])[0])
+    return i, min(seconds), trials[i][1], len(seconds)
+
+
+def sample(prepare, problem):
+    """Seconds for all POINTS steps of a sampled method, result (NaN when extrapolated) and the steps that were run."""
+    step, _ = prepare(problem)
+    step(0)
+    first = np.mean([timed(step, r)[0] for r in (POINTS // 2, POINTS - 1)])
+    whole = POINTS * first <= WHOLE
+    number = POINTS if whole else int(np.clip(SAMPLED / first, 3, POINTS // 2))
+    step, result = prepare(problem)
+    seconds = sum(timed(step, r)[0] for r in (POINTS * (np.arange(number) + 0.5) / number).astype(int))
+    return seconds * POINTS / number, result() if whole else np.nan, number
+
+
+class Benchmark:
+    """Measurements of all methods, size after size; remembers settings, best variants and times."""
+
+    def __init__(self, limit):
+        self.limit = limit
+        self.rows, self.limits, self.stopped = [], [], {}
+        self.guesses, self.variants, self.last = {}, {m: m.variants for m in METHODS}, {}
+
+    def expected(self, method, d):
+        """Seconds expected of the longest single call, from the size before."""
+        before, seconds = self.last.get(method, (d, 0.0))
+        return seconds * 2.0 ** (d - before)
+
+    def add(self, method, problems):
+        """Measure a method at one size, or stop it there."""
+        d = problems[0].d
+        if method in self.stopped:
+            return
+        if self.expected(method, d) > self.limit:
+            self.stopped[method] = f"d = {d}: over {self.limit:g} s expected"
+            return
+        alone = method.sampled or self.expected(method, d) > SLOW
+        try:
+            problems = problems[: 1 if alone else None]
+            for problem in problems:
+                problem.reference(method.quantity)  # by all cores
+            with threads(method.threads):
+                rows = [self.measure(method, problem) for problem in problems]
+        except (ImportError, MemoryError) as error:
+            self.stopped[method] = f"d = {d}: {error}"
+            return
+        self.rows += rows
+        longest = max(row["seconds"] for row in rows)
+        self.last[method] = d, 3 * longest / POINTS if method.sampled else longest
+        if longest > COMPARED:
+            self.variants[method] = (rows[0]["variant"],)
+
+    def measure(self, method, problem):
+        """One row of the table."""
+        reference, accuracy = problem.reference(method.quantity), ACCURACY[method.quantity]
+        row = {"quantity": method.quantity, "d": problem.d, "instance": problem.instance}
+        row |= {"method": method.name, "threads": method.threads}
+        if method.sampled:
+            seconds, value, number = sample(method.prepare, problem)
+            row |= {"variant": "", "setting": POINTS, "seconds": seconds, "repeats": 1, "error": abs(value - reference)}
+            return row | {"extrapolated": number < POINTS}
+        found = []
+        for variant in self.variants[method]:
+            run, key = method.prepare(problem, variant), (method.prepare, variant)
+            guess = self.guesses.get(key, 0)
+            i, seconds, error, repeats = search(run, method.ladder, lambda x: abs(x - reference), accuracy, guess)
+            self.guesses[key] = i
+            outcome = {"variant": variant, "setting": method.ladder[i], "seconds": seconds, "repeats": repeats}
+            found.append(outcome | {"error": error, "extrapolated": False})
+        return row | min(found, key=lambda x: (not x["error"] <= accuracy, x["seconds"]))
+
+    def run(self, sizes, ours_to, gap_to):
+        """Measure all methods: sizes, the d of all; ours_to, gap_to, the largest d of our evolution and gap."""
+        ends = {"evolution": ours_to, "minimum gap": gap_to}
+
+        def wanted(method, d):
+            possible = d <= method.largest and (method.threads == 1 or d >= SHARED_FROM[method.quantity])
+            return possible and (d <= sizes[-1] or method.name.startswith("ours") and d <= ends[method.quantity])
+
+        every = (*sizes, *range(sizes[-1] + 2, max(ours_to, gap_to) + 1, 2))
+        planned = {d: [method for method in METHODS if wanted(method, d)] for d in every}
+        with tqdm(total=sum(map(len, planned.values()))) as progress:
+            for d, methods in planned.items():
+                try:
+                    problems = [Problem(d, i) for i in range(INSTANCES)]
+                except MemoryError as error:
+                    tqdm.write(f"d = {d}: {error}")
+                    return
+                for method in methods:
+                    progress.set_description(f"d = {d}, {method.quantity}, {method.name}, {method.threads} threads")
+                    self.add(method, problems)
+                    progress.update()
+                self.limits += limits(self.rows, problems[0])
+
+
+def counted_gap(problem):
+    """Lanczos steps of one minimum gap, and the seconds spent in them."""
+    lanczos, steps, seconds = kernels.lanczos, 0, 0.0  # looked up by `spectrum` at each call
+
+    def counted(basis, diagonal, flip, first, *others):
+        nonlocal steps, seconds
+        taken, done = timed(lanczos, basis, diagonal, flip, first, *others)
+        steps, seconds = steps + done - first, seconds + taken
+        return done
+
+    kernels.lanczos = counted
+    try:
+        certified_gap(problem, ACCURACY["minimum gap"])
+    finally:
+        kernels.lanczos = lanczos
+    return steps, seconds
+
+
+def limits(rows, problem):
+    """Rows of limit.csv for one problem: our times over the least that the machine allows, from the table so far."""
+    found, ours_here = [], {"method": "ours", "d": problem.d, "instance": problem.instance}
+    for row in rows:
+        if any(row[key] != value for key, value in ours_here.items()):
+            continue
+        if row["quantity"] == "evolution":
+            layers = row["setting"] * len(annealing.SPLITTINGS[row["variant"]][1])
+            found.append(machine.ratio("evolution", problem.d, layers, row["seconds"], row["threads"]))
+        elif row["threads"] == 1:
+            with threads(1):
+                runs = [counted_gap(problem) for _ in range(3 if row["seconds"] < SLOW else 1)]
+            steps, seconds = min(runs, key=lambda run: run[1])
+            if steps:  # small problems are solved by LAPACK
+                found.append(machine.ratio("Lanczos", problem.d, steps, seconds, 1))
+    return found
+
+
+STYLES = {  # colour (Okabe-Ito), marker, name in each panel
+    "ours": ("#0072B2", "o", {"evolution": "ours", "minimum gap": "ours, certified"}),
+    "ours, verified": ("#56B4E9", "s", {"evolution": "ours, verified"}),
+    "QuTiP": ("#E69F00", "^", {"evolution": "QuTiP sesolve"}),
+    "QuSpin": ("#009E73", "v", {"evolution": "QuSpin evolve"}),
+    "SciPy": ("#CC79A7", "D", {"evolution": "SciPy expm_multiply", "minimum gap": "SciPy eigsh"}),
+    "LAPACK": ("#000000", "P", {"minimum gap": "LAPACK eigh"}),
+    "authors": ("#D55E00", "X", {"evolution": "authors' algorithm", "minimum gap": "authors' algorithm"}),
+}
+
+
+def figure_of(table):
+    """Median time against d, a panel a quantity: the table of `Benchmark`  ->  Figure."""
+    figure, axes = plots.plt.subplots(1, 2, figsize=(plots.PAGE, 3.6), sharey=True)
+    for axis, (quantity, part) in zip(axes, table.groupby("quantity")):
+        for (name, number), lines in part.groupby(["method", "threads"], sort=False):
+            colour, marker, names = STYLES[name]
+            seconds = lines.groupby("d").seconds.median()
+            hollow = seconds[lines.groupby("d").extrapolated.any()]
+            label = names[quantity] + (f", {number} cores" if number > 1 else "")
+            if len(hollow):
+                label += "\n(hollow: extrapolated)"
+            style = {"color": colour, "marker": marker, "markersize": 4.5 if number == 1 else 2.5}
+            axis.plot(seconds, ls="-" if number == 1 else ":", label=label, **style)
+            axis.plot(hollow, ls="", mfc="w", **style)
+        axis.set(yscale="log", xlabel="number of candidates $d$", title=quantity)
+        axis.xaxis.set_major_locator(MaxNLocator(integer=True, steps=[1, 2, 4]))
+        axis.grid(axis="y", lw=0.3, color="0.85")
+        axis.legend(loc="upper center", bbox_to_anchor=(0.5, -0.15), ncols=2, columnspacing=1)
+    axes[0].set_ylabel("time (s)")
+    return figure
+
+
+def speed_ups(table):
+    """Time of each method over ours on one thread, median over common instances: a row a quantity and method."""
+    times = table.pivot_table(index=["quantity", "d", "instance"], columns=["method", "threads"], values="seconds")
+    ratios = times.div(times["ours", 1], axis=0).groupby(level=["quantity", "d"]).median()
+    return ratios.stack(["method", "threads"], future_stack=True).dropna().unstack("d")
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--sizes", default="6-18", help="smallest and largest d of all methods, in steps of two")
+    parser.add_argument("--ours-to", type=int, default=24, help="largest d of our evolution")
+    parser.add_argument("--gap-to", type=int, default=20, help="largest d of our minimum gap")
+    parser.add_argument("--limit", type=float, default=60, help="longest time of one run in seconds")
+    parser.add_argument("--out", type=Path, default=Path(__file__).parent, help="folder of the tables and the figure")
+    options = parser.parse_args()
+    first, last = (int(d) for d in options.sizes.split("-"))
+    benchmark = Benchmark(options.limit)
+    with threadpool_limits(1):
+        benchmark.run(range(first, last + 1, 2), options.ours_to, options.gap_to)
+    table, limit = pd.DataFrame(benchmark.rows), pd.DataFrame(benchmark.limits)
+    content = io.BytesIO()
+    figure_of(table).savefig(content, format="png", metadata={"Software": None})
+    write_atomically(options.out / "annealer.csv", to_csv(table))
+    write_atomically(options.out / "limit.csv", to_csv(limit))
+    write_atomically(options.out / "annealer.png", content.getvalue())
+
+    pd.set_option("display.width", 120, "display.max_columns", 30, "display.float_format", "{:.3g}".format)
+    print("\nseconds, median:")
+    print(table.pivot_table(index=["quantity", "method", "threads"], columns="d", values="seconds", aggfunc="median"))
+    print("\ntime over ours on one thread:")
+    print(speed_ups(table))
+    print("\nmeasured time over the machine's limit:")
+    print(limit.to_string(index=False))
+    missed = table[(table.error > table.quantity.map(ACCURACY)) & (table.method != "authors")]
+    if len(missed):
+        print("\nnot accurate enough at any setting:")
+        print(missed.to_string(index=False))
+    whole = table[(table.method == "authors") & ~table.extrapolated]
+    print("\nlargest error of the authors' algorithm, where run whole:")
+    print(whole.groupby("quantity").error.max().to_string())
+    for method, reason in benchmark.stopped.items():
+        print(f"{method.quantity}, {method.name}, {method.threads} threads: stopped at {reason}")
+
+
+if __name__ == "__main__":
+    main()
