@@ -336,11 +336,11 @@ def beyond_d(fidelity, larger, fits, reported):
     for k, (kind, (prefactor, exponent)) in enumerate(fits.items()):
         colour, marker, name = COUPLING_STYLES[kind]
         groups = larger[larger.couplings == kind].groupby("d")
-        style = {"color": colour, "markersize": 4, "label": name}
+        at, style = np.array(sorted(groups.groups)), {"color": colour, "markersize": 4, "label": name}
         for axis, column in ((fixed, "at_fixed_time"), (quadratic, "at_quadratic_time")):
-            quartile_bars(axis, sizes + 0.22 * (k - 1), [g[column] for _, g in groups], marker, **style)
-        gaps.plot(sizes, prefactor * sizes**exponent, color=colour, lw=0.8)
-        beside = sizes * 1.015 ** (k - 1)
+            quartile_bars(axis, at + 0.22 * (k - 1), [g[column] for _, g in groups], marker, **style)
+        gaps.plot(at, prefactor * at**exponent, color=colour, lw=0.8)
+        beside = at * 1.015 ** (k - 1)
         gaps.plot(beside, groups.gap.mean(), marker, color=colour, label=f"{name}, exponent ${exponent:.2f}$")
         gaps.plot(beside, groups.gap.median(), marker, color=colour, mfc="w", zorder=1.5)
     for face, name in (("k", "mean, with power law"), ("w", "median")):
