@@ -11,7 +11,6 @@ off in torch unless switched on (torch.set_float32_matmul_precision), keeps thre
 
 from functools import cache
 
-import dimod
 import numpy as np
 import torch
 
@@ -76,13 +75,9 @@ def energies(bqm, device, dtype=torch.float64):
     """
     d = bqm.num_variables
     require_memory(d, dtype.itemsize * 2**d, "the energies", device)
-    linear, (rows, columns, biases), offset = bqm.change_vartype(dimod.BINARY, inplace=False).to_numpy_vectors(
-        list(bqm.variables)
-    )
-    couplings = np.zeros((d, d))
-    np.add.at(couplings, (np.maximum(rows, columns), np.minimum(rows, columns)), biases)
+    linear, couplings, offset = annealing.biases(bqm)
     E = torch.empty(2**d, dtype=dtype, device=device)
-    E[0] = float(offset)
+    E[0] = offset
     for p in range(d):
         one = E[2**p : 2 ** (p + 1)]  # the strings with n_p = 1 follow those with n_p = 0
         one[0] = linear[p]

@@ -141,17 +141,23 @@ def _sums(weights):
     return sums
 
 
+def biases(bqm):
+    """Linear biases (d,), quadratic ones (d, d) below the diagonal, and offset over binary variables."""
+    binary = bqm.change_vartype(dimod.BINARY, inplace=False)
+    linear, (rows, columns, values), offset = binary.to_numpy_vectors(list(bqm.variables))
+    couplings = np.zeros((len(linear), len(linear)))
+    np.add.at(couplings, (np.maximum(rows, columns), np.minimum(rows, columns)), values)
+    return linear, couplings, float(offset)
+
+
 def energies(bqm):
     """Energies of all bit-strings, offset included: dimod model, binary or spin  ->  (2^d,) float64.
 
     Raises MemoryError, naming the d that would fit, before allocating.
     """
     require_memory(bqm.num_variables, 4, "the energies")
-    binary = bqm.change_vartype(dimod.BINARY, inplace=False)
-    linear, (rows, columns, biases), offset = binary.to_numpy_vectors(list(bqm.variables))
-    couplings = np.zeros((len(linear), len(linear)))
-    np.add.at(couplings, (np.maximum(rows, columns), np.minimum(rows, columns)), biases)
-    E = np.array([float(offset)])
+    linear, couplings, offset = biases(bqm)
+    E = np.array([offset])
     for p, field in enumerate(linear):  # the strings with n_p = 1 follow those with n_p = 0
         E = np.concatenate([E, E + field + _sums(couplings[p, :p])])
     return E

@@ -54,7 +54,7 @@ class _Levels:
         size = 2**self.d
         if not 1 <= k <= size:
             raise ValueError(f"k must lie between 1 and 2^d = {size}, got {k}")
-        self.energies, self.k, self.products, self.span = batch[0], k, 0, None
+        self.energies, self.k, self.span = batch[0], k, None
         spread = float(self.energies.max() - self.energies.min())
         self.residuals = np.maximum(np.broadcast_to(residual, k), 1e-12 * spread)  # rounding allows no less
         self.g, self.schedule = -abs(driver_strength(driver, self.d)), find_schedule(schedule)
@@ -120,7 +120,6 @@ class _Levels:
         self.span[:n] = near
         for vector, product in zip(near, self.span[n:]):
             self.loops.hamiltonian(vector, diagonal, flip, product)
-        self.products += n
         gram = self.loops.gram(self.span[: 2 * n])
         sizes, mix = np.linalg.eigh(gram[:n, :n])
         kept = sizes > 1e-10 * sizes[-1]
@@ -141,8 +140,7 @@ class _Levels:
             norms[0], done = np.sqrt(self.loops.dot(basis[0], basis[0])), 0
             while True:
                 goal = min(rows, done + max(10, done // 3))
-                before, done = done, self.loops.lanczos(basis, diagonal, flip, done, goal, alpha, norms, below)
-                self.products += done - before
+                done = self.loops.lanczos(basis, diagonal, flip, done, goal, alpha, norms, below)
                 value, vector = eigh_tridiagonal(
                     alpha[:done], norms[1:done], select="i", select_range=(0, 0), check_finite=False
                 )
@@ -155,9 +153,9 @@ class _Levels:
 
     def expected(self, vectors):
         """Expected H_D and H_P of each vector: (k, 2^d)  ->  (k,), (k,)."""
-        driver, problem, product = [], [], self.loops.empty_like(self.energies, 2**self.d)
+        driver, problem, product, nothing = [], [], self.loops.empty_like(self.energies, 2**self.d), 0 * self.energies
         for vector in vectors:
-            self.loops.hamiltonian(vector, 0 * vector, self.g, product)
+            self.loops.hamiltonian(vector, nothing, self.g, product)
             driver.append(self.loops.dot(vector, product))
             problem.append(self.loops.dot(vector, vector * self.energies))
         return np.array(driver), np.array(problem)
