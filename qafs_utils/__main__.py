@@ -14,9 +14,15 @@ import sys
 import time
 
 import nbformat
+import pandas as pd
 import yaml
 
+from .claims import with_table
 from .run import IMAGE_NOTEBOOKS, PROFILES, ROOT, check_profile, publish, write_atomically
+
+
+# glibc returns large blocks to the system and faults them in again: a third of a forward pass. The kernels inherit this.
+ALLOCATOR = {"MALLOC_MMAP_MAX_": "0", "MALLOC_TRIM_THRESHOLD_": str(2**40)}
 
 
 def defaults(notebook):
@@ -62,6 +68,8 @@ def run_notebook(profile, notebook):
     from papermill.exceptions import PapermillExecutionError
 
     check_profile(profile)
+    for name, value in ALLOCATOR.items():
+        os.environ.setdefault(name, value)
     values = overrides(notebook, profile) | {"profile": profile}
     done = ROOT / "build" / profile / "notebooks" / f"{notebook}.ipynb"
     failed = done.with_suffix(".failed.ipynb")
@@ -92,11 +100,15 @@ def fetch():
 
 
 def summary(profile):
-    """Copy build/<profile>/figures to figures/ and say by name what was made now and what stays as committed."""
+    """Copy build/<profile>/figures to figures/, renew README's claims table, say what was made and what stays."""
     made = sorted((ROOT / "build" / profile / "figures").iterdir())
     for path in made:
         write_atomically(ROOT / "figures" / path.name, path.read_bytes())
     print(f"\nfigures/: {len(made)} files made from profile {profile!r}")
+    claims_table = ROOT / "figures" / "table02_claims.csv"
+    if claims_table in {ROOT / "figures" / p.name for p in made}:
+        page = with_table((ROOT / "README.md").read_text(), pd.read_csv(claims_table))
+        write_atomically(ROOT / "README.md", page.encode())
     kept = sorted({p.name for p in (ROOT / "figures").glob("*.*")} - {p.name for p in made})
     if kept:
         print(f"as committed, not remade: {', '.join(kept)}")

@@ -2,6 +2,7 @@
 
 import numpy as np
 
+MARKS = ("<!-- claims -->", "<!-- end of claims -->")
 VERDICTS = ("reproduced", "direction only", "not reproduced", "cannot be tested")
 
 
@@ -20,3 +21,32 @@ def verdict(ours, low=np.nan, high=np.nan, reported=np.nan, tolerance=0.1, holds
     if low <= reported <= high or abs(ours - reported) <= tolerance * abs(reported):
         return "reproduced"
     return "direction only" if holds else "not reproduced"
+
+
+def markdown(table):
+    """The claims table for README.md: a line of counts, then place, statement, paper, ours, over seeds, verdict and why.
+
+    table: columns place, statement, reported, ours, low, high, seeds, verdict, why of `figures/table02_claims.csv`.
+    """
+    counts = table.verdict.value_counts()
+    lines = [f"Of {len(table)} statements: " + ", ".join(f"{counts.get(v, 0)} {v}" for v in VERDICTS) + ".", ""]
+    lines += ["| place | statement | paper | ours [95 %] | over seeds | verdict | why |", "|---|---|---|---|---|---|---|"]
+    number = lambda x: "" if np.isnan(x) else f"{x:.3g}"
+    text = lambda x: x.replace("|", "\\|") if isinstance(x, str) else ""
+    for _, r in table.iterrows():
+        ours = number(r.ours) + (f" [{number(r.low)}, {number(r.high)}]" if r.low < r.high else "")
+        cells = (r.place, r.statement, number(r.reported), ours, r.seeds, r.verdict, r.why)
+        lines.append("| " + " | ".join(map(text, cells)) + " |")
+    return "\n".join(lines) + "\n"
+
+
+def with_table(page, table):
+    """A page with the part between the two marks `<!-- claims -->` and `<!-- end of claims -->` renewed by `markdown`.
+
+    Raises ValueError when a mark is missing.
+    """
+    before, first, rest = page.partition(MARKS[0])
+    _, last, after = rest.partition(MARKS[1])
+    if not (first and last):
+        raise ValueError(f"the page has lost its marks {MARKS[0]} and {MARKS[1]}: put them back around the claims table")
+    return f"{before}{first}\n{markdown(table)}{last}{after}"

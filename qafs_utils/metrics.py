@@ -101,6 +101,36 @@ def masks(heatmap, masking):
     return (kept & (heatmap > 0)).to(heatmap.dtype)
 
 
+def match_area(heatmap, area, masking):
+    """Heatmaps of the same ranking of pixels whose mask has a given area: (B, H, W), area (B,)  ->  (B, H, W).
+
+    Applied to noise it gives the control of equal area for a mask (`mask_area`). For a soft mask the heatmap is raised
+    to a power, found by Newton's method (log mean(h^g) is convex in g, so it converges from g = 0 on one side); for a
+    hard mask the highest pixels become 1, the others 0, to the nearest pixel (and ties). Area 0 gives zeros.
+    Raises ValueError for areas outside [0, 1].
+    """
+    heatmap, area = torch.as_tensor(heatmap), torch.as_tensor(area).to(heatmap)
+    if area.shape != heatmap.shape[:1] or not ((area >= 0) & (area <= 1)).all():
+        raise ValueError(f"area must be (B,) in [0, 1] to go with heatmaps {tuple(heatmap.shape)}, got {area}")
+    flat = heatmap.flatten(1)
+    if masking.mask == "soft":
+        log_h, wanted = flat.clamp_min(1e-6).log(), area.clamp_min(1e-6).log()
+        power, raised = torch.zeros_like(area), torch.empty_like(log_h)
+        for _ in range(60):
+            torch.mul(power[:, None], log_h, out=raised).exp_()
+            mean = raised.mean(1)
+            step = (mean.log() - wanted) * mean / -raised.mul_(log_h).mean(1)
+            power += step
+            if step.abs().max() < 1e-5 * power.max():
+                break
+        matched = torch.mul(power[:, None], log_h, out=raised).exp_()
+    else:
+        count = (area * flat.shape[1]).round().long()
+        highest = flat.sort(dim=1, descending=True).values
+        matched = (flat >= highest.gather(1, (count - 1).clamp_min(0)[:, None])).to(heatmap)
+    return torch.where(area[:, None] > 0, matched, 0).view_as(heatmap)
+
+
 def mask_area(heatmap, masking):
     """Mean of the mask of each image, the fraction kept: (B, H, W)  ->  (B,) array in [0, 1]."""
     return masks(heatmap, masking).double().mean((1, 2)).cpu().numpy()
@@ -226,6 +256,44 @@ def area_under_curve(curve):
     if curve.ndim < 1 or curve.shape[-1] < 2 or np.isnan(curve).any():
         raise ValueError(f"curve must be (..., T) with T >= 2 and no NaN, got shape {curve.shape}")
     return np.trapezoid(curve, axis=-1) / (curve.shape[-1] - 1)
+
+
+def subset_scores(contributions, bias, target, kept):
+    """Probability of a class with exactly the kept maps, all others set to zero: a causal test of a selection.
+
+    contributions: (B, N_f, C) of `feature_maps.contributions`; bias: (C,); target: (B,) classes; kept: (B, N_f) bool
+    ->  (B,) in [0, 1]. The complement of a selection gives the test of removing it; k = 0 leaves the bias.
+    Raises ValueError for shapes that do not fit, NaN, or a kept that is no bit-string.
+    """
+    contributions, bias, kept = np.asarray(contributions, float), np.asarray(bias, float), np.asarray(kept)
+    if contributions.ndim != 3 or kept.shape != contributions.shape[:2] or bias.shape != contributions.shape[2:]:
+        shapes = f"{contributions.shape}, {bias.shape} and {kept.shape}"
+        raise ValueError(f"expected contributions (B, N_f, C), bias (C,) and kept (B, N_f), got {shapes}")
+    if not np.isfinite(contributions).all() or not np.isin(kept, (0, 1)).all():
+        raise ValueError("contributions must be finite and kept a bit-string (bool or 0/1) per image")
+    logits = np.einsum("bn,bnc->bc", kept.astype(float), contributions) + bias
+    return scipy.special.softmax(logits, axis=1)[np.arange(len(kept)), np.asarray(target)]
+
+
+def best_subset_scores(contributions, bias, target, keep=True):
+    """The best that any subset of each size can do, by exhaustive search: arguments as `subset_scores`.
+
+    ->  (B, N_f + 1): the largest probability with k maps kept, or (keep=False) the smallest with k maps removed.
+    Raises ValueError beyond 20 maps.
+    """
+    n = np.shape(contributions)[1]
+    if n > 20:
+        raise ValueError(f"exhaustive search over 2^{n} subsets an image: at most 20 maps")
+    bits = np.arange(2**n)[:, None] >> np.arange(n) & 1
+    size, best = bits.sum(1), np.empty((len(contributions), n + 1))
+    order = np.argsort(size, kind="stable")
+    starts = np.searchsorted(size[order], np.arange(n + 1))
+    ranked = bits[order].astype(float)
+    for b, (of, c) in enumerate(zip(contributions, target)):
+        logits = (ranked if keep else 1 - ranked) @ of + bias
+        probability = scipy.special.softmax(logits, axis=1)[:, c]
+        best[b] = np.maximum.reduceat(probability, starts) if keep else np.minimum.reduceat(probability, starts)
+    return best
 
 
 def bhattacharyya_matrix(selections, labels, n_classes):

@@ -21,7 +21,14 @@ METHOD_COLOURS = {
     "Score-CAM": "#56B4E9",
     "QA-Grad-CAM": "#CC79A7",
     "SA-Grad-CAM": "#CC79A7",  # the same selection problem, another solver
+    "QUBO optimum": "#CC79A7",
+    "filtered Grad-CAM": "#009E73",
+    "top $k$": "#0072B2",
+    "random $k$": "#D55E00",
+    "random mask": "#999999",
+    "HiResCAM": "#F0E442",
 }
+SELECTIONS = {"qa": "QA-Grad-CAM", "sa": "SA-Grad-CAM", "exact": "QUBO optimum", "top_k": "top $k$", "random_k": "random $k$"}
 RANK_COLOURS = ("#CC79A7", "#0072B2", "#009E73", "#E69F00")
 CLASS_COLOURS = ("#0072B2", "#E69F00", "#009E73", "#D55E00", "#CC79A7") * 2  # told apart by the marker as well
 CLASS_MARKERS = "os^vD<>Pp*"
@@ -30,6 +37,14 @@ COUPLING_STYLES = {  # colour, marker, name
     "zero": ("#56B4E9", "s", "$J=0$"),
     "gaussian": ("#E69F00", "^", "Gaussian $J$"),
 }
+
+
+def method_name(key):
+    """(name as printed, colour) of a method by its key: "qa", "top_k_0.99" (at beta = 0.99), or a CAM's own name."""
+    base, _, beta = key.rpartition("_") if key[-1:].isdigit() else (key, "", "")
+    name = SELECTIONS.get(base, base)
+    colour = METHOD_COLOURS.get(name.split(",")[0], "#000000")
+    return (f"{name}, $\\beta={float(beta):g}$" if beta else name), colour
 
 
 def map_gallery(maps, importance):
@@ -107,6 +122,85 @@ def bhattacharyya_matrices(matrices):
         axis.tick_params(length=0)
         axis.set_title(title)
     figure.colorbar(axis.collections[0], ax=axes, label="Bhattacharyya coefficient", shrink=0.75)
+    return figure
+
+
+def drop_against_area(table):
+    """Fig. 14: Average Drop against the area of the mask, beside random masks of equal area; one panel a model.
+
+    table: n_features, method (key), area, average_drop, low, high, noise (Average Drop of the random mask).
+    """
+    sizes = list(table.n_features.unique())
+    figure, axes = plt.subplots(1, len(sizes), figsize=(PAGE, 2.6), sharey=True, squeeze=False)
+    markers = dict(zip(("Grad-CAM", "Grad-CAM++", "HiResCAM", "Score-CAM", "filtered Grad-CAM", "QA-Grad-CAM", "SA-Grad-CAM", "top $k$", "random $k$"), "osXPDv^<>"))
+    shown = {}
+    for axis, n in zip(axes.flat, sizes):
+        of = table[table.n_features == n].sort_values("area")
+        axis.plot(of.area, of.noise, "-", color=METHOD_COLOURS["random mask"], lw=1.5, label="random mask of equal area")
+        for _, row in of.iterrows():
+            name, colour = method_name(row.method)
+            base = name.split(",")[0]
+            white = {"mfc": "w"} if "authors" in name or "channel" in name or row.method.endswith("0.70") else {}
+            handle = axis.errorbar(row.area, row.average_drop, [[row.average_drop - row.low], [row.high - row.average_drop]], color=colour,
+                                   marker=markers.get(base, "o"), markersize=4.5, lw=0, elinewidth=0.8, **white)
+            shown.setdefault(name.replace(", channel", ",\nchannel"), handle)
+        axis.set(xlabel="mean mask area", title=f"$N_f={n}$", xlim=(0, None), ylim=(0, None))
+    shown["random mask of equal area"] = axis.lines[0]
+    axes[0, 0].set_ylabel("Average Drop (%)")
+    figure.legend(shown.values(), shown.keys(), loc="outside lower center", ncols=4, fontsize=6)
+    return figure
+
+
+def overlap_controls(table):
+    """Fig. 12: mean overlap between classes of selections and their controls of equal size, one dot a training seed.
+
+    table: n_features, target ("block" or "conv"), beta, and the overlaps optimum, top_k, random_k, candidates.
+    """
+    figure, axes = plt.subplots(1, 2, figsize=(PAGE, 2.5), width_ratios=(5, 3), sharey=True)
+    looks = {"optimum": ("QUBO optimum", "o"), "top_k": ("top $k$", "s"), "random_k": ("random $k$", "^"), "candidates": ("filtered Grad-CAM", "D")}
+    names = {"optimum": "selection (QUBO)", "candidates": "all candidates"}
+    for axis, target in zip(axes, ("block", "conv")):
+        groups = list(table[table.target == target].groupby(["n_features", "beta"]))
+        for x, (_, of) in enumerate(groups):
+            for shift, (column, (method, marker)) in zip((-0.27, -0.09, 0.09, 0.27), looks.items()):
+                style = {"color": METHOD_COLOURS[method], "markersize": 4, "alpha": 0.75, "lw": 0}
+                axis.plot(np.full(len(of), x + shift), of[column], marker, label=names.get(column, method) if x == 0 else None, **style)
+        ticks = [f"$N_f={n}$" + (f"\n$\\beta={b:g}$" if n == 512 else "") for (n, b), _ in groups]
+        axis.set(xticks=range(len(groups)), xticklabels=ticks, ylim=(0, None), xlim=(-0.5, len(groups) - 0.5))
+        axis.set_title({"block": "maps after the block", "conv": "maps at the convolution's output"}[target])
+    axes[0].set_ylabel("mean off-diagonal\nBhattacharyya coefficient")
+    axes[0].legend(ncols=2, fontsize=6.5, loc="upper left")
+    axes[0].set_ylim(0, 0.75)
+    return figure
+
+
+def subsets(by_size, sweep, whole):
+    """Fig. 13: class probability with exactly k maps kept or removed; difference to top k as beta varies at fixed k.
+
+    by_size: k, test ("kept", "removed"), selection, probability, low, high; sweep: k, beta, difference, low, high;
+    whole: mean probability with all maps.
+    """
+    figure, axes = plt.subplots(1, 3, figsize=(PAGE, 2.5))
+    looks = {"best subset": ("best subset, exhaustive", "k", "*"), "most added": ("largest contributions", METHOD_COLOURS["filtered Grad-CAM"], "D"),
+             "top_k": ("top $k$ by importance", METHOD_COLOURS["top $k$"], "s"),
+             "exact": ("QUBO optimum of size $k$", METHOD_COLOURS["QUBO optimum"], "o"),
+             "random_k": ("random $k$ candidates", METHOD_COLOURS["random $k$"], "^")}
+    for axis, test in zip(axes, ("kept", "removed")):
+        axis.axhline(whole, color="0.7", lw=0.8, ls=":")
+        for shift, (kind, (name, colour, marker)) in zip(np.linspace(-0.2, 0.2, 5), looks.items()):
+            of = by_size[(by_size.test == test) & (by_size.selection == kind)]
+            axis.errorbar(of.k + shift, of.probability, (of.probability - of.low, of.high - of.probability), color=colour, marker=marker,
+                          markersize=3.5, lw=0.8, elinewidth=0.8, label=name)
+        axis.set(xlabel="number of maps $k$", ylabel="class probability", ylim=(0, 1.03), title=f"exactly $k$ maps {test}")
+        axis.xaxis.set_major_locator(MaxNLocator(integer=True))
+    for (k, of), colour in zip(sweep.groupby("k"), RANK_COLOURS[1:]):
+        axes[2].fill_between(of.beta, of.low, of.high, color=colour, alpha=0.2, lw=0)
+        axes[2].plot(of.beta, of.difference, "o-", color=colour, markersize=3, label=f"$k={k}$")
+    axes[2].axhline(0, color=METHOD_COLOURS["top $k$"], lw=0.8)
+    axes[2].set(xlabel="trade-off $\\beta$", ylabel="difference to top $k$", title="QUBO of fixed size $k$, kept")
+    axes[2].legend()
+    handles, names = axes[0].get_legend_handles_labels()
+    figure.legend(handles, names, loc="outside upper center", ncols=3, fontsize=6.5)
     return figure
 
 
@@ -454,13 +548,14 @@ def common_maps(photographs, labels, common, threshold):
 
 
 def cam_panel(photographs, labels, panel):
-    """Explanations side by side: photographs uint8 (B, 3, h, w); panel: {(n_features, title): heatmaps (B, S, S)}."""
-    figure, axes = plt.subplots(len(labels), 1 + len(panel), figsize=(PAGE, 0.86 * len(labels)), squeeze=False)
+    """Explanations side by side: photographs uint8 (B, 3, h, w); panel: {(n_features, method): heatmaps (B, S, S)}."""
+    figure, axes = plt.subplots(len(labels), 1 + len(panel), figsize=(PAGE, 0.66 * len(labels) + 0.3), squeeze=False)
     for row, (image, label) in enumerate(zip(photographs, labels)):
         photograph(axes[row, 0], image)
-        axes[row, 0].set_ylabel(CLASSES[label])
-        for column, ((n, title), heatmaps) in enumerate(panel.items(), 1):
-            photograph(axes[row, column], image, f"{title}\n$N_f={n}$" if row == 0 else None, heatmaps[row])
+        axes[row, 0].set_ylabel(CLASSES[label], fontsize=6)
+        for column, ((n, method), heatmaps) in enumerate(panel.items(), 1):
+            title = method_name(method)[0].replace("-Grad-CAM", "-GC").replace("Grad-CAM", "GC").replace(", ", "\n").replace("filtered ", "filtered\n")
+            photograph(axes[row, column], image, f"$N_f={n}$\n{title}" if row == 0 else None, heatmaps[row])
     for axis in axes.flat:
-        axis.title.set_fontsize(6)
+        axis.title.set_fontsize(5)
     return figure

@@ -1,4 +1,4 @@
-"""Solvers of the selection problem, by name; each is a dimod.Sampler."""
+"""Solvers of the selection problem, by name, each a dimod.Sampler; and the selections it is to be compared with."""
 
 import dimod
 import numpy as np
@@ -55,3 +55,32 @@ def solve_all(selections, n_features, name, beta=0.7, pair_sum="p<q", seed=None,
         selected[i, problem.maps] = [best.sample[v] for v in range(problem.d)]
         infos.append(dict(found.info) | {"energy": best.energy})
     return selected, infos
+
+
+def _ranked(rank, importance, k):
+    """The k candidates of lowest rank, image by image: rank, importance (B, N_f), k (B,)  ->  (B, N_f) bool."""
+    importance, k = np.asarray(importance), np.asarray(k)
+    if importance.ndim != 2 or k.shape != importance.shape[:1]:
+        raise ValueError(f"importance must be (B, N_f) with k (B,), got {importance.shape} and {k.shape}")
+    if not np.isfinite(importance).all():
+        raise ValueError("importances hold NaN or infinite values: check the feature maps they come from")
+    wrong = np.flatnonzero((k < 0) | (k > (importance > 0).sum(1)))
+    if len(wrong):
+        i = wrong[0]
+        raise ValueError(f"image {i}: k must lie between 0 and its {(importance[i] > 0).sum()} candidates, got {k[i]}")
+    order = np.where(importance > 0, rank, np.inf).argsort(axis=1, kind="stable")
+    return order.argsort(axis=1) < k[:, None]
+
+
+def top_k(importance, k):
+    """The k most important candidates: importance (B, N_f), k (B,)  ->  (B, N_f) bool; of equals the first map.
+
+    No redundancy, no optimisation: the QUBO's optimum among bit-strings of k maps at beta = 1. k = 0 selects nothing.
+    Raises ValueError for k beyond the candidates (maps of positive importance), other shapes and NaN.
+    """
+    return _ranked(-np.asarray(importance), importance, k)
+
+
+def random_k(importance, k, seed=0):
+    """k candidates drawn at random: importance (B, N_f), k (B,)  ->  (B, N_f) bool. Raises as `top_k`."""
+    return _ranked(np.random.default_rng(seed).random(np.shape(importance)), importance, k)

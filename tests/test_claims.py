@@ -1,9 +1,11 @@
 """The rule behind every verdict."""
 
 import numpy as np
+import pandas as pd
 import pytest
 
-from qafs_utils.claims import verdict
+from qafs_utils import run
+from qafs_utils.claims import MARKS, markdown, verdict, with_table
 
 
 @pytest.mark.parametrize("arguments, expected", [
@@ -21,3 +23,32 @@ from qafs_utils.claims import verdict
 ])
 def test_verdict(arguments, expected):
     assert verdict(**arguments) == expected
+
+
+TABLE = pd.DataFrame([
+    {"place": "Table 1", "statement": "a|b", "reported": 10.0, "ours": 9.5, "low": 9.0, "high": 10.5, "seeds": "8 to 11",
+     "verdict": "reproduced", "why": "because"},
+    {"place": "Fig. 2", "statement": "s", "reported": np.nan, "ours": np.nan, "low": np.nan, "high": np.nan, "seeds": np.nan,
+     "verdict": "cannot be tested", "why": np.nan},
+])
+
+
+def test_markdown_counts_and_escapes():
+    lines = markdown(TABLE).splitlines()
+    assert lines[0] == "Of 2 statements: 1 reproduced, 0 direction only, 0 not reproduced, 1 cannot be tested."
+    assert lines[4] == "| Table 1 | a\\|b | 10 | 9.5 [9, 10.5] | 8 to 11 | reproduced | because |"
+    assert lines[5] == "| Fig. 2 | s |  |  |  | cannot be tested |  |"
+
+
+def test_the_table_is_renewed_between_its_marks():
+    page = f"top\n{MARKS[0]}\nold\n{MARKS[1]}\nbottom\n"
+    renewed = with_table(page, TABLE)
+    assert renewed.startswith(f"top\n{MARKS[0]}\nOf 2") and renewed.endswith(f"{MARKS[1]}\nbottom\n") and "old" not in renewed
+    assert with_table(renewed, TABLE) == renewed
+    with pytest.raises(ValueError, match="marks"):
+        with_table("no marks", TABLE)
+
+
+def test_readme_shows_the_committed_claims():
+    page = (run.ROOT / "README.md").read_text()
+    assert with_table(page, pd.read_csv(run.ROOT / "figures" / "table02_claims.csv")) == page

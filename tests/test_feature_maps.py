@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from qafs_utils import feature_maps, models
+from qafs_utils import feature_maps, metrics, models
 
 NETWORK = models.resnet18("random")
 FEATURES = torch.rand(3, 256, 4, 4, generator=torch.Generator().manual_seed(0))
@@ -102,3 +102,26 @@ def test_grad_cam_costs_at_most_1_2_forward_passes():
             call()
             best[name] = min(best.get(name, np.inf), time.perf_counter() - start)
     assert best["grad_cam"] <= 1.2 * best["forward"]
+
+
+@pytest.mark.parametrize("n", [16, 512])
+def test_contributions_are_what_zeroing_maps_takes_away(n):
+    """Keeping a subset: bias plus contributions equals the head run again with the other maps set to zero."""
+    head = models.build_head(n, "paper", models.resnet18("random"), size=4).eval()
+    features = torch.rand(3, 256, 4, 4, generator=torch.Generator().manual_seed(0))
+    maps, _, logits = feature_maps.capture(head, features)
+    added = feature_maps.contributions(maps.numpy(), head.classifier.weight.detach().numpy())
+    bias = head.classifier.bias.detach().numpy()
+    np.testing.assert_allclose(added.sum(1) + bias, logits, atol=1e-4)
+    kept = np.random.default_rng(0).random((3, n)) < 0.3
+    zero = lambda name, m: m * torch.as_tensor(kept)[:, :, None, None] if name == head.stages[-1] else m
+    with torch.no_grad():
+        again = head(features, zero)
+    np.testing.assert_allclose(np.einsum("bn,bnc->bc", kept, added) + bias, again, atol=1e-4)
+    scores = metrics.subset_scores(added, bias, np.array([0, 1, 2]), kept)
+    np.testing.assert_allclose(scores, again.softmax(1)[range(3), range(3)], atol=1e-5)
+
+
+def test_contributions_refuse_a_foreign_classifier():
+    with pytest.raises(ValueError, match="to go with maps"):
+        feature_maps.contributions(np.ones((2, 3, 4, 4)), np.ones((10, 5)))

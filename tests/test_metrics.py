@@ -1,6 +1,7 @@
 """Metrics on cases worked out by hand, their invariants, and bad input."""
 
 import dataclasses
+import itertools
 
 import numpy as np
 import pytest
@@ -252,3 +253,49 @@ def test_cluster_interval_sees_clusters_not_images():
     assert (low, high) == (0, 1)
     narrow = metrics.bootstrap_interval(values)
     assert narrow[1] - narrow[0] < 0.1
+
+
+@pytest.mark.parametrize("name", ["grad_cam_pp", "threshold_0.5", "top_half"])
+def test_match_area_gives_the_area_and_keeps_the_ranking(name):
+    masking = metrics.DEFINITIONS[name].masking
+    noise = torch.rand(5, 40, 40, generator=torch.Generator().manual_seed(0))
+    area = torch.tensor([0.0, 0.02, 0.17, 0.4, 0.5])
+    matched = metrics.match_area(noise, area, masking)
+    np.testing.assert_allclose(metrics.mask_area(matched, masking), area, atol=1e-5 if masking.mask == "soft" else 1 / 1600)
+    assert not matched[0].any()
+    order = noise[2].flatten().argsort()
+    assert (matched[2].flatten()[order].diff() >= 0).all()
+
+
+@pytest.mark.parametrize("area", [[0.5, np.nan], [0.5, 1.2], [0.5]])
+def test_match_area_refuses(area):
+    with pytest.raises(ValueError, match="area must be"):
+        metrics.match_area(torch.rand(2, 4, 4), area, metrics.DEFINITIONS["grad_cam_pp"].masking)
+
+
+def test_subsets_against_enumeration():
+    rng = np.random.default_rng(0)
+    added, bias, target = rng.normal(size=(3, 5, 4)), rng.normal(size=4), np.array([0, 3, 1])
+    for b in range(3):
+        by_size = {k: [] for k in range(6)}
+        for bits in itertools.product((0, 1), repeat=5):
+            logits = np.array(bits) @ added[b] + bias
+            by_size[sum(bits)].append(np.exp(logits[target[b]]) / np.exp(logits).sum())
+        kept = metrics.best_subset_scores(added, bias, target)[b]
+        removed = metrics.best_subset_scores(added, bias, target, keep=False)[b]
+        np.testing.assert_allclose(kept, [max(by_size[k]) for k in range(6)])
+        np.testing.assert_allclose(removed, [min(by_size[5 - k]) for k in range(6)])
+    nothing = metrics.subset_scores(added, bias, target, np.zeros((3, 5), bool))
+    np.testing.assert_allclose(nothing, (np.exp(bias) / np.exp(bias).sum())[target])
+
+
+@pytest.mark.parametrize("change", [{"kept": np.full((2, 3), 2)}, {"bias": np.ones(3)}, {"contributions": np.full((2, 3, 4), np.nan)}])
+def test_subset_scores_refuse(change):
+    arguments = {"contributions": np.ones((2, 3, 4)), "bias": np.ones(4), "target": [0, 1], "kept": np.ones((2, 3))}
+    with pytest.raises(ValueError):
+        metrics.subset_scores(**arguments | change)
+
+
+def test_exhaustive_search_is_refused_beyond_twenty_maps():
+    with pytest.raises(ValueError, match="at most 20"):
+        metrics.best_subset_scores(np.ones((1, 21, 2)), np.ones(2), [0])

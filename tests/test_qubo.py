@@ -129,3 +129,34 @@ def test_descent_ends_in_a_local_minimum_and_solves_independent_maps():
     assert qubo.descend(np.array([1.0])) == 0 and qubo.local_minima(np.array([1.0])).all()
     with pytest.raises(ValueError, match="one for each bit-string, got 6"):
         qubo.descend(np.zeros(6))
+
+
+def test_stored_problems_come_back_with_rounded_cosines():
+    problems = [problem(5), problem(3)]
+    stored = qubo.to_arrays(problems, 8)
+    assert stored["field"].shape == (2, 8) and stored["redundancy"].dtype == np.float16
+    for before, after in zip(problems, qubo.from_arrays(**stored)):
+        assert np.array_equal(before.maps, after.maps)
+        np.testing.assert_allclose(after.field, before.field, atol=1e-7)
+        np.testing.assert_allclose(after.redundancy, before.redundancy, atol=2.5e-4)
+        assert np.array_equal(after.redundancy, after.redundancy.T)
+    with pytest.raises(ValueError, match="redundancy must be"):
+        qubo.from_arrays(stored["field"], stored["redundancy"][:, :4, :4])
+
+
+def test_best_of_size_is_the_lowest_of_its_size():
+    energies = RNG.normal(size=2**6)
+    found = qubo.best_of_size(energies)
+    for k in range(7):
+        of_size = [i for i in range(2**6) if bin(i).count("1") == k]
+        assert found[k] == min(of_size, key=lambda i: energies[i])
+    with pytest.raises(ValueError, match="must be"):
+        qubo.best_of_size(energies[:-1])
+
+
+def test_the_optimum_of_fixed_size_at_beta_one_is_the_top_k():
+    p = problem(6)
+    bqm = p.bqm(1.0)
+    energies = np.array([bqm.energy({v: i >> v & 1 for v in range(6)}) for i in range(2**6)])
+    for k, found in enumerate(qubo.best_of_size(energies)):
+        assert {v for v in range(6) if found >> v & 1} == set(np.argsort(p.field)[:k])

@@ -54,3 +54,31 @@ def test_dwave_neal_is_the_same_simulated_annealing():
 def test_unknown_solver():
     with pytest.raises(ValueError, match="unknown solver 'qpu'"):
         solvers.solver("qpu")
+
+
+IMPORTANCE = np.array([[0.5, -1, 2, 0.5, 0, 1], [1, 2, 3, 4, 5, 6]])
+
+
+def test_top_k_takes_the_most_important_candidates():
+    found = solvers.top_k(IMPORTANCE, [3, 2])
+    assert [np.flatnonzero(bits).tolist() for bits in found] == [[0, 2, 5], [4, 5]]  # of the equal ones the first
+    assert not solvers.top_k(IMPORTANCE, [0, 0]).any()
+    assert np.array_equal(solvers.top_k(IMPORTANCE, [4, 6]), IMPORTANCE > 0)
+
+
+def test_random_k_draws_candidates_evenly():
+    importance = np.tile(IMPORTANCE[0], (4000, 1))
+    found = solvers.random_k(importance, np.full(4000, 2), seed=1)
+    assert (found.sum(1) == 2).all() and not found[:, [1, 4]].any()
+    np.testing.assert_allclose(found[:, [0, 2, 3, 5]].mean(0), 0.5, atol=0.04)
+    assert np.array_equal(found, solvers.random_k(importance, np.full(4000, 2), seed=1))
+
+
+@pytest.mark.parametrize("select", [solvers.top_k, solvers.random_k])
+@pytest.mark.parametrize("importance, k, message", [
+    (IMPORTANCE, [5, 1], "image 0: k must lie between 0 and its 4"), (IMPORTANCE, [1, -1], "image 1: k"),
+    (IMPORTANCE * np.nan, [1, 1], "NaN"), (IMPORTANCE, [1], "must be"), (IMPORTANCE[0], [1], "must be"),
+])
+def test_selections_of_equal_size_refuse(select, importance, k, message):
+    with pytest.raises(ValueError, match=message):
+        select(importance, k)
