@@ -20,8 +20,7 @@ import yaml
 from .claims import with_table
 from .run import IMAGE_NOTEBOOKS, PROFILES, ROOT, check_profile, publish, write_atomically
 
-
-# glibc returns large blocks to the system and faults them in again: a third of a forward pass. The kernels inherit this.
+# glibc gives large blocks back and faults them in again: a third of a forward pass. Notebook kernels inherit this.
 ALLOCATOR = {"MALLOC_MMAP_MAX_": "0", "MALLOC_TRIM_THRESHOLD_": str(2**40)}
 
 

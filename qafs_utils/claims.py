@@ -23,30 +23,36 @@ def verdict(ours, low=np.nan, high=np.nan, reported=np.nan, tolerance=0.1, holds
     return "direction only" if holds else "not reproduced"
 
 
+def _number(x):
+    return "" if np.isnan(x) else f"{x:.3g}"
+
+
+def _text(x):
+    return x.replace("|", "\\|") if isinstance(x, str) else ""
+
+
 def markdown(table):
-    """The claims table for README.md: a line of counts, then place, statement, paper, ours, over seeds, verdict and why.
+    """The claims table for README.md: a line of counts, then place, statement, paper, ours, seeds, verdict and why.
 
     table: columns place, statement, reported, ours, low, high, seeds, verdict, why of `figures/table02_claims.csv`.
     """
-    counts = table.verdict.value_counts()
-    lines = [f"Of {len(table)} statements: " + ", ".join(f"{counts.get(v, 0)} {v}" for v in VERDICTS) + ".", ""]
-    lines += ["| place | statement | paper | ours [95 %] | over seeds | verdict | why |", "|---|---|---|---|---|---|---|"]
-    number = lambda x: "" if np.isnan(x) else f"{x:.3g}"
-    text = lambda x: x.replace("|", "\\|") if isinstance(x, str) else ""
+    counts = ", ".join(f"{(table.verdict == v).sum()} {v}" for v in VERDICTS)
+    lines = [f"Of {len(table)} statements: {counts}.", ""]
+    lines += ["| place | statement | paper | ours [95 %] | over seeds | verdict | why |", 7 * "|---" + "|"]
     for _, r in table.iterrows():
-        ours = number(r.ours) + (f" [{number(r.low)}, {number(r.high)}]" if r.low < r.high else "")
-        cells = (r.place, r.statement, number(r.reported), ours, r.seeds, r.verdict, r.why)
-        lines.append("| " + " | ".join(map(text, cells)) + " |")
+        ours = _number(r.ours) + (f" [{_number(r.low)}, {_number(r.high)}]" if r.low < r.high else "")
+        cells = (r.place, r.statement, _number(r.reported), ours, r.seeds, r.verdict, r.why)
+        lines.append("| " + " | ".join(map(_text, cells)) + " |")
     return "\n".join(lines) + "\n"
 
 
 def with_table(page, table):
-    """A page with the part between the two marks `<!-- claims -->` and `<!-- end of claims -->` renewed by `markdown`.
+    """A page whose part between the marks `<!-- claims -->` and `<!-- end of claims -->` is renewed by `markdown`.
 
     Raises ValueError when a mark is missing.
     """
     before, first, rest = page.partition(MARKS[0])
     _, last, after = rest.partition(MARKS[1])
     if not (first and last):
-        raise ValueError(f"the page has lost its marks {MARKS[0]} and {MARKS[1]}: put them back around the claims table")
+        raise ValueError(f"the page has lost its marks {MARKS[0]} and {MARKS[1]}: put them around the claims table")
     return f"{before}{first}\n{markdown(table)}{last}{after}"

@@ -63,16 +63,17 @@ def importance(gradients):
 def contributions(maps, weight):
     """What each map adds to the logits, for maps taken after the block: the classifier is linear in them.
 
-    maps: (B, N_f, H, W); weight: (C, N_f * H * W) of a classifier on the flattened maps, or (C, N_f) after global average
-    pooling  ->  (B, N_f, C); with the bias, the sum over maps is the logits, that over a subset those with the other maps
-    set to zero. Raises ValueError when the weight fits neither.
+    maps: (B, N_f, H, W); weight: (C, N_f * H * W) of a classifier on the flattened maps, or (C, N_f) after global
+    average pooling  ->  (B, N_f, C); with the bias, the sum over maps is the logits, that over a subset those with the
+    other maps set to zero. Raises ValueError when the weight fits neither.
     """
     maps, weight = np.asarray(maps, dtype=np.float64), np.asarray(weight, dtype=np.float64)
     b, n, h, w = maps.shape
     if weight.shape[1] == n:
         return maps.mean((2, 3))[:, :, None] * weight.T
     if weight.shape[1] != n * h * w:
-        raise ValueError(f"weight must be (C, {n * h * w}) or (C, {n}) to go with maps {maps.shape}, got {weight.shape}")
+        fit = f"(C, {n * h * w}) or (C, {n})"
+        raise ValueError(f"weight must be {fit} to go with maps {maps.shape}, got {weight.shape}")
     return np.einsum("bnp,cnp->bnc", maps.reshape(b, n, -1), weight.reshape(-1, n, h * w), optimize=True)
 
 

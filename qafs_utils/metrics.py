@@ -106,7 +106,8 @@ def match_area(heatmap, area, masking):
 
     Applied to noise it gives the control of equal area for a mask (`mask_area`). For a soft mask the heatmap is raised
     to a power, found by Newton's method (log mean(h^g) is convex in g, so it converges from g = 0 on one side); for a
-    hard mask the highest pixels become 1, the others 0, to the nearest pixel (and ties). Area 0 gives zeros.
+    hard mask the highest pixels become 1, the others 0, to the nearest pixel (and ties). Area 0 gives zeros;
+    a soft mask cannot have less than the share of its largest value.
     Raises ValueError for areas outside [0, 1].
     """
     heatmap, area = torch.as_tensor(heatmap), torch.as_tensor(area).to(heatmap)
@@ -119,7 +120,8 @@ def match_area(heatmap, area, masking):
         for _ in range(60):
             torch.mul(power[:, None], log_h, out=raised).exp_()
             mean = raised.mean(1)
-            step = (mean.log() - wanted) * mean / -raised.mul_(log_h).mean(1)
+            step = (mean.log() - wanted) * mean / -raised.mul_(log_h).mean(1).clamp_max(-1e-12)
+            step = torch.minimum(step, 1e4 - power)
             power += step
             if step.abs().max() < 1e-5 * power.max():
                 break

@@ -28,7 +28,13 @@ METHOD_COLOURS = {
     "random mask": "#999999",
     "HiResCAM": "#F0E442",
 }
-SELECTIONS = {"qa": "QA-Grad-CAM", "sa": "SA-Grad-CAM", "exact": "QUBO optimum", "top_k": "top $k$", "random_k": "random $k$"}
+SELECTIONS = {
+    "qa": "QA-Grad-CAM",
+    "sa": "SA-Grad-CAM",
+    "exact": "QUBO optimum",
+    "top_k": "top $k$",
+    "random_k": "random $k$",
+}
 RANK_COLOURS = ("#CC79A7", "#0072B2", "#009E73", "#E69F00")
 CLASS_COLOURS = ("#0072B2", "#E69F00", "#009E73", "#D55E00", "#CC79A7") * 2  # told apart by the marker as well
 CLASS_MARKERS = "os^vD<>Pp*"
@@ -126,26 +132,47 @@ def bhattacharyya_matrices(matrices):
 
 
 def drop_against_area(table):
-    """Fig. 14: Average Drop against the area of the mask, beside random masks of equal area; one panel a model.
+    """Fig. 14: Average Drop against the area of the mask, beside blind masks of equal area; one panel a model.
 
-    table: n_features, method (key), area, average_drop, low, high, noise (Average Drop of the random mask).
+    table: n_features, method (key), area, average_drop, low, high, and the Average Drops random and centred.
     """
     sizes = list(table.n_features.unique())
-    figure, axes = plt.subplots(1, len(sizes), figsize=(PAGE, 2.6), sharey=True, squeeze=False)
-    markers = dict(zip(("Grad-CAM", "Grad-CAM++", "HiResCAM", "Score-CAM", "filtered Grad-CAM", "QA-Grad-CAM", "SA-Grad-CAM", "top $k$", "random $k$"), "osXPDv^<>"))
-    shown = {}
+    figure, axes = plt.subplots(1, len(sizes), figsize=(PAGE, 3.1), sharey=True, squeeze=False)
+    kinds = (
+        "Grad-CAM",
+        "Grad-CAM++",
+        "HiResCAM",
+        "Score-CAM",
+        "filtered Grad-CAM",
+        "QA-Grad-CAM",
+        "SA-Grad-CAM",
+        "top $k$",
+        "random $k$",
+    )
+    markers, shown = dict(zip(kinds, "osXPDv^<>")), {}
     for axis, n in zip(axes.flat, sizes):
         of = table[table.n_features == n].sort_values("area")
-        axis.plot(of.area, of.noise, "-", color=METHOD_COLOURS["random mask"], lw=1.5, label="random mask of equal area")
+        for column, marker in (("random", "_"), ("centred", "+")):
+            (line,) = axis.plot(of.area, of[column], marker, color="0.45", markersize=6, mew=1.1)
+            shown[f"{column} mask, same area"] = line
         for _, row in of.iterrows():
             name, colour = method_name(row.method)
-            base = name.split(",")[0]
             white = {"mfc": "w"} if "authors" in name or "channel" in name or row.method.endswith("0.70") else {}
-            handle = axis.errorbar(row.area, row.average_drop, [[row.average_drop - row.low], [row.high - row.average_drop]], color=colour,
-                                   marker=markers.get(base, "o"), markersize=4.5, lw=0, elinewidth=0.8, **white)
-            shown.setdefault(name.replace(", channel", ",\nchannel"), handle)
-        axis.set(xlabel="mean mask area", title=f"$N_f={n}$", xlim=(0, None), ylim=(0, None))
-    shown["random mask of equal area"] = axis.lines[0]
+            handle = axis.errorbar(
+                row.area,
+                row.average_drop,
+                [[row.average_drop - row.low], [row.high - row.average_drop]],
+                color=colour,
+                marker=markers.get(name.split(",")[0], "o"),
+                markersize=4.5,
+                lw=0,
+                elinewidth=0.8,
+                **white,
+            )
+            shown.setdefault(name, handle)
+        near = table[(table.n_features < 512) == (n < 512)].area
+        limits = near.min() - 0.02, near.max() + 0.02
+        axis.set(xlabel="mean mask area", title=f"$N_f={n}$", xlim=limits, ylim=(0, None))
     axes[0, 0].set_ylabel("Average Drop (%)")
     figure.legend(shown.values(), shown.keys(), loc="outside lower center", ncols=4, fontsize=6)
     return figure
@@ -154,17 +181,28 @@ def drop_against_area(table):
 def overlap_controls(table):
     """Fig. 12: mean overlap between classes of selections and their controls of equal size, one dot a training seed.
 
-    table: n_features, target ("block" or "conv"), beta, and the overlaps optimum, top_k, random_k, candidates.
+    table: n_features, target ("block" or "conv"), beta, and the overlaps selected, top_k, random_k, candidates.
     """
     figure, axes = plt.subplots(1, 2, figsize=(PAGE, 2.5), width_ratios=(5, 3), sharey=True)
-    looks = {"optimum": ("QUBO optimum", "o"), "top_k": ("top $k$", "s"), "random_k": ("random $k$", "^"), "candidates": ("filtered Grad-CAM", "D")}
-    names = {"optimum": "selection (QUBO)", "candidates": "all candidates"}
+    looks = {
+        "selected": ("QUBO optimum", "o"),
+        "top_k": ("top $k$", "s"),
+        "random_k": ("random $k$", "^"),
+        "candidates": ("filtered Grad-CAM", "D"),
+    }
+    names = {"selected": "selection (QUBO)", "candidates": "all candidates"}
     for axis, target in zip(axes, ("block", "conv")):
         groups = list(table[table.target == target].groupby(["n_features", "beta"]))
         for x, (_, of) in enumerate(groups):
             for shift, (column, (method, marker)) in zip((-0.27, -0.09, 0.09, 0.27), looks.items()):
                 style = {"color": METHOD_COLOURS[method], "markersize": 4, "alpha": 0.75, "lw": 0}
-                axis.plot(np.full(len(of), x + shift), of[column], marker, label=names.get(column, method) if x == 0 else None, **style)
+                axis.plot(
+                    np.full(len(of), x + shift),
+                    of[column],
+                    marker,
+                    label=names.get(column, method) if x == 0 else None,
+                    **style,
+                )
         ticks = [f"$N_f={n}$" + (f"\n$\\beta={b:g}$" if n == 512 else "") for (n, b), _ in groups]
         axis.set(xticks=range(len(groups)), xticklabels=ticks, ylim=(0, None), xlim=(-0.5, len(groups) - 0.5))
         axis.set_title({"block": "maps after the block", "conv": "maps at the convolution's output"}[target])
@@ -181,21 +219,36 @@ def subsets(by_size, sweep, whole):
     whole: mean probability with all maps.
     """
     figure, axes = plt.subplots(1, 3, figsize=(PAGE, 2.5))
-    looks = {"best subset": ("best subset, exhaustive", "k", "*"), "most added": ("largest contributions", METHOD_COLOURS["filtered Grad-CAM"], "D"),
-             "top_k": ("top $k$ by importance", METHOD_COLOURS["top $k$"], "s"),
-             "exact": ("QUBO optimum of size $k$", METHOD_COLOURS["QUBO optimum"], "o"),
-             "random_k": ("random $k$ candidates", METHOD_COLOURS["random $k$"], "^")}
+    looks = {
+        "best subset": ("best subset, exhaustive", "k", "*"),
+        "most added": ("largest contributions", METHOD_COLOURS["filtered Grad-CAM"], "D"),
+        "top_k": ("top $k$ by importance", METHOD_COLOURS["top $k$"], "s"),
+        "exact": ("QUBO optimum of size $k$", METHOD_COLOURS["QUBO optimum"], "o"),
+        "random_k": ("random $k$ candidates", METHOD_COLOURS["random $k$"], "^"),
+    }
     for axis, test in zip(axes, ("kept", "removed")):
-        axis.axhline(whole, color="0.7", lw=0.8, ls=":")
+        axis.axhline(whole, color="0.5", lw=0.9, ls=":", label="all maps")
         for shift, (kind, (name, colour, marker)) in zip(np.linspace(-0.2, 0.2, 5), looks.items()):
             of = by_size[(by_size.test == test) & (by_size.selection == kind)]
-            axis.errorbar(of.k + shift, of.probability, (of.probability - of.low, of.high - of.probability), color=colour, marker=marker,
-                          markersize=3.5, lw=0.8, elinewidth=0.8, label=name)
-        axis.set(xlabel="number of maps $k$", ylabel="class probability", ylim=(0, 1.03), title=f"exactly $k$ maps {test}")
+            axis.errorbar(
+                of.k + shift,
+                of.probability,
+                (of.probability - of.low, of.high - of.probability),
+                color=colour,
+                marker=marker,
+                markersize=3.5,
+                lw=0.8,
+                elinewidth=0.8,
+                label=name,
+            )
+        axis.set(
+            xlabel="number of maps $k$", ylabel="class probability", ylim=(0, 1.03), title=f"exactly $k$ maps {test}"
+        )
         axis.xaxis.set_major_locator(MaxNLocator(integer=True))
-    for (k, of), colour in zip(sweep.groupby("k"), RANK_COLOURS[1:]):
+    colour = METHOD_COLOURS["QUBO optimum"]
+    for (k, of), style in zip(sweep[sweep.test == "kept"].groupby("k"), ("-", "--", ":")):
         axes[2].fill_between(of.beta, of.low, of.high, color=colour, alpha=0.2, lw=0)
-        axes[2].plot(of.beta, of.difference, "o-", color=colour, markersize=3, label=f"$k={k}$")
+        axes[2].plot(of.beta, of.difference, f"o{style}", color=colour, markersize=3, label=f"$k={k}$")
     axes[2].axhline(0, color=METHOD_COLOURS["top $k$"], lw=0.8)
     axes[2].set(xlabel="trade-off $\\beta$", ylabel="difference to top $k$", title="QUBO of fixed size $k$, kept")
     axes[2].legend()
@@ -549,12 +602,18 @@ def common_maps(photographs, labels, common, threshold):
 
 def cam_panel(photographs, labels, panel):
     """Explanations side by side: photographs uint8 (B, 3, h, w); panel: {(n_features, method): heatmaps (B, S, S)}."""
-    figure, axes = plt.subplots(len(labels), 1 + len(panel), figsize=(PAGE, 0.66 * len(labels) + 0.3), squeeze=False)
+    figure, axes = plt.subplots(len(labels), 1 + len(panel), figsize=(PAGE, 0.57 * len(labels) + 0.35), squeeze=False)
     for row, (image, label) in enumerate(zip(photographs, labels)):
         photograph(axes[row, 0], image)
         axes[row, 0].set_ylabel(CLASSES[label], fontsize=6)
         for column, ((n, method), heatmaps) in enumerate(panel.items(), 1):
-            title = method_name(method)[0].replace("-Grad-CAM", "-GC").replace("Grad-CAM", "GC").replace(", ", "\n").replace("filtered ", "filtered\n")
+            title = (
+                method_name(method)[0]
+                .replace("-Grad-CAM", "-GC")
+                .replace("Grad-CAM", "GC")
+                .replace(", ", "\n")
+                .replace("filtered ", "filtered\n")
+            )
             photograph(axes[row, column], image, f"$N_f={n}$\n{title}" if row == 0 else None, heatmaps[row])
     for axis in axes.flat:
         axis.title.set_fontsize(5)

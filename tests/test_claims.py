@@ -8,29 +8,52 @@ from qafs_utils import run
 from qafs_utils.claims import MARKS, markdown, verdict, with_table
 
 
-@pytest.mark.parametrize("arguments, expected", [
-    ({"ours": 5, "low": 4, "high": 6, "reported": 5.9}, "reproduced"),
-    ({"ours": 5, "low": 4, "high": 6, "reported": 6.1}, "not reproduced"),
-    ({"ours": 5, "low": 4, "high": 6, "reported": 6.1, "holds": True}, "direction only"),
-    ({"ours": 5, "low": 4.9, "high": 5.1, "reported": 5.4}, "reproduced"),
-    ({"ours": 5, "reported": 5.4, "tolerance": 0.01}, "not reproduced"),
-    ({"ours": 0, "low": 0, "high": 0, "reported": 0}, "reproduced"),
-    ({"ours": -0.9, "holds": True}, "reproduced"),
-    ({"ours": 0.9, "holds": False}, "not reproduced"),
-    ({"ours": np.nan, "reported": 3, "holds": True}, "cannot be tested"),
-    ({"ours": 88.0}, "cannot be tested"),
-    ({"ours": 5, "reported": 5, "testable": False}, "cannot be tested"),
-])
+@pytest.mark.parametrize(
+    "arguments, expected",
+    [
+        ({"ours": 5, "low": 4, "high": 6, "reported": 5.9}, "reproduced"),
+        ({"ours": 5, "low": 4, "high": 6, "reported": 6.1}, "not reproduced"),
+        ({"ours": 5, "low": 4, "high": 6, "reported": 6.1, "holds": True}, "direction only"),
+        ({"ours": 5, "low": 4.9, "high": 5.1, "reported": 5.4}, "reproduced"),
+        ({"ours": 5, "reported": 5.4, "tolerance": 0.01}, "not reproduced"),
+        ({"ours": 0, "low": 0, "high": 0, "reported": 0}, "reproduced"),
+        ({"ours": -0.9, "holds": True}, "reproduced"),
+        ({"ours": 0.9, "holds": False}, "not reproduced"),
+        ({"ours": np.nan, "reported": 3, "holds": True}, "cannot be tested"),
+        ({"ours": 88.0}, "cannot be tested"),
+        ({"ours": 5, "reported": 5, "testable": False}, "cannot be tested"),
+    ],
+)
 def test_verdict(arguments, expected):
     assert verdict(**arguments) == expected
 
 
-TABLE = pd.DataFrame([
-    {"place": "Table 1", "statement": "a|b", "reported": 10.0, "ours": 9.5, "low": 9.0, "high": 10.5, "seeds": "8 to 11",
-     "verdict": "reproduced", "why": "because"},
-    {"place": "Fig. 2", "statement": "s", "reported": np.nan, "ours": np.nan, "low": np.nan, "high": np.nan, "seeds": np.nan,
-     "verdict": "cannot be tested", "why": np.nan},
-])
+TABLE = pd.DataFrame(
+    [
+        {
+            "place": "Table 1",
+            "statement": "a|b",
+            "reported": 10.0,
+            "ours": 9.5,
+            "low": 9.0,
+            "high": 10.5,
+            "seeds": "8 to 11",
+            "verdict": "reproduced",
+            "why": "because",
+        },
+        {
+            "place": "Fig. 2",
+            "statement": "s",
+            "reported": np.nan,
+            "ours": np.nan,
+            "low": np.nan,
+            "high": np.nan,
+            "seeds": np.nan,
+            "verdict": "cannot be tested",
+            "why": np.nan,
+        },
+    ]
+)
 
 
 def test_markdown_counts_and_escapes():
@@ -43,7 +66,11 @@ def test_markdown_counts_and_escapes():
 def test_the_table_is_renewed_between_its_marks():
     page = f"top\n{MARKS[0]}\nold\n{MARKS[1]}\nbottom\n"
     renewed = with_table(page, TABLE)
-    assert renewed.startswith(f"top\n{MARKS[0]}\nOf 2") and renewed.endswith(f"{MARKS[1]}\nbottom\n") and "old" not in renewed
+    assert (
+        renewed.startswith(f"top\n{MARKS[0]}\nOf 2")
+        and renewed.endswith(f"{MARKS[1]}\nbottom\n")
+        and "old" not in renewed
+    )
     assert with_table(renewed, TABLE) == renewed
     with pytest.raises(ValueError, match="marks"):
         with_table("no marks", TABLE)

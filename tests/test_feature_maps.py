@@ -114,9 +114,9 @@ def test_contributions_are_what_zeroing_maps_takes_away(n):
     bias = head.classifier.bias.detach().numpy()
     np.testing.assert_allclose(added.sum(1) + bias, logits, atol=1e-4)
     kept = np.random.default_rng(0).random((3, n)) < 0.3
-    zero = lambda name, m: m * torch.as_tensor(kept)[:, :, None, None] if name == head.stages[-1] else m
+    mask = torch.as_tensor(kept)[:, :, None, None]
     with torch.no_grad():
-        again = head(features, zero)
+        again = head(features, lambda name, m: m * mask if name == head.stages[-1] else m)
     np.testing.assert_allclose(np.einsum("bn,bnc->bc", kept, added) + bias, again, atol=1e-4)
     scores = metrics.subset_scores(added, bias, np.array([0, 1, 2]), kept)
     np.testing.assert_allclose(scores, again.softmax(1)[range(3), range(3)], atol=1e-5)

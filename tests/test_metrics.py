@@ -261,7 +261,8 @@ def test_match_area_gives_the_area_and_keeps_the_ranking(name):
     noise = torch.rand(5, 40, 40, generator=torch.Generator().manual_seed(0))
     area = torch.tensor([0.0, 0.02, 0.17, 0.4, 0.5])
     matched = metrics.match_area(noise, area, masking)
-    np.testing.assert_allclose(metrics.mask_area(matched, masking), area, atol=1e-5 if masking.mask == "soft" else 1 / 1600)
+    tolerance = 1e-5 if masking.mask == "soft" else 1 / 1600
+    np.testing.assert_allclose(metrics.mask_area(matched, masking), area, atol=tolerance)
     assert not matched[0].any()
     order = noise[2].flatten().argsort()
     assert (matched[2].flatten()[order].diff() >= 0).all()
@@ -289,7 +290,9 @@ def test_subsets_against_enumeration():
     np.testing.assert_allclose(nothing, (np.exp(bias) / np.exp(bias).sum())[target])
 
 
-@pytest.mark.parametrize("change", [{"kept": np.full((2, 3), 2)}, {"bias": np.ones(3)}, {"contributions": np.full((2, 3, 4), np.nan)}])
+@pytest.mark.parametrize("change", [
+    {"kept": np.full((2, 3), 2)}, {"bias": np.ones(3)}, {"contributions": np.full((2, 3, 4), np.nan)},
+])
 def test_subset_scores_refuse(change):
     arguments = {"contributions": np.ones((2, 3, 4)), "bias": np.ones(4), "target": [0, 1], "kept": np.ones((2, 3))}
     with pytest.raises(ValueError):

@@ -59,10 +59,29 @@ def test_scored_selections_are_the_exact_optima(n):
 def test_committed_table_follows_from_the_published_scores():
     scores = PUBLISHED.load("06_scores")
     table = pd.read_csv(run.ROOT / "figures" / "table01_average_drop.csv").set_index("class")
-    for column, key in (("N_f=16 Grad-CAM", "nf16/Grad-CAM"), ("N_f=16 QA-Grad-CAM", "nf16/nf16_qa"),
+    for column, key in (("N_f=16 Grad-CAM", "nf16/Grad-CAM"), ("N_f=16 QA-Grad-CAM", "nf16/qa"),
                         ("N_f=512 Grad-CAM++", "nf512/Grad-CAM++")):
-        ours = metrics.average_drop(scores[f"full/{key.split('/')[0]}"], scores[f"grad_cam_pp/{key}"], scores["labels"])
+        full, masked = scores[f"full/{key.split('/')[0]}"], scores[f"scores/grad_cam_pp/{key}"]
+        ours = metrics.average_drop(full, masked, scores["labels"])
         assert table.loc["mean", column] == pytest.approx(ours, rel=1e-4)
+
+
+@pytest.mark.parametrize("n", SIZES[:3])
+def test_problems_of_the_broad_sample_have_the_field_of_their_class(n):
+    stored, heads = PUBLISHED.load(f"02_problems_nf{n}"), PUBLISHED.load("01_heads")
+    assert np.bincount(PUBLISHED.load("02_images")["broad_labels"]).tolist() == [100] * 10
+    for seed in range(5):
+        importance = heads[f"nf{n}_paper_seed{seed}/classifier.weight"].reshape(10, n, -1).mean(-1)
+        expected = np.maximum(importance / importance.max(1, keepdims=True), 0)
+        of_image = expected[stored[f"predicted/seed{seed}"]]
+        np.testing.assert_allclose(-stored[f"block/seed{seed}/field"], of_image, atol=1e-5)
+
+
+def test_every_masked_score_has_its_areas():
+    scores = PUBLISHED.load("06_scores")
+    areas = {k: v for k, v in scores.items() if k.startswith("areas/")}
+    assert all(((0 <= v) & (v <= 1)).all() for v in areas.values())
+    assert {k.split("/", 1)[1] for k in areas} == {k.split("/", 1)[1] for k in scores if k.startswith("scores/")}
 
 
 @needs_stl10
