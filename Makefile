@@ -62,12 +62,12 @@ endef
 define graph
 $(call run,$(1),01_fine_tuning,,data models)
 $(call run,$(1),02_feature_maps,01_fine_tuning,data models feature_maps qubo plots)
-$(call run,$(1),03_qubo,02_feature_maps,data feature_maps qubo annealing kernels solvers plots)
-$(call run,$(1),04_annealing,01_fine_tuning 02_feature_maps,data feature_maps qubo annealing kernels spectrum solvers plots)
+$(call run,$(1),03_qubo,02_feature_maps,data feature_maps qubo annealing kernels exact solvers plots)
+$(call run,$(1),04_annealing,01_fine_tuning 02_feature_maps,data feature_maps qubo annealing kernels exact spectrum solvers plots)
 $(call run,$(1),05_gap_and_fidelity,02_feature_maps 04_annealing,data feature_maps qubo annealing kernels spectrum metrics plots)
-$(call run,$(1),06_explanation_maps,01_fine_tuning 02_feature_maps 04_annealing,data models feature_maps qubo annealing kernels solvers cams metrics plots)
+$(call run,$(1),06_explanation_maps,01_fine_tuning 02_feature_maps 04_annealing,data models feature_maps qubo annealing kernels exact solvers cams metrics plots)
 $(call run,$(1),07_average_drop,04_annealing 06_explanation_maps,data metrics plots)
-$(call run,$(1),08_bhattacharyya,01_fine_tuning 02_feature_maps 04_annealing,data feature_maps qubo annealing kernels solvers metrics plots)
+$(call run,$(1),08_bhattacharyya,01_fine_tuning 02_feature_maps 04_annealing,data feature_maps qubo annealing kernels exact solvers metrics plots)
 $(call run,$(1),09_claims,01_fine_tuning 03_qubo 04_annealing 05_gap_and_fidelity 07_average_drop 08_bhattacharyya,data claims metrics plots)
 endef
 $(foreach p,published images smoke,$(eval $(call graph,$p)))

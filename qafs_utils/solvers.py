@@ -6,6 +6,7 @@ from dwave.samplers import SimulatedAnnealingSampler
 from tqdm import tqdm
 
 from .annealing import SchrodingerSampler, bits, energies
+from .exact import ExactSampler
 
 
 class BruteForceSampler(dimod.Sampler):
@@ -29,6 +30,7 @@ SOLVERS = {
     "schrodinger": SchrodingerSampler,
     "simulated_annealing": SimulatedAnnealingSampler,
     "brute_force": BruteForceSampler,
+    "exact": ExactSampler,
 }
 
 

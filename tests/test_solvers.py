@@ -13,9 +13,10 @@ RNG = np.random.default_rng(1)
 PROBLEMS = qubo.selections(RNG.random((4, 9, 5, 5)), RNG.normal(0.3, 1, (4, 9)))
 
 
-def test_brute_force_equals_dimods_exact_solver():
+@pytest.mark.parametrize("name", ["brute_force", "exact"])
+def test_exact_solvers_equal_dimods(name):
     for p in PROBLEMS:
-        ours = solvers.solver("brute_force").sample(p.bqm())
+        ours = solvers.solver(name).sample(p.bqm())
         assert ours.first.energy == pytest.approx(dimod.ExactSolver().sample(p.bqm()).first.energy)
 
 

@@ -1,0 +1,218 @@
+"""The exact solver: its optima are those of enumeration and of an independent solver, its bounds never too high."""
+
+import unittest
+
+import dimod
+import dimod.testing
+import numpy as np
+import pytest
+
+from qafs_utils import qubo
+from qafs_utils.annealing import energies
+from qafs_utils.exact import ExactSampler, _tighten
+
+
+def gram(d, rank, seed, beta=0.7, shrink=0.0):
+    """A selection problem from non-negative maps of `rank` pixels."""
+    rng = np.random.default_rng(seed)
+    maps = np.maximum(rng.normal(size=(d, rank)) - shrink, 0) + 1e-3
+    return qubo.selection(maps[:, None], rng.random(d) + 0.01).bqm(beta)
+
+
+def gaussian(d, seed, vartype="BINARY", mean=0.0):
+    rng = np.random.default_rng(seed)
+    couplings = {(i, j): rng.normal(mean) for i in range(d) for j in range(i)}
+    return dimod.BinaryQuadraticModel(dict(enumerate(rng.normal(-mean, 1, d))), couplings, rng.normal(), vartype)
+
+
+def planted(d, seed, repulsion, beta=0.6):
+    """A problem and its optimum n*, drawn first, then a gradient g there: > 0 at n* = 0, < 0 at n* = 1.
+
+    energy(n) - energy(n*) = (1 - beta) / 2 |V^T (n - n*)|^2 + g.(n - n*) + sum N_pq n_p n_q >= 0, with N_pq up to
+    `repulsion`, random, where n*_p n*_q = 0: cosines V V^T if there is none, indefinite if there is.
+    """
+    rng = np.random.default_rng(seed)
+    V = rng.random((d, 5))
+    V /= np.linalg.norm(V, axis=1, keepdims=True)
+    optimum = (rng.random(d) < 0.3).astype(int)
+    g = (1 - 2 * optimum) * rng.uniform(0, 0.05, d)
+    linear = g - (1 - beta) * (V @ V.T @ optimum) + (1 - beta) / 2  # n^2 = n takes the diagonal into the linear terms
+    N = repulsion * rng.random((d, d)) * (1 - np.outer(optimum, optimum))
+    couplings = {(i, j): (1 - beta) * V[i] @ V[j] + N[i, j] for i in range(d) for j in range(i)}
+    return dimod.BinaryQuadraticModel(dict(enumerate(linear)), couplings, 0.0, "BINARY"), optimum
+
+
+def degenerate(kind, d=12):
+    rng = np.random.default_rng(3)
+    if kind == "duplicate maps":
+        maps = np.repeat(rng.random((d // 3, 1, 6)), 3, axis=0)
+        return qubo.selection(maps, np.repeat(rng.random(d // 3), 3)).bqm(0.7)
+    if kind == "equal maps":
+        return qubo.selection(np.ones((d, 2, 2)), np.ones(d)).bqm(0.4)
+    if kind == "zero maps":
+        return qubo.selection(np.zeros((d, 2, 2)), np.ones(d)).bqm(0.4)
+    if kind == "all zero":
+        return dimod.BinaryQuadraticModel(dict.fromkeys(range(d), 0.0), {(0, 1): 0.0}, 2.0, "BINARY")
+    if kind == "fields only":
+        return dimod.BinaryQuadraticModel(dict(enumerate(rng.normal(size=d))), {}, -1.0, "SPIN")
+    return dimod.BinaryQuadraticModel({}, {(i, (i + 1) % d): -1.0 for i in range(d)}, 0.0, "SPIN")  # ferromagnetic ring
+
+
+def check(bqm, lowest, **options):
+    """Solve, compare with the lowest energy, and return the info."""
+    found = ExactSampler().sample(bqm, **options)
+    info, scale = found.info, 1e-9 * max(1, abs(lowest))
+    assert len(found) == 1 and found.vartype is bqm.vartype
+    assert info["energy"] == found.first.energy == pytest.approx(bqm.energy(found.first.sample))
+    assert info["bound"] <= lowest + 1e-3 * scale and info["bound"] <= info["energy"]
+    assert info["energy"] >= lowest - scale
+    if info["proven"]:
+        assert info["energy"] == pytest.approx(lowest, rel=1e-8, abs=1e-8)
+        assert info["energy"] - info["bound"] <= 1e-8 * max(1, abs(lowest))
+    return info
+
+
+@pytest.mark.parametrize("beta", [0.1, 0.5, 0.9])
+@pytest.mark.parametrize("d, rank", [(2, 3), (7, 4), (12, 5), (16, 40)])
+def test_selections_as_enumerated(d, rank, beta):
+    for seed in range(3):
+        bqm = gram(d, rank, seed, beta)
+        assert check(bqm, energies(bqm).min())["proven"]
+
+
+@pytest.mark.parametrize("vartype", ["BINARY", "SPIN"])
+@pytest.mark.parametrize("d", [0, 1, 2, 5, 11, 16])
+def test_indefinite_models_as_enumerated(d, vartype):
+    for seed in range(4):
+        bqm = gaussian(d, seed, vartype, mean=seed % 2)
+        bqm.relabel_variables({i: f"x{(7 * i) % 23}" for i in range(d)})
+        assert check(bqm, energies(bqm).min())["proven"]
+
+
+@pytest.mark.parametrize("kind", [
+    "duplicate maps", "equal maps", "zero maps", "all zero", "fields only", "ferromagnetic ring",
+])
+def test_degenerate_ground_states(kind):
+    bqm = degenerate(kind)
+    assert check(bqm, energies(bqm).min())["proven"]
+
+
+@pytest.mark.parametrize("scale", [1e-12, 1.0, 1e12])
+def test_any_scale(scale):
+    bqm = gaussian(12, 5)
+    bqm.scale(scale)
+    found, lowest = ExactSampler().sample(bqm).info, energies(bqm).min()
+    assert found["proven"] and found["energy"] == pytest.approx(lowest, rel=1e-9)
+    assert lowest * (1 + 1e-8) <= found["bound"] <= found["energy"]
+
+
+@pytest.mark.parametrize("repulsion", [0.0, 0.5])
+@pytest.mark.parametrize("d", [30, 100])
+def test_planted_optimum(d, repulsion):
+    for seed in range(3):
+        bqm, optimum = planted(d, seed, repulsion)
+        assert check(bqm, bqm.energy(dict(enumerate(optimum))))["proven"]
+
+
+def test_null_couplings_need_the_better_bound(monkeypatch):
+    """Every path of the search (plain, improved, split) on problems small enough to enumerate."""
+    from qafs_utils import exact
+
+    for nodes, improved in [(1, 1), (1, 4), (2, 10**6)]:
+        monkeypatch.setattr(exact, "_NODES", nodes)
+        monkeypatch.setattr(exact, "_IMPROVED_NODES", improved)
+        for seed in range(6):
+            bqm = gaussian(14, seed, mean=seed % 3)
+            assert check(bqm, energies(bqm).min())["proven"]
+
+
+def test_improved_bound_is_lovasz_theta():
+    """A ring of five where neighbours exclude each other: 2 can be chosen, the doubly nonnegative bound is sqrt(5)."""
+    Q, N, u, V = np.zeros((5, 5)), np.zeros((5, 5)), np.zeros(5), np.random.default_rng(0).normal(size=(5, 8))
+    for i in range(5):
+        Q[i, (i + 1) % 5] = Q[(i + 1) % 5, i] = 10.0
+    V /= 2 * np.linalg.norm(V, axis=1, keepdims=True)
+    V[:, 0] += 0.5
+    _tighten(Q, -np.ones(5), V, N, u, 3000, 300, 1.0)
+    C = Q - N + np.diag(u)
+    C += (1e-9 - np.linalg.eigvalsh(C)[0]) * np.eye(5)
+    c = -1 - np.diag(C) / 2
+    assert (N >= 0).all() and np.sqrt(5) - 1e-6 < c @ np.linalg.solve(C, c) / 2 < np.sqrt(5) + 0.02
+
+
+@pytest.mark.parametrize("bqm", [gram(18, 5, 0, 0.3), gaussian(18, 1, mean=0.5), gaussian(18, 2, "SPIN")])
+def test_time_limit(bqm):
+    info = check(bqm, energies(bqm).min(), time_limit=0)
+    assert not info["proven"] and info["nodes"] == 0
+
+
+def test_time_limit_in_the_search(monkeypatch):
+    """Stopped after any number of looks at the clock: never a bound above the optimum, nor a proof without one."""
+    from qafs_utils import exact
+
+    monkeypatch.setattr(exact, "_NODES", 4)
+    monkeypatch.setattr(exact, "_IMPROVED_NODES", 4)
+    for bqm in (gaussian(14, 7, mean=0.5), gram(14, 4, 3, 0.3)):
+        lowest, proofs = energies(bqm).min(), []
+        for looks in [*range(1, 40, 2), 10**6]:
+            clock = iter(range(looks))
+            late = property(lambda self, clock=clock: next(clock, None) is None)
+            monkeypatch.setattr(exact._BranchAndBound, "late", late)
+            proofs.append(check(bqm, lowest)["proven"])
+        assert proofs[-1] and not proofs[0]
+
+
+def test_initial_sample():
+    bqm = gram(60, 20, 1).change_vartype("SPIN", inplace=False)
+    best = ExactSampler().sample(bqm).first
+    again = ExactSampler().sample(bqm, time_limit=0, initial=best.sample)
+    assert again.first.energy <= best.energy + 1e-9
+    for wrong in ({0: 1}, dict(best.sample) | {0: 0}, [dict(best.sample)] * 2):
+        with pytest.raises(ValueError, match="one sample with a SPIN value"):
+            ExactSampler().sample(bqm, initial=wrong)
+
+
+@pytest.mark.parametrize("bad", [np.nan, np.inf])
+def test_bad_input(bad):
+    for bqm in (dimod.BQM({"a": bad}, {}, 0.0, "BINARY"), dimod.BQM({}, {("a", "b"): bad}, 0.0, "SPIN")):
+        with pytest.raises(ValueError, match="NaN or infinite biases: check the feature maps"):
+            ExactSampler().sample(bqm)
+    with pytest.raises(ValueError, match="time_limit must be"):
+        ExactSampler().sample(gaussian(3, 0), time_limit=-1)
+    with pytest.raises(ValueError, match="time_limit must be"):
+        ExactSampler().sample(gaussian(3, 0), time_limit=np.nan)
+
+
+@dimod.testing.load_sampler_bqm_tests(ExactSampler)
+class TestOceanConventions(unittest.TestCase):
+    def test_api(self):
+        dimod.testing.assert_sampler_api(ExactSampler())
+
+
+@pytest.mark.parametrize("d, rank, beta", [(40, 49, 0.5), (40, 196, 0.7), (100, 49, 0.9), (200, 49, 0.9)])
+def test_agrees_with_scip(d, rank, beta):
+    """SCIP on y = V^T n, minimise (1 - beta) / 2 (|y|^2 - sum n) + beta h.n: convex, and no line of ours in it."""
+    scip = pytest.importorskip("pyscipopt")
+    rng = np.random.default_rng(d + rank)
+    maps, importance = np.maximum(rng.normal(size=(d, rank)) - 0.5, 0) + 1e-3, rng.random(d) + 0.01
+    problem = qubo.selection(maps[:, None], importance)
+    V = maps / np.linalg.norm(maps, axis=1, keepdims=True)
+    model = scip.Model()
+    model.hideOutput()
+    model.setParam("limits/time", 60)
+    n = [model.addVar(vtype="B") for _ in range(d)]
+    y = [model.addVar(lb=None) for _ in range(rank)]
+    energy = model.addVar(lb=None)
+    for k in range(rank):
+        model.addCons(y[k] == scip.quicksum(V[i, k] * n[i] for i in range(d)))
+    linear = scip.quicksum((beta * problem.field[i] - (1 - beta) / 2) * n[i] for i in range(d))
+    model.addCons((1 - beta) / 2 * scip.quicksum(v * v for v in y) + linear <= energy)
+    model.setObjective(energy)
+    model.optimize()
+    theirs = [round(model.getVal(v)) for v in n]
+    bqm = problem.bqm(beta)
+    found = ExactSampler().sample(bqm)
+    assert found.info["proven"] and found.info["bound"] <= bqm.energy(dict(enumerate(theirs))) + 1e-9
+    assert model.getDualbound() <= found.info["energy"] + 1e-5
+    if model.getStatus() == "optimal":
+        assert found.info["energy"] == pytest.approx(model.getObjVal(), abs=1e-5)
