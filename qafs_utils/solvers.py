@@ -2,7 +2,13 @@
 
 import dimod
 import numpy as np
-from dwave.samplers import SimulatedAnnealingSampler
+from dwave.samplers import (
+    PathIntegralAnnealingSampler,
+    RandomSampler,
+    SimulatedAnnealingSampler,
+    SteepestDescentSampler,
+    TabuSampler,
+)
 from tqdm import tqdm
 
 from .annealing import SchrodingerSampler, bits, energies
@@ -29,6 +35,10 @@ class BruteForceSampler(dimod.Sampler):
 SOLVERS = {
     "schrodinger": SchrodingerSampler,
     "simulated_annealing": SimulatedAnnealingSampler,
+    "path_integral": PathIntegralAnnealingSampler,  # simulated quantum annealing
+    "tabu": TabuSampler,
+    "steepest_descent": SteepestDescentSampler,
+    "random": RandomSampler,
     "brute_force": BruteForceSampler,
     "exact": ExactSampler,
 }

@@ -21,7 +21,8 @@ def test_exact_solvers_equal_dimods(name):
 
 
 @pytest.mark.parametrize("name, options", [
-    ("schrodinger", {"annealing_time": 100.0}), ("simulated_annealing", {"num_reads": 20}),
+    ("schrodinger", {"annealing_time": 100.0}), ("simulated_annealing", {"num_reads": 20}), ("tabu", {}),
+    ("path_integral", {"num_reads": 50}), ("steepest_descent", {"num_reads": 50}), ("random", {"num_reads": 3000}),
 ])
 def test_solvers_find_the_optimum_of_small_problems(name, options):
     exact, best = solvers.solve_all(PROBLEMS, 9, "brute_force")
@@ -36,7 +37,7 @@ def test_selected_maps_are_candidates():
         assert np.flatnonzero(row).tolist() == p.maps.tolist()
 
 
-@pytest.mark.parametrize("name", ["schrodinger", "simulated_annealing"])
+@pytest.mark.parametrize("name", ["schrodinger", "simulated_annealing", "path_integral", "steepest_descent", "random"])
 def test_same_seed_same_selection(name):
     first, second = (solvers.solve_all(PROBLEMS, 9, name, seed=5, num_reads=2)[0] for _ in range(2))
     assert np.array_equal(first, second)
