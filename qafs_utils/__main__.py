@@ -104,9 +104,8 @@ def summary(profile):
     for path in made:
         write_atomically(ROOT / "figures" / path.name, path.read_bytes())
     print(f"\nfigures/: {len(made)} files made from profile {profile!r}")
-    claims_table = ROOT / "figures" / "table02_claims.csv"
-    if claims_table in {ROOT / "figures" / p.name for p in made}:
-        page = with_table((ROOT / "README.md").read_text(), pd.read_csv(claims_table))
+    for path in (p for p in made if p.name == "table02_claims.csv"):
+        page = with_table((ROOT / "README.md").read_text(), pd.read_csv(path))
         write_atomically(ROOT / "README.md", page.encode())
     kept = sorted({p.name for p in (ROOT / "figures").glob("*.*")} - {p.name for p in made})
     if kept:

@@ -25,7 +25,6 @@ METHOD_COLOURS = {
     "filtered Grad-CAM": "#009E73",
     "top $k$": "#0072B2",
     "random $k$": "#D55E00",
-    "random mask": "#999999",
     "HiResCAM": "#F0E442",
 }
 SELECTIONS = {

@@ -151,12 +151,17 @@ def feature_selection_bqm(redundancy, field, beta=0.7, pair_sum="p<q"):
     )
 
 
-def _flipped(k, energies):
-    """Indices one flip away: (...,) int  ->  (d, ...). Bit p of an index is n_p, as in `annealing`."""
+def _size(energies):
+    """d of energies (2^d,). Raises ValueError for a length that is no power of two."""
     d = len(energies).bit_length() - 1
     if len(energies) != 2**d:
         raise ValueError(f"energies must be (2^d,), one for each bit-string, got {len(energies)}")
-    return np.array([k ^ (1 << p) for p in range(d)], dtype=int)
+    return d
+
+
+def _flipped(k, energies):
+    """Indices one flip away: (...,) int  ->  (d, ...). Bit p of an index is n_p, as in `annealing`."""
+    return np.array([k ^ (1 << p) for p in range(_size(energies))], dtype=int)
 
 
 def descend(energies, start=0):
@@ -175,11 +180,10 @@ def best_of_size(energies):
 
     Raises ValueError for a length that is no power of two.
     """
+    sizes = np.arange(_size(energies) + 1)
     size = np.bitwise_count(np.arange(len(energies)))
-    if len(energies) != 2 ** int(size[-1]):
-        raise ValueError(f"energies must be (2^d,), one for each bit-string, got {len(energies)}")
     order = np.lexsort((energies, size))
-    return order[np.searchsorted(size[order], np.arange(size[-1] + 1))]
+    return order[np.searchsorted(size[order], sizes)]
 
 
 def local_minima(energies):
