@@ -1,8 +1,9 @@
 # qafs: every figure of arXiv:2604.25649 from one command. `make help` lists the targets.
 INPUT  ?= published
 NB     := $(basename $(notdir $(sort $(wildcard notebooks/[0-9]*.ipynb))))
-IMAGES := 01_fine_tuning 02_feature_maps 06_explanation_maps
+IMAGES := 01_fine_tuning 02_feature_maps 06_explanation_maps 12_other_layers
 COMPARED := 03_qubo 05_gap_and_fidelity 07_average_drop 08_bhattacharyya 09_claims
+TIMED := 10_optimality
 
 ifeq ($(origin PYTHON),undefined)
 PYTHON := .venv/bin/python
@@ -28,8 +29,9 @@ test: $(VENV)   ## all tests, a smoke run of the notebooks among them
 
 smoke: build/smoke/figures.done   ## all notebooks on small synthetic images
 
-benchmark: $(VENV)   ## time the annealer against general packages; writes benchmarks/
+benchmark: $(VENV)   ## time the annealer and the solvers against general packages; writes benchmarks/
 	$(PYTHON) benchmarks/annealer.py
+	$(PYTHON) benchmarks/solvers.py
 
 lab: $(VENV)   ## open the notebooks in JupyterLab
 	PYTHONPATH=$(CURDIR) $(PYTHON) -m jupyterlab notebooks
@@ -56,19 +58,22 @@ outcome = $(if $(and $(filter published,$(1)),$(filter $(2),$(IMAGES))),data/pub
 define run
 build/$(1)/notebooks/$(2).ipynb: notebooks/$(2).ipynb $$(wildcard params/$(1)/$(2).yaml) \
   $(if $(filter plots,$(4)),qafs_utils/paper.mplstyle) $(if $(filter $(2),$(COMPARED)),$$(wildcard data/paper_values/*.csv)) \
+  $(if $(filter $(2),$(TIMED)),$$(wildcard benchmarks/*.csv)) \
   $$(foreach n,$(3),$$(call outcome,$(1),$$n)) $(patsubst %,qafs_utils/%.py,run $(4)) | $(VENV)
 	$$(PYTHON) -m qafs_utils run $(1) $(2)
 endef
 define graph
 $(call run,$(1),01_fine_tuning,,data models)
-$(call run,$(1),02_feature_maps,01_fine_tuning,data models feature_maps qubo plots)
-$(call run,$(1),03_qubo,02_feature_maps,data feature_maps qubo annealing kernels exact solvers plots)
-$(call run,$(1),04_annealing,01_fine_tuning 02_feature_maps,data feature_maps qubo annealing kernels exact spectrum solvers plots)
+$(call run,$(1),02_feature_maps,01_fine_tuning,data models feature_maps qubo annealing kernels plots)
+$(call run,$(1),03_qubo,02_feature_maps,data feature_maps qubo annealing kernels exact hardware solvers plots)
+$(call run,$(1),04_annealing,01_fine_tuning 02_feature_maps,data feature_maps qubo annealing kernels exact hardware spectrum solvers plots)
 $(call run,$(1),05_gap_and_fidelity,02_feature_maps 04_annealing,data feature_maps qubo annealing kernels spectrum metrics plots)
-$(call run,$(1),06_explanation_maps,01_fine_tuning 02_feature_maps 04_annealing,data models feature_maps qubo annealing kernels exact solvers cams metrics plots)
+$(call run,$(1),06_explanation_maps,01_fine_tuning 02_feature_maps 04_annealing,data models feature_maps qubo annealing kernels exact hardware solvers cams metrics plots)
 $(call run,$(1),07_average_drop,04_annealing 06_explanation_maps,data metrics plots)
-$(call run,$(1),08_bhattacharyya,01_fine_tuning 02_feature_maps 04_annealing,data feature_maps qubo annealing kernels exact solvers metrics plots)
-$(call run,$(1),09_claims,01_fine_tuning 03_qubo 04_annealing 05_gap_and_fidelity 07_average_drop 08_bhattacharyya,data claims metrics plots)
+$(call run,$(1),08_bhattacharyya,01_fine_tuning 02_feature_maps 04_annealing,data feature_maps qubo annealing kernels exact hardware solvers metrics plots)
+$(call run,$(1),09_claims,01_fine_tuning 03_qubo 04_annealing 05_gap_and_fidelity 07_average_drop 08_bhattacharyya 10_optimality 12_other_layers,data claims metrics plots)
+$(call run,$(1),10_optimality,01_fine_tuning 02_feature_maps 04_annealing,data feature_maps qubo annealing kernels exact hardware spectrum solvers metrics plots)
+$(call run,$(1),12_other_layers,01_fine_tuning 02_feature_maps 04_annealing,data models feature_maps qubo annealing kernels exact hardware solvers cams metrics plots)
 endef
 $(foreach p,published images smoke,$(eval $(call graph,$p)))
 

@@ -9,6 +9,10 @@ does not end soon, u and N are improved. The best ones give the doubly nonnegati
 n_p n_q >= 0 (Burer, Math. Program. 120, 479, 2009), approached here by coordinate descent on low-rank vectors (mixing
 method; Wang, Chang and Kolter, arXiv:1706.00476) and multiplier steps for N. Proofs hold for any u and N >= 0, as a
 shift by the lowest eigenvalue restores convexity.
+
+Exactly k ones: relaxations keep to the plane sum x = k by pairwise exchanges, and bound their tangent there with a
+multiplier t of the plane, for any t and x. mu (|n| - k) + w (|n| - k)^2 is added, 0 where it matters: exchanges do not
+feel it, but it takes from indefinite models the eigenvalues along (1, ..., 1), and shows the plane to the vectors.
 """
 
 import time
@@ -19,19 +23,56 @@ import numpy as np
 from numba import njit
 
 from .annealing import biases
+from .qubo import require_size
 
 TOLERANCE = 1e-9  # of the energy, or of the largest coefficient if that is larger
 _NODES, _IMPROVED_NODES = 15_000, 1000  # of one depth-first search: then its bounds are improved; then it is split
 _SWEEPS, _NODE_SWEEPS = 200, 12  # of coordinate descent, in a first relaxation and in the nodes of a search
 _ROUNDS, _POLISH = 50, 30  # multiplier steps between two bounds, sweeps for the u that fits the last of them
 _STEP = 0.6  # length of these steps, over the couplings' root mean square
+_WEIGHT = 1.1  # of the penalty of other sizes, over the couplings' root mean square
 _PROGRESS = 0.2  # share of the gap that such a step, or the sweeps of a first relaxation, must close to be repeated
 
 
 @njit(cache=True, nogil=True)
-def _relax(Q, b, state, x, sweeps, goal, slack):
+def _exchange(Q, x, g, free, left, steps):
+    """Descent of a convex n.Q.n / 2 + b.n to and in the plane where x[free] sums to left; x, gradient g (m,) in place.
+
+    Raises the x of lowest gradient, lowers that of highest (Platt's sequential minimal optimisation).
+    ->  multiplier t of the plane, at the end the gradient of every x inside (0, 1).
+    """
+    for step in range(steps + 1):
+        total, up, down = 0.0, -1, -1
+        for i in free:
+            total += x[i]
+            if x[i] < 1 and (up < 0 or g[i] < g[up]):
+                up = i
+            if x[i] > 0 and (down < 0 or g[i] > g[down]):
+                down = i
+        excess = total - left
+        if abs(excess) > 1e-12 * len(x):
+            i = up if excess < 0 else down
+            move = min(1 - x[i], -excess) if excess < 0 else max(-x[i], -excess)
+            x[i] += move
+            g += move * Q[i]
+            continue
+        if step == steps or g[down] - g[up] < 1e-7:
+            break
+        curvature = Q[up, up] + Q[down, down] - 2 * Q[up, down]
+        move = min(1 - x[up], x[down])
+        if curvature > 0:
+            move = min(move, (g[down] - g[up]) / curvature)
+        x[up] += move
+        x[down] -= move
+        g += move * (Q[up] - Q[down])
+    return (g[up] + g[down]) / 2
+
+
+@njit(cache=True, nogil=True)
+def _relax(Q, b, size, state, x, sweeps, goal, slack):
     """Lower bound of a convex n.Q.n / 2 + b.n, by coordinate descent over the box and the tangent where it ends.
 
+    size: number of ones, by exchanges in its plane, -1: any.
     state: (m,) -1 (free), 0 or 1, in place: values that a bound >= goal excludes are fixed; x: (m,) start, in place.
     ->  bound, less `slack` for rounding; lowest bound of what was excluded; gradient (m,) at x.
     """
@@ -44,12 +85,24 @@ def _relax(Q, b, state, x, sweeps, goal, slack):
         if x[i] != 0:
             g += x[i] * Q[i]
     while True:
-        count = 0
+        count, left, t = 0, size, 0.0
         for i in range(m):
             if state[i] < 0:
                 free[count] = i
                 count += 1
-        for _ in range(sweeps):
+            else:
+                left -= state[i]
+        if size >= 0 and not 0 < left < count:
+            if left < 0 or left > count:
+                return np.inf, excluded, g
+            for i in free[:count]:
+                state[i] = 1 if left > 0 else 0
+                g += (state[i] - x[i]) * Q[i]
+                x[i] = state[i]
+            count = 0
+        if size >= 0 and count > 0:
+            t = _exchange(Q, x, g, free[:count], left, sweeps * count)
+        for _ in range(sweeps if size < 0 else 0):
             largest = 0.0
             for i in free[:count]:
                 lowest = x[i] - g[i] / Q[i, i] if Q[i, i] > 0 else (0.0 if g[i] > 0 else 1.0)
@@ -64,13 +117,17 @@ def _relax(Q, b, state, x, sweeps, goal, slack):
         for i in range(m):
             bound += 0.5 * x[i] * (g[i] + b[i])
         for i in free[:count]:
-            bound += -g[i] * x[i] if g[i] > 0 else g[i] * (1 - x[i])
+            cost = g[i] - t
+            bound += -cost * x[i] if cost > 0 else cost * (1 - x[i])
+        if t != 0:
+            bound += t * (left - x[free[:count]].sum())
         if bound >= goal:
             return bound, excluded, g
         for i in free[:count]:
-            if bound + abs(g[i]) >= goal:
-                excluded = min(excluded, bound + abs(g[i]))
-                state[i] = 0 if g[i] > 0 else 1
+            cost = abs(g[i] - t)
+            if bound + cost >= goal:
+                excluded = min(excluded, bound + cost)
+                state[i] = 0 if g[i] > t else 1
         moved = False
         for i in free[:count]:  # not before: the bound goes with the gradient where the descent ended
             if state[i] >= 0 and x[i] != state[i]:
@@ -82,9 +139,12 @@ def _relax(Q, b, state, x, sweeps, goal, slack):
 
 
 @njit(cache=True, nogil=True)
-def _descend(Q, b, y, steps):
-    """Tabu search from y (m,) of 0 and 1, `steps` flips and on to a local minimum  ->  lowest energy; y: its place."""
-    m, energy, step = len(b), 0.0, 0
+def _descend(Q, b, size, y, steps):
+    """Tabu search from y (m,) of 0 and 1, `steps` flips and on to a local minimum  ->  lowest energy; y: its place.
+
+    size: number of ones of y in the end, -1: any. Away from it, flips lead towards it: in pairs they exchange two.
+    """
+    m, energy, step, last, excess = len(b), 0.0, 0, 0, 0.0 if size < 0 else y.sum() - size
     g = b.copy()
     for i in range(m):
         if y[i] != 0:
@@ -92,13 +152,19 @@ def _descend(Q, b, y, steps):
     for i in range(m):
         energy += 0.5 * y[i] * (g[i] + b[i])
     z, here, since = y.copy(), energy, np.full(m, -m - 1000)
+    span = 23 if size < 0 else max(1, min(23, 2 * min(size, m - size) - 1))  # so that an exchange is always left
+    if excess != 0:
+        energy = np.inf
     while True:
-        chosen, gain = -1, np.inf
+        chosen, gain, tenure = -1, np.inf, 2 + 7 * step % span
         for i in range(m):
+            if excess != 0 and excess * (1 - 2 * z[i]) > 0:
+                continue
             change = g[i] * (1 - 2 * z[i])
-            if change < gain and (step - since[i] > 2 + 7 * step % 23 or here + change < energy):
+            if change < gain and (step - since[i] > tenure or here + change < energy):
                 chosen, gain = i, change
-        if chosen < 0 or (step >= steps and not here + gain < energy - 1e-12 * abs(energy)):
+        settled = not here + gain < energy - 1e-12 * abs(energy) if size < 0 else excess == 0 and step >= last + 2
+        if chosen < 0 or (step >= steps and settled):
             return energy
         flip = 1 - 2 * z[chosen]
         z[chosen] += flip
@@ -106,15 +172,18 @@ def _descend(Q, b, y, steps):
         here += gain
         since[chosen] = step
         step += 1
-        if here < energy - 1e-12 * abs(energy):
-            energy = here
+        if size >= 0:
+            excess += flip
+        if excess == 0 and (energy == np.inf or here < energy - 1e-12 * abs(energy)):
+            energy, last = here, step
             y[:] = z
 
 
 @njit(cache=True, nogil=True)
-def _search(C, c, Q, b, states, points, bounds, top, upper, best, tolerance, slack, limit):
+def _search(C, c, Q, b, size, states, points, bounds, top, upper, best, tolerance, slack, limit):
     """Depth-first search for energies n.Q.n / 2 + b.n below `upper`; n.C.n / 2 + c.n, convex, is never above them.
 
+    size: number of ones, -1: any.
     states (m + 2, m), points (m + 2, m), bounds (m + 2,): the stack, open up to `top`, in place; limit: of nodes.
     ->  top; upper, whose place is in best (m,) if it fell; nodes; lowest bound of what was closed.
     """
@@ -123,7 +192,7 @@ def _search(C, c, Q, b, states, points, bounds, top, upper, best, tolerance, sla
     while top >= 0 and nodes < limit:
         nodes += 1
         state, x = states[top], points[top]
-        bound, excluded, g = _relax(C, c, state, x, _NODE_SWEEPS, upper - tolerance, slack)
+        bound, excluded, g = _relax(C, c, size, state, x, _NODE_SWEEPS, upper - tolerance, slack)
         bound, low = max(bound, bounds[top]), min(low, excluded)
         if bound >= upper - tolerance:
             low = min(low, bound)
@@ -136,7 +205,7 @@ def _search(C, c, Q, b, states, points, bounds, top, upper, best, tolerance, sla
                 here = min(x[i], 1 - x[i]) - 1e-6 * abs(g[i])
                 if here > score:
                     branch, score = i, here
-        energy = _descend(Q, b, y, 0)
+        energy = _descend(Q, b, size, y, 0)
         if energy < upper:
             upper = energy
             best[:] = y
@@ -216,13 +285,30 @@ class _Part:
 
 
 class _BranchAndBound:
-    """Minimum of n.Q.n / 2 + b.n: Q (d, d) symmetric, diagonal 0, b (d,), both at most 1; start (d,) of 0 and 1."""
+    """Minimum of n.Q.n / 2 + b.n: Q (d, d) symmetric, diagonal 0, b (d,), both at most 1; start (d,) of 0 and 1.
 
-    def __init__(self, Q, b, start, time_limit):
+    size: number of ones, None for any.
+    """
+
+    def __init__(self, Q, b, start, time_limit, size=None):
         self.deadline = time.perf_counter() + time_limit
+        self.size, self.offset = -1 if size is None else size, 0.0
         self.Q, self.b, self.best, self.nodes, self.free = Q, b, start.astype(float), 0, len(b)
-        self.upper = _descend(Q, b, self.best, 20 * len(b))
+        self.upper = _descend(Q, b, self.size, self.best, 20 * len(b))
+        self.trivial = np.minimum(b, 0).sum() + np.minimum(Q, 0).sum() / 2
+        if size is not None:
+            self.constrain()
         self.low = np.inf  # lowest bound of what is closed
+
+    def constrain(self):
+        """Add mu (|n| - size) + w (|n| - size)^2; mu: minus what one variable more adds to the lowest energy found."""
+        d, ones, g = len(self.b), self.best > 0, self.b + self.Q @ self.best
+        others = np.sort(self.Q + np.diag(np.full(d, np.inf)))[:, : max(self.size - 1, 0)]
+        self.trivial = np.sort(self.b + others.sum(1) / 2)[: self.size].sum()
+        mu = -(g[ones].max() + g[~ones].min()) / 2 if 0 < self.size < d else 0.0
+        w = _WEIGHT * np.linalg.norm(self.Q) / max(d, 1)
+        self.Q, self.b = self.Q + 2 * w * (1 - np.eye(d)), self.b + mu + w * (1 - 2 * self.size)
+        self.offset = w * self.size**2 - mu * self.size
 
     @property
     def tolerance(self):
@@ -236,8 +322,7 @@ class _BranchAndBound:
     def run(self):
         """->  lower bound of all energies; the lowest one found is `upper`, at `best`."""
         d = len(self.b)
-        trivial = np.minimum(self.b, 0).sum() + np.minimum(self.Q, 0).sum() / 2
-        parts = [_Part(np.full(d, -1, np.int8), trivial, np.full(d, 0.5))]
+        parts = [_Part(np.full(d, -1, np.int8), self.trivial, np.full(d, 0.5))]
         while parts and not self.late:
             parts += self.work(parts.pop())
         return min([self.upper, self.low, *(part.bound for part in parts)])
@@ -263,7 +348,11 @@ class _BranchAndBound:
         """Q (m, m), b (m,) and constant of a part's energies."""
         free, ones = part.values < 0, part.values == 1
         b = self.b + self.Q[:, ones].sum(1)
-        return self.Q[np.ix_(free, free)], b[free], 0.5 * (self.b + b)[ones].sum()
+        return self.Q[np.ix_(free, free)], b[free], 0.5 * (self.b + b)[ones].sum() + self.offset
+
+    def left(self, part):
+        """How many of a part's free variables must be ones, -1 for any number."""
+        return self.size if self.size < 0 else self.size - np.sum(part.values == 1)
 
     def convex(self, part):
         """C (m, m) positive semidefinite, c (m,), allowance for rounding: n.C.n / 2 + c.n <= energies - constant."""
@@ -275,7 +364,7 @@ class _BranchAndBound:
         if len(C):
             u = u + 4 * np.finfo(float).eps * len(C) * np.linalg.norm(C) - np.linalg.eigvalsh(C)[0]
         C[np.diag_indices_from(C)] = u
-        return C, b - u / 2, 4 * np.finfo(float).eps * (np.abs(C).sum() + np.abs(b).sum())
+        return C, b - u / 2, 4 * np.finfo(float).eps * (np.abs(C).sum() + np.abs(b).sum() + 4 * abs(self.offset))
 
     def reduced(self, part):
         """Fix what the relaxation's reduced costs exclude  ->  part, its relaxation; None, None when closed."""
@@ -286,7 +375,7 @@ class _BranchAndBound:
             before, bound = -np.inf, -np.inf
             while bound < goal and (before == -np.inf or bound - before > _PROGRESS * (goal - bound)):
                 before = bound
-                bound, excluded, _ = _relax(C, c, state, x, _SWEEPS, goal, slack)
+                bound, excluded, _ = _relax(C, c, self.left(part), state, x, _SWEEPS, goal, slack)
                 self.low, self.nodes = min(self.low, excluded + constant), self.nodes + 1
             part = replace(part, bound=max(part.bound, bound + constant), x=x)
             if bound >= goal:
@@ -312,7 +401,7 @@ class _BranchAndBound:
         while top >= 0 and nodes < limit and not self.late:
             upper = self.upper - constant
             top, lowest, count, excluded = _search(
-                C, c, Q, b, states, points, bounds, top, upper, best, self.tolerance, slack, chunk
+                C, c, Q, b, self.left(part), states, points, bounds, top, upper, best, self.tolerance, slack, chunk
             )
             nodes, low = nodes + count, min(low, excluded)
             if lowest < upper:
@@ -354,28 +443,32 @@ class _BranchAndBound:
 class ExactSampler(dimod.Sampler):
     """The ground state with its proof, for hundreds of variables if the model is like selections from feature maps."""
 
-    parameters = {"time_limit": [], "initial": []}
+    parameters = {"time_limit": [], "initial": [], "size": []}
     properties = {"category": "exact", "tolerance": TOLERANCE}
 
-    def sample(self, bqm, time_limit=60.0, initial=None, **unknown):
+    def sample(self, bqm, time_limit=60.0, initial=None, size=None, **unknown):
         """Lowest energy found and a lower bound of all: model, seconds, sample to start from  ->  SampleSet of one row.
 
+        size: search only samples of exactly so many ones (of SPIN variables, +1); the one found is such a sample even
+        if the limit ends the search, and energy and bound are those of the model among them.
         info: energy; bound, rigorous, with room for rounding, at most the energy; proven: whether they agree to 1e-9
         of the energy or of the largest coefficient (over binary variables), so that no energy lies lower by more;
         nodes; free: variables that the root relaxations leave open; seconds. The limit is checked between steps,
         which take long beyond some thousand variables. The same call finds the same sample unless the limit ends it.
-        Raises ValueError for NaN or infinity in the model, a negative limit, or an `initial` that does not fit.
+        Raises ValueError for NaN or infinity in the model, a negative limit, an `initial` that does not fit, or a
+        size outside 0..d.
         """
         self.remove_unknown_kwargs(**unknown)
         clock, labels = time.perf_counter(), list(bqm.variables)
         if not time_limit >= 0:
             raise ValueError(f"time_limit must be a number of seconds >= 0, got {time_limit}")
         b, Q, offset = biases(bqm)
+        size = None if size is None else require_size(size, len(b))
         if not (np.isfinite(b).all() and np.isfinite(Q).all() and np.isfinite(offset)):
             raise ValueError("the model holds NaN or infinite biases: check the feature maps or data it is made from")
         start = np.zeros(len(b)) if initial is None else _values(initial, bqm)
         scale = float(max(np.abs(Q).max(initial=0), np.abs(b).max(initial=0))) or 1.0
-        search = _BranchAndBound((Q + Q.T) / scale, b / scale, start, time_limit)
+        search = _BranchAndBound((Q + Q.T) / scale, b / scale, start, time_limit, size)
         bound = search.run() * scale + offset
         sample = search.best.astype(np.int8)
         if bqm.vartype is dimod.SPIN:

@@ -1,5 +1,7 @@
 """Feature maps, their importance for a class, and their redundancy."""
 
+import difflib
+
 import numpy as np
 import torch
 
@@ -21,25 +23,131 @@ def capture(head, features, target="block", class_index=None, batch=64):
     if stage not in head.stages:
         raise ValueError(f"unknown gradient target {target!r}: choose 'block' or one of {head.stages}")
     device = head.classifier.weight.device
-    outputs = []
-    for start in range(0, len(features), batch):
+
+    def forward(part):
         held = []
 
-        def tap(name, maps, held=held):
+        def tap(name, maps):
             if name == stage:
                 maps = maps.detach().requires_grad_()
                 held.append(maps)
             return maps
 
+        logits = head(part.to(device).float(), tap)
+        return *held, logits
+
+    return _derivatives(forward, features, class_index, batch, "the trunk's inputs and the trained head")
+
+
+def capture_layer(network, layer, images, class_index=None, batch=16):
+    """As `capture`, for a layer of any convolutional network (torchvision's, say), by its name.
+
+    Only what follows the layer is differentiated. network: in eval mode, images -> logits (B, classes); its parameters
+    and their requires_grad stay as they are. layer: a name of `network.named_modules()`, as "layer3" or "features.28".
+    images: (B, 3, S, S) float tensor, normalised as the network expects. class_index: as in `capture`.
+    ->  maps (B, N, H, W), gradients (B, N, H, W), logits (B, classes), float32 on the CPU.
+    Raises ValueError for an unknown layer, one that does not run exactly once or whose output is not (B, N, H, W) or
+    gets no gradient; a network in training mode or without logits; images or classes that do not fit; infinite maps.
+    """
+    _check_layer(network, layer, images)
+
+    def forward(part):
+        held = []
+
+        def hold(maps):
+            held.append(maps.detach().clone().requires_grad_())
+            return held[-1].clone()  # with both copies, no in-place operation of the network changes the maps
+
+        logits = _replaced(network, layer, part, hold)
+        if not logits.requires_grad:
+            why = "the network detaches it, or runs under torch.no_grad"
+            raise ValueError(f"no gradient reaches layer {layer!r}: {why}")
+        return *held, logits
+
+    return _derivatives(forward, images, class_index, batch, "the images and the network's weights")
+
+
+@torch.no_grad()
+def propagate(network, layer, images, kept, batch=16):
+    """Logits when only some maps of a layer are handed on, the others set to zero.
+
+    network, layer, images: as for `capture_layer`; kept: (B, N) bool  ->  (B, classes) float32 on the CPU.
+    Raises ValueError as `capture_layer`, and when kept does not fit the layer's maps.
+    """
+    _check_layer(network, layer, images)
+    kept = torch.as_tensor(kept)
+
+    def only(part):
+        def keep(maps):
+            if kept.ndim != 2 or len(kept) != len(images) or kept.shape[1] != maps.shape[1] or kept.dtype != torch.bool:
+                fit = f"({len(images)}, {maps.shape[1]}) bool to go with the maps of {layer!r}"
+                raise ValueError(f"kept must be {fit}, got {tuple(kept.shape)} {kept.dtype}")
+            return maps * kept[part, :, None, None].to(maps)
+
+        return keep
+
+    parts = torch.arange(len(images)).split(batch)
+    return torch.cat([_replaced(network, layer, images[part], only(part)).float().cpu() for part in parts])
+
+
+def _check_layer(network, layer, images):
+    """Raise ValueError for an unknown layer, a network in training mode, and images of another shape or type."""
+    layers = dict(network.named_modules(remove_duplicate=False))
+    if layer not in layers:
+        near = difflib.get_close_matches(str(layer), layers)
+        hint = f"did you mean {' or '.join(map(repr, near))}?" if near else "its names are in network.named_modules()"
+        raise ValueError(f"the network has no layer {layer!r}: {hint}")
+    if any(module.training for module in layers.values()):
+        raise ValueError("the network is in training mode, where BatchNorm and dropout differ: call network.eval()")
+    if images.ndim != 4 or not len(images) or not images.is_floating_point():
+        got = f"got {tuple(images.shape)} {images.dtype}"
+        raise ValueError(f"images must be (B, 3, S, S) floats, normalised as the network expects, {got}")
+
+
+def _replaced(network, layer, images, change):
+    """Logits (B, classes) with change(maps) in place of a layer's maps; parameters take no part in any gradient.
+
+    Raises ValueError for a layer that does not run exactly once or gives no maps, and a network without logits.
+    """
+    frozen = {name: parameter.detach() for name, parameter in network.named_parameters()}
+    runs = 0
+
+    def hook(module, inputs, maps):
+        nonlocal runs
+        runs += 1
+        if not isinstance(maps, torch.Tensor) or maps.ndim != 4:
+            got = tuple(maps.shape) if isinstance(maps, torch.Tensor) else type(maps).__name__
+            raise ValueError(f"layer {layer!r} gives {got}, not maps (B, N, H, W): choose a convolutional layer")
+        return change(maps)
+
+    with network.get_submodule(layer).register_forward_hook(hook):
+        logits = torch.func.functional_call(network, frozen, images.detach().to(next(iter(frozen.values()))))
+    if runs != 1:
+        once = "choose one that runs once, such as the block around it"
+        raise ValueError(f"layer {layer!r} runs {runs} times in a forward pass: {once}")
+    if not isinstance(logits, torch.Tensor) or logits.ndim != 2:
+        raise ValueError("the network must return logits (B, classes): wrap it in a module that does")
+    return logits
+
+
+def _derivatives(forward, inputs, class_index, batch, origin):
+    """What `capture` returns, in batches: forward(part of inputs) -> maps that are a leaf, and logits.
+
+    Raises ValueError naming the origin of maps that are not finite.
+    """
+    if class_index is not None and np.shape(class_index) != (len(inputs),):
+        raise ValueError(f"class_index must be ({len(inputs)},), a class an image, got shape {np.shape(class_index)}")
+    outputs = []
+    for start in range(0, len(inputs), batch):
         with torch.enable_grad():
-            logits = head(features[start : start + batch].to(device).float(), tap)
+            maps, logits = forward(inputs[start : start + batch])
             chosen = logits.argmax(1) if class_index is None else torch.as_tensor(class_index)[start : start + batch]
-            score = logits.gather(1, chosen.to(device)[:, None]).sum()
-            (gradients,) = torch.autograd.grad(score, held)
-        outputs.append([t.detach().cpu() for t in (*held, gradients, logits)])
+            score = logits.gather(1, chosen.to(logits.device)[:, None]).sum()
+            (gradients,) = torch.autograd.grad(score, maps)
+        outputs.append([t.detach().float().cpu() for t in (maps, gradients, logits)])
     maps, gradients, logits = (torch.cat(part) for part in zip(*outputs))
     if not torch.isfinite(maps).all():
-        raise ValueError("feature maps hold NaN or infinite values: check the trunk's inputs and the trained head")
+        raise ValueError(f"feature maps hold NaN or infinite values: check {origin}")
     return maps, gradients, logits
 
 

@@ -1,5 +1,6 @@
 """Networks: the frozen ImageNet trunk and the heads that end in the feature maps to be selected."""
 
+import copy
 import hashlib
 import os
 import re
@@ -191,6 +192,19 @@ def trained_head(name, saved, net, size=14):
         raise ValueError(f"no trained head {name!r}; there are {sorted({k.split('/')[0] for k in saved if '/' in k})}")
     n_features, block = re.fullmatch(r"nf(\d+)_(\w+)_seed\d+", name).groups()
     return load_head(build_head(int(n_features), block, net, size), arrays)
+
+
+def full_network(net, head):
+    """The ResNet-18 under a trained FullHead, with torchvision's layer names: a copy of net whose fc is the classifier.
+
+    forward: (pixels - trunk.mean) / trunk.std, (B, 3, S, S)  ->  logits (B, classes), those of head(trunk(pixels)).
+    Raises ValueError for a ReducedHead, which is no part of ResNet-18.
+    """
+    if not isinstance(head, FullHead):
+        raise ValueError(f"only a FullHead (N_f = 512) fits on ResNet-18's layer4, got {type(head).__name__}")
+    network = copy.deepcopy(net)
+    network.fc = copy.deepcopy(head.classifier)
+    return network.eval().requires_grad_(False)
 
 
 @torch.no_grad()

@@ -617,3 +617,250 @@ def cam_panel(photographs, labels, panel):
     for axis in axes.flat:
         axis.title.set_fontsize(5)
     return figure
+
+
+def quartile_line(axis, table, x, y, **style):
+    """Median of column y against column x, with quartile bars."""
+    groups = table.groupby(x)[y]
+    middle = groups.median()
+    bars = (middle - groups.quantile(0.25), groups.quantile(0.75) - middle)
+    axis.errorbar(middle.index, middle, bars, elinewidth=0.8, lw=0.9, markersize=3.5, **style)
+
+
+def landscape_and_proof(spectra, nodes, minima):
+    """Fig. 15: eigenvalues of the couplings, nodes of the proof against d, local minima around the optimum.
+
+    spectra: {couplings: eigenvalues (d,) in falling order}; nodes: table of couplings, d, nodes; minima: {couplings:
+    (maps that differ from the optimum, relative excess energy, number of descents that end there)}.
+    """
+    figure, (left, middle, right) = plt.subplots(1, 3, figsize=(PAGE, 2.4))
+    for kind in spectra:
+        colour, marker, name = COUPLING_STYLES[kind]
+        left.plot(np.arange(1, len(spectra[kind]) + 1), spectra[kind], color=colour, label=name)
+        quartile_line(middle, nodes[nodes.couplings == kind], "d", "nodes", color=colour, marker=marker, label=name)
+        distance, excess, count = minima[kind]
+        found = f"{len(count)} minima" if len(count) > 1 else "1 minimum"
+        right.scatter(
+            distance,
+            100 * excess,
+            6 + 40 * count / count.sum(),
+            color=colour,
+            marker=marker,
+            alpha=0.6,
+            lw=0,
+            label=f"{name}: {found}",
+        )
+    left.axhline(0, color="0.5", lw=0.6)
+    left.set_yscale("symlog", linthresh=1)
+    left.set(xlabel="index", ylabel="eigenvalue of $J$", yticks=(-10, -1, 0, 1, 10, 100))
+    left.legend()
+    middle.set(xscale="log", yscale="log", xlabel="number of candidates $d$", ylabel="nodes until proven")
+    sizes = sorted(nodes.d.unique())
+    middle.set_xticks(sizes, [f"{d:g}" for d in sizes])
+    middle.minorticks_off()
+    right.set_yscale("symlog", linthresh=1)
+    right.set(xlabel="maps that differ from the optimum", ylabel="energy above the optimum (%)", ylim=(-0.1, None))
+    right.legend(fontsize=6)
+    return figure
+
+
+SOLVER_STYLES = {  # name, colour, marker
+    "exact": ("branch and bound, with proof", "#000000", "*"),
+    "tabu": ("tabu search", "#009E73", "D"),
+    "simulated_annealing": ("simulated annealing", "#0072B2", "s"),
+    "path_integral": ("simulated quantum annealing", "#56B4E9", "^"),
+    "schrodinger": ("quantum annealing, simulated exactly", "#CC79A7", "o"),
+    "steepest_descent": ("steepest descent", "#E69F00", "v"),
+    "greedy": ("greedy", "#D55E00", "P"),
+    "random": ("random", "#999999", "x"),
+}
+
+
+def solver_comparison(by_size, by_beta):
+    """Fig. 16: probability of the proven optimum and time to it against d, and the probability against beta.
+
+    by_size, by_beta: d, beta, solver, reads, probability, low, high, seconds (to 99 %); by_beta at one size.
+    """
+    figure, axes = plt.subplots(1, 3, figsize=(PAGE, 2.9))
+    for solver, (name, colour, marker) in SOLVER_STYLES.items():
+        style = {"color": colour, "marker": marker, "markersize": 3.5, "lw": 0.9}
+        of = by_size[(by_size.solver == solver) & (by_size.reads == 1)]
+        spread = (of.probability - of.low, of.high - of.probability)
+        axes[0].errorbar(of.d, of.probability, spread, label=name, elinewidth=0.7, **style)
+        axes[2].plot(of.d, of.seconds, **style)
+        if solver != "simulated_annealing":
+            of = by_beta[(by_beta.solver == solver) & (by_beta.reads == 1)]
+            axes[1].plot(of.beta, of.probability, **style)
+            continue
+        several = sorted(by_beta.reads[by_beta.solver == solver].unique())
+        for reads, line in zip(several, ("-", "--", ":")):
+            of = by_beta[(by_beta.solver == solver) & (by_beta.reads == reads)]
+            axes[1].plot(of.beta, of.probability, **(style | {"ls": line}))
+        for shown, at in ((several[:1], several[0]), (several[1:], several[-1])):
+            start = by_beta[(by_beta.solver == solver) & (by_beta.reads == at)].iloc[0]
+            text = " and ".join(f"{r:g}" for r in shown) + (" reads" if max(shown, default=1) > 1 else " read")
+            place = {"xy": start[["beta", "probability"]], "xytext": (3, -9), "textcoords": "offset points"}
+            axes[1].annotate(text, color=colour, fontsize=6, **place)
+    sizes = sorted(by_size.d.unique())
+    for axis in axes[[0, 2]]:
+        axis.set_xscale("log")
+        axis.set_xticks(sizes, [f"{d:.0f}" for d in sizes], fontsize=6)
+        axis.minorticks_off()
+        axis.set_xlabel("number of candidates $d$")
+    axes[0].set(
+        ylabel="probability of the optimum", ylim=(-0.03, 1.03), title=f"one read, $\\beta={by_size.beta.iloc[0]:g}$"
+    )
+    axes[1].set(
+        xlabel="trade-off $\\beta$", ylim=(-0.03, 1.03), title=f"$N_f=512$, $d \\approx {by_beta.d.iloc[0]:.0f}$"
+    )
+    axes[2].set(yscale="log", ylabel="seconds", title="time to the optimum (99 %)")
+    figure.legend(*axes[0].get_legend_handles_labels(), loc="outside upper center", ncols=3, fontsize=6.5)
+    return figure
+
+
+def fixed_size(weights, anneals, carried):
+    """Fig. 17: the cardinality constraint: penalty weights, what they cost an anneal, and what k maps carry.
+
+    weights: n_features, k, sufficient, necessary; anneals: n_features, penalty (its name),
+    fidelity; carried: selection, k, probability, low, high, mean_cosine.
+    """
+    figure, axes = plt.subplots(1, 4, figsize=(PAGE, 2.7), width_ratios=(1, 1, 1.15, 1.15))
+    for n, of in weights.groupby("n_features"):
+        for column, line in (("sufficient", "-"), ("necessary", ":")):
+            middle = of.groupby("k")[column].median()
+            axes[0].plot(
+                middle.index,
+                middle,
+                line,
+                color=MODEL_COLOURS[n],
+                marker=".",
+                label=f"$N_f={n}$" if line == "-" else None,
+            )
+    axes[0].plot([], [], "k-", label="sufficient")
+    axes[0].plot([], [], "k:", label="necessary")
+    axes[0].set(xlabel="number of maps $k$", ylabel="penalty weight", ylim=(0, None))
+    axes[0].legend(fontsize=6)
+    kinds = list(anneals.penalty.unique())
+    for shift, (n, of) in zip((-0.22, 0, 0.22), anneals.groupby("n_features")):
+        groups = [of[of.penalty == kind].fidelity for kind in kinds]
+        style = {"color": MODEL_COLOURS[n], "markersize": 3.5, "label": f"$N_f={n}$"}
+        quartile_bars(axes[1], np.arange(len(kinds)) + shift, groups, **style)
+    axes[1].set(xticks=range(len(kinds)), xticklabels=kinds, xlabel="penalty", ylabel="fidelity", ylim=(0, 1))
+    axes[1].legend(fontsize=6)
+    looks = {
+        "top k": ("top $k$", METHOD_COLOURS["top $k$"], "s"),
+        "QUBO": ("QUBO, exactly $k$", METHOD_COLOURS["QUBO optimum"], "o"),
+        "reversed": ("reversed objective", "#E69F00", "v"),
+        "MMR": ("maximal marginal relevance", "#009E73", "D"),
+        "lasso": ("L1 fit of the logit", "#56B4E9", "P"),
+        "random k": ("random $k$", METHOD_COLOURS["random $k$"], "^"),
+    }
+    for kind, (name, colour, marker) in looks.items():
+        of = carried[carried.selection == kind]
+        style = {"color": colour, "marker": marker, "markersize": 3.5, "lw": 0.9}
+        spread = (of.probability - of.low, of.high - of.probability)
+        axes[2].errorbar(of.k, of.probability, spread, elinewidth=0.7, label=name, **style)
+        axes[3].plot(of.k, of.mean_cosine, **style)
+    ticks = sorted(carried.k.unique())
+    for axis, label in zip(axes[2:], ("class probability, kept", "mean cosine")):
+        axis.set(xscale="log", xlabel="number of maps $k$", ylabel=label, ylim=(0, 1.02))
+        axis.set_xticks(ticks, ticks, fontsize=6)
+        axis.minorticks_off()
+    axes[2].set_title("$N_f=512$")
+    axes[3].set_title("$N_f=512$")
+    figure.legend(*axes[2].get_legend_handles_labels(), loc="outside upper center", ncols=3, fontsize=6.5)
+    return figure
+
+
+def hardware_demand(demand, largest, sizes, left):
+    """Fig. 18: qubits and chains of dense problems on two chips, and what reduced-cost fixing leaves of N_f = 512.
+
+    demand: topology, d, qubits, chain_length, fits; largest: {topology: largest d that fits}; sizes: {n_features:
+    (images,) d}; left: beta, d, free (variables that the root relaxation leaves open).
+    """
+    figure, axes = plt.subplots(1, 3, figsize=(PAGE, 2.6))
+    styles = dict(zip(largest, (("#000000", "o"), ("#E69F00", "s"), ("#56B4E9", "D"))))
+    for topology, (colour, marker) in styles.items():
+        of = demand[(demand.topology == topology) & demand.fits]
+        for axis, column in zip(axes, ("qubits", "chain_length")):
+            axis.plot(of.d, of[column], color=colour, marker=marker, markersize=3, lw=0.9, label=topology)
+            axis.axvline(largest[topology], color=colour, ls=":", lw=0.9)
+    for n, d in sizes.items():
+        axes[0].axvspan(min(d), max(d), color=MODEL_COLOURS[n], alpha=0.25, lw=0)
+        axes[0].annotate(
+            f"{n}",
+            (np.median(d), 1),
+            (0, 2),
+            xycoords=("data", "axes fraction"),
+            textcoords="offset points",
+            ha="center",
+            fontsize=6,
+            color=MODEL_COLOURS[n],
+        )
+    for axis, label in zip(axes, ("physical qubits", "longest chain")):
+        axis.set(xscale="log", xlabel="number of candidates $d$", ylabel=label)
+    axes[0].set(yscale="log")
+    axes[1].legend(loc="upper left", fontsize=6)
+    betas = sorted(left.beta.unique())
+    groups = [left.free[left.beta == b] for b in betas]
+    axes[2].boxplot(
+        groups, tick_labels=[f"{b:g}" for b in betas], widths=0.5, whis=(0, 100), medianprops={"color": "k"}
+    )
+    axes[2].axhline(left.d.median(), color=MODEL_COLOURS[512], lw=0.9, label="candidates")
+    for topology, (colour, _) in styles.items():
+        axes[2].axhline(largest[topology], color=colour, ls=":", lw=0.9, label=f"fits {topology.split()[0]}")
+    axes[2].set(xlabel="trade-off $\\beta$", ylabel="variables left to decide", ylim=(0, None))
+    axes[2].legend(fontsize=6)
+    return figure
+
+
+def layers(problems, propagated, scores, sizes):
+    """Fig. 19: selection at every block of the network; exactly k maps at the last.
+
+    problems: block, beta, maps, d, selected; propagated: class probability by block, selection (key), value, low, high;
+    scores: the Average Drop, likewise with method (key); sizes: selection, beta, k, value, low, high.
+    """
+    figure, axes = plt.subplots(2, 2, figsize=(PAGE, 4.6))
+    counts, carried, drops, fixed = axes.flat
+    blocks, betas = list(problems.block.unique()), sorted(problems.beta.unique())
+    x, one = np.arange(len(blocks)), problems[problems.beta == betas[0]]
+    looks = {"exact": "v", "top_k": "s", "random_k": "^"}
+    counts.plot(x, one.groupby("block").maps.first()[blocks], "ks--", lw=0.8, label="maps")
+    quartile_bars(counts, x, [one[one.block == b].d for b in blocks], color="k", label="candidates $d$")
+    for beta, face in zip(betas, ("w", None)):
+        of = problems[problems.beta == beta]
+        groups = [of[of.block == b].selected for b in blocks]
+        colour = METHOD_COLOURS["QUBO optimum"]
+        quartile_bars(counts, x, groups, "v", color=colour, mfc=face, label=f"selected, $\\beta={beta:g}$")
+    counts.set(yscale="log", ylabel="number of maps", ylim=(2, 3000))
+    for axis, table, column in ((carried, propagated, "selection"), (drops, scores, "method")):
+        keys = list(table[column].unique())
+        for shift, key in zip(np.linspace(-0.3, 0.3, len(keys)), keys):
+            of = table[table[column] == key].set_index("block").loc[blocks]
+            name, colour = method_name({"candidates": "filtered Grad-CAM"}.get(key, key))
+            name = "all candidates (filtered Grad-CAM)" if name == "filtered Grad-CAM" else name
+            marker = looks.get(key.rpartition("_")[0], "D" if "filtered" in name else "o")
+            face = {"mfc": "w"} if key.endswith(f"_{betas[0]:g}") else {}
+            spread = (of.value - of.low, of.high - of.value)
+            style = {"color": colour, "elinewidth": 0.7, "markersize": 3.5, "label": name}
+            axis.errorbar(x + shift, of.value, spread, fmt=marker, **style, **face)
+    carried.set(ylabel="class probability,\nonly these maps propagate", ylim=(0, 1.02))
+    drops.set(ylabel="Average Drop (%)", ylim=(0, None))
+    for axis in (counts, carried, drops):
+        axis.set_xticks(x, blocks)
+    shared = dict(pair[::-1] for axis in (carried, drops) for pair in zip(*axis.get_legend_handles_labels()))
+    figure.legend(shared.values(), shared.keys(), loc="outside upper center", ncols=4, fontsize=6)
+    counts.legend(fontsize=6)
+    for kind, method, marker in (("QUBO, exactly k", "QUBO optimum", "o"), ("top k", "top $k$", "s")):
+        of = sizes[sizes.selection == kind]
+        spread = (of.value - of.low, of.high - of.value)
+        style = {"color": METHOD_COLOURS[method], "marker": marker, "markersize": 3.5, "lw": 0.9}
+        label = f"QUBO of exactly $k$ maps, $\\beta={betas[0]:g}$" if method == "QUBO optimum" else method
+        fixed.errorbar(of.k, of.value, spread, elinewidth=0.7, label=label, **style)
+    free = sizes[sizes.selection == "QUBO"]
+    for (_, row), face in zip(free.iterrows(), ("w", "k")):
+        style = {"mfc": face, "markersize": 5, "label": f"size left free, $\\beta={row.beta:g}$"}
+        fixed.errorbar(row.k, row.value, [[row.value - row.low], [row.high - row.value]], fmt="kv", **style)
+    fixed.set(xscale="log", xlabel=f"number of maps at {blocks[-1]}", ylabel="Average Drop (%)", ylim=(0, None))
+    fixed.legend(fontsize=6)
+    return figure

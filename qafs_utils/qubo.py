@@ -1,10 +1,11 @@
 """The feature-selection QUBO: importance against redundancy (paper, Eqs. 4 and 5)."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import dimod
 import numpy as np
 
+from .annealing import biases
 from .feature_maps import NoPositiveMapError, candidates, cosine_matrix
 
 PAIR_SUMS = ("p<q", "half", "all")
@@ -30,6 +31,13 @@ class Selection:
     def bqm(self, beta=0.7, pair_sum="p<q"):
         """The QUBO of this image as a dimod.BinaryQuadraticModel; see `feature_selection_bqm`."""
         return feature_selection_bqm(self.redundancy, self.field, beta, pair_sum)
+
+    def reversed(self):
+        """The problem that rewards redundancy, -J for J: of a fixed size, the most redundant maps (paper, Sec. III).
+
+        With J >= 0 and h <= 0 none of its terms is positive, so without a fixed size every candidate is optimal.
+        """
+        return replace(self, redundancy=-self.redundancy)
 
 
 def field(importance):
@@ -149,6 +157,51 @@ def feature_selection_bqm(redundancy, field, beta=0.7, pair_sum="p<q"):
     return dimod.BinaryQuadraticModel.from_numpy_vectors(
         linear, (rows, columns, pair * (1 - beta) * redundancy[rows, columns]), 0.0, dimod.BINARY
     )
+
+
+def sufficient_penalty(bqm, k):
+    """A weight: for every lambda above it all ground states of bqm + lambda (|n| - k)^2 have exactly k ones.
+
+    Proof, with n's linear biases b and couplings Q: taking p out raises the energy by at most R_p = -b_p +
+    sum_q max(-Q_pq, 0), and of k + 1 ones or more the cheapest costs at most the (d - k)-th smallest R. Adding p to
+    k - 1 ones or less raises it by at most A_p = b_p + the k - 1 largest max(Q_pq, 0), and of d - k + 1 zeros or more
+    the cheapest costs at most the k-th smallest A. So r flips lead from k +- r ones to k, raise the energy by at most
+    r times the larger cost, and lower the penalty by lambda r^2 >= lambda r.
+    Raises ValueError for k outside 0..d, or NaN or infinity in the model.
+    """
+    b, Q, _ = biases(bqm)
+    d = len(b)
+    k = require_size(k, d)
+    if not (np.isfinite(b).all() and np.isfinite(Q).all()):
+        raise ValueError("the model holds NaN or infinite biases: check the feature maps or data it is made from")
+    Q = Q + Q.T
+    removals = np.sort(-b + np.maximum(-Q, 0).sum(1))
+    additions = np.sort(b + np.sort(np.maximum(Q, 0), axis=1)[:, d - max(k - 1, 0) :].sum(1))
+    return float(max([0.0, *removals[: d - k][-1:], *additions[:k][-1:]]))
+
+
+def exactly(bqm, k, penalty=None):
+    """The model with exactly k ones (of SPIN variables, +1) favoured: bqm + penalty (|n| - k)^2, a new model.
+
+    Strings of k ones keep their energies. penalty: None for 1 % and 1e-6 of the largest bias over `sufficient_penalty`.
+    Raises ValueError as `sufficient_penalty`, or for a penalty that is not positive and finite.
+    """
+    enough, d = sufficient_penalty(bqm, k), bqm.num_variables
+    if penalty is None:
+        b, Q, _ = biases(bqm)
+        penalty = 1.01 * enough + 1e-6 * (max(np.abs(b).max(initial=0), np.abs(Q).max(initial=0)) or 1)
+    if not 0 < penalty < np.inf:
+        raise ValueError(f"the penalty must be positive and finite, got {penalty}")
+    penalised, one = bqm.copy(), 1.0 if bqm.vartype is dimod.BINARY else 0.5  # n = (s + 1) / 2
+    penalised.add_linear_equality_constraint([(v, one) for v in bqm.variables], penalty, d * (1 - one) - k)
+    return penalised
+
+
+def require_size(k, d):
+    """k as an int. Raises ValueError unless k of d variables can be ones."""
+    if not (0 <= k <= d and k == int(k)):
+        raise ValueError(f"k = {k} ones are infeasible: k must be a whole number from 0 to d = {d}")
+    return int(k)
 
 
 def _size(energies):

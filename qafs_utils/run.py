@@ -17,12 +17,13 @@ import pandas as pd
 ROOT = Path(__file__).resolve().parents[1]
 PUBLISHED = ROOT / "data" / "published"
 PAPER_VALUES = ROOT / "data" / "paper_values"
+BENCHMARKS = ROOT / "benchmarks"
 PROFILES = {
     "published": "starts from the committed outcome of the image-reading notebooks",
     "images": "everything from STL-10 and the ImageNet weights",
     "smoke": "synthetic images and a random trunk: minutes, never for results",
 }
-IMAGE_NOTEBOOKS = ("01", "02", "06")
+IMAGE_NOTEBOOKS = ("01", "02", "06", "12")
 PACKAGES = ("torch", "torchvision", "numpy", "scipy", "numba", "dimod", "dwave-samplers")
 LITERALS = (bool, int, float, str, list)
 
@@ -118,6 +119,10 @@ class Run:
     def paper(self, name):
         """Numbers reported in the paper: data/paper_values/<name>.csv as a DataFrame."""
         return pd.read_csv(PAPER_VALUES / f"{name}.csv")
+
+    def measured(self, name):
+        """Times measured by `make benchmark`: benchmarks/<name>.csv as a DataFrame."""
+        return pd.read_csv(BENCHMARKS / f"{name}.csv")
 
     def figure(self, name, figure):
         """Write a figure as PNG and PDF into the run's figures, with what made it as metadata."""

@@ -1,5 +1,7 @@
 """Solvers of the selection problem, by name, each a dimod.Sampler; and the selections it is to be compared with."""
 
+import functools
+
 import dimod
 import numpy as np
 from dwave.samplers import (
@@ -9,10 +11,22 @@ from dwave.samplers import (
     SteepestDescentSampler,
     TabuSampler,
 )
+from joblib import Parallel, delayed
+from scipy.stats import hypergeom
+from sklearn.linear_model import lars_path
 from tqdm import tqdm
 
-from .annealing import SchrodingerSampler, bits, energies
+from .annealing import SchrodingerSampler, biases, bits, energies
 from .exact import ExactSampler
+from .hardware import HybridSampler, QPUSampler
+
+
+def _set_of(bits, bqm):
+    """One bit-string (d,) of 0 and 1, in the order of the model's variables, as its SampleSet."""
+    values = np.asarray(bits, dtype=np.int8)[None]
+    if bqm.vartype is dimod.SPIN:
+        values = 2 * values - 1
+    return dimod.SampleSet.from_samples_bqm((values, list(bqm.variables)), bqm)
 
 
 class BruteForceSampler(dimod.Sampler):
@@ -26,10 +40,24 @@ class BruteForceSampler(dimod.Sampler):
 
     def sample(self, bqm, **parameters):
         self.remove_unknown_kwargs(**parameters)
-        lowest = bits(np.array([np.argmin(energies(bqm))]), bqm.num_variables).astype(np.int8)
-        binary = bqm.change_vartype(dimod.BINARY, inplace=False)
-        found = dimod.SampleSet.from_samples_bqm((lowest, list(bqm.variables)), binary)
-        return found.change_vartype(bqm.vartype, inplace=False)
+        return _set_of(bits(np.array([np.argmin(energies(bqm))]), bqm.num_variables)[0], bqm)
+
+
+class GreedySampler(dimod.Sampler):
+    """From nothing selected, add the variable that lowers the energy most until none does: a SampleSet of one row."""
+
+    parameters = {}
+    properties = {"category": "heuristic"}
+
+    def sample(self, bqm, **parameters):
+        self.remove_unknown_kwargs(**parameters)
+        change, couplings, _ = biases(bqm)
+        couplings, chosen = couplings + couplings.T, np.zeros(len(change), bool)
+        while (left := np.where(chosen, 0, change)).min(initial=0) < 0:
+            best = left.argmin()
+            chosen[best] = True
+            change = change + couplings[best]
+        return _set_of(chosen, bqm)
 
 
 SOLVERS = {
@@ -38,9 +66,22 @@ SOLVERS = {
     "path_integral": PathIntegralAnnealingSampler,  # simulated quantum annealing
     "tabu": TabuSampler,
     "steepest_descent": SteepestDescentSampler,
+    "greedy": GreedySampler,
     "random": RandomSampler,
     "brute_force": BruteForceSampler,
     "exact": ExactSampler,
+    "qpu": QPUSampler,
+    "leap_hybrid": HybridSampler,
+}
+
+TRIALS = {  # what a comparison asks of each heuristic; the defaults of dwave-samplers else
+    "schrodinger": {},
+    "simulated_annealing": {"num_reads": 100},
+    "path_integral": {"num_reads": 5},
+    "tabu": {"num_reads": 5, "num_restarts": 10, "timeout": None},  # its default, a time, would not repeat
+    "steepest_descent": {"num_reads": 1000},
+    "greedy": {},
+    "random": {"num_reads": 1000},
 }
 
 
@@ -51,26 +92,69 @@ def solver(name):
     return SOLVERS[name]()
 
 
-def solve_all(selections, n_features, name, beta=0.7, pair_sum="p<q", seed=None, desc=None, **parameters):
-    """Solve every image's problem and keep the lowest-energy bit-string of each.
+_solver = functools.cache(solver)  # one of each kind in every process
 
-    selections: list of qubo.Selection; seed: None, or an int: image i gets its own seed derived from it.
+
+def _sample(problem, name, beta, pair_sum, options):
+    return _solver(name).sample(problem.bqm(beta, pair_sum), **options)
+
+
+def sample_all(selections, name, beta=0.7, pair_sum="p<q", seed=None, desc=None, n_jobs=None, **parameters):
+    """Every image's problem to a solver: list of B qubo.Selection  ->  generator of B dimod.SampleSet, in their order.
+
+    seed: None, or an int: image i gets its own seed derived from it, if the solver takes one.
+    n_jobs: processes on this machine (-1: one a core); inside `joblib.parallel_config("dask")`, with a Client of
+    dask.distributed, the images go to its cluster instead. What is found does not depend on where.
+    Raises ValueError for an unknown solver, and what the solver raises.
+    """
+    takes_seed = "seed" in _solver(name).parameters  # an unknown name is refused here, not in a worker
+    seeds = np.random.SeedSequence(seed).generate_state(len(selections)) >> 1  # 31 bits: what dwave-samplers takes
+    options = [parameters | {"seed": int(s)} if takes_seed and seed is not None else parameters for s in seeds]
+    jobs = (delayed(_sample)(p, name, beta, pair_sum, o) for p, o in zip(selections, options))
+    found = Parallel(n_jobs=n_jobs, return_as="generator")(jobs)
+    return iter(tqdm(found, desc=desc or name, unit="image", total=len(selections)))
+
+
+def solve_all(selections, n_features, name, beta=0.7, pair_sum="p<q", seed=None, desc=None, n_jobs=None, **parameters):
+    """Solve every image's problem and keep the lowest-energy bit-string of each. Arguments and errors: `sample_all`.
+
     ->  selected maps (B, n_features) bool, list of B SampleSet.info dicts with the best energy added.
     """
-    sampler = solver(name)
     selected, infos = np.zeros((len(selections), n_features), dtype=bool), []
-    seeds = np.random.SeedSequence(seed).generate_state(len(selections)) >> 1  # 31 bits: what dwave-samplers takes
-    for i, problem in enumerate(tqdm(selections, desc=desc or name, unit="image")):
-        options = parameters if seed is None else parameters | {"seed": int(seeds[i])}
-        found = sampler.sample(problem.bqm(beta, pair_sum), **options)
-        best = found.first
-        selected[i, problem.maps] = [best.sample[v] for v in range(problem.d)]
-        infos.append(dict(found.info) | {"energy": best.energy})
+    found = sample_all(selections, name, beta, pair_sum, seed, desc, n_jobs, **parameters)
+    for row, problem, samples in zip(selected, selections, found):
+        best = samples.first
+        row[problem.maps] = [best.sample[v] for v in range(problem.d)]
+        infos.append(dict(samples.info) | {"energy": best.energy})
     return selected, infos
 
 
-def _ranked(rank, importance, k):
-    """The k candidates of lowest rank, image by image: rank, importance (B, N_f), k (B,)  ->  (B, N_f) bool."""
+def success(hits, reads, of):
+    """Probability that `of` of the `reads` reads, drawn without replacement, hold the optimum: hits (B,)  ->  (B,).
+
+    Raises ValueError for more reads than were made.
+    """
+    if not 1 <= of <= reads:
+        raise ValueError(f"there are 1 to {reads} reads to draw, got {of}")
+    return hypergeom.sf(0, reads, hits, of)
+
+
+def reads_needed(probability, confidence=0.99):
+    """Reads after which the optimum was met with that confidence: ln(1 - confidence) / ln(1 - p), at least 1.
+
+    probability: (B,) of one read  ->  (B,), infinite where it is 0 (Ronnow et al., Science 345, 420, 2014, Eq. 3).
+    """
+    p = np.asarray(probability, dtype=np.float64)
+    with np.errstate(divide="ignore"):
+        return np.where(p < confidence, np.log1p(-confidence) / np.log1p(-np.minimum(p, confidence)), 1.0)
+
+
+def first_k(rank, importance, k):
+    """The k candidates of lowest rank, image by image: rank, importance (B, N_f), k (B,)  ->  (B, N_f) bool.
+
+    k = 0 selects nothing. Raises ValueError for k beyond the candidates (maps of positive importance), other shapes and
+    NaN.
+    """
     importance, k = np.asarray(importance), np.asarray(k)
     if importance.ndim != 2 or k.shape != importance.shape[:1]:
         raise ValueError(f"importance must be (B, N_f) with k (B,), got {importance.shape} and {k.shape}")
@@ -87,12 +171,54 @@ def _ranked(rank, importance, k):
 def top_k(importance, k):
     """The k most important candidates: importance (B, N_f), k (B,)  ->  (B, N_f) bool; of equals the first map.
 
-    No redundancy, no optimisation: the QUBO's optimum among bit-strings of k maps at beta = 1. k = 0 selects nothing.
-    Raises ValueError for k beyond the candidates (maps of positive importance), other shapes and NaN.
+    No redundancy, no optimisation: the QUBO's optimum among bit-strings of k maps at beta = 1. Raises as `first_k`.
     """
-    return _ranked(-np.asarray(importance), importance, k)
+    return first_k(-np.asarray(importance), importance, k)
 
 
 def random_k(importance, k, seed=0):
-    """k candidates drawn at random: importance (B, N_f), k (B,)  ->  (B, N_f) bool. Raises as `top_k`."""
-    return _ranked(np.random.default_rng(seed).random(np.shape(importance)), importance, k)
+    """k candidates drawn at random: importance (B, N_f), k (B,)  ->  (B, N_f) bool. Raises as `first_k`."""
+    return first_k(np.random.default_rng(seed).random(np.shape(importance)), importance, k)
+
+
+def maximal_marginal_relevance(problems, n_features, k, trade_off=0.7):
+    """k maps one by one: each of largest trade_off * relevance - (1 - trade_off) * likeness to the maps already taken.
+
+    Relevance is importance over the largest, likeness the largest cosine (Carbonell and Goldstein, SIGIR 1998).
+    problems: list of B qubo.Selection; k: (B,)  ->  (B, n_features) bool.
+    Raises ValueError for k beyond the candidates and a trade_off outside [0, 1].
+    """
+    if not 0 <= trade_off <= 1:
+        raise ValueError(f"trade_off must lie in [0, 1], got {trade_off}")
+    selected = np.zeros((len(problems), n_features), dtype=bool)
+    for i, (problem, size) in enumerate(zip(problems, k, strict=True)):
+        if not 0 <= size <= problem.d:
+            raise ValueError(f"image {i}: k must lie between 0 and its {problem.d} candidates, got {size}")
+        likeness, left = np.zeros(problem.d), np.ones(problem.d, bool)
+        for _ in range(size):
+            score = -trade_off * problem.field - (1 - trade_off) * likeness
+            best = np.where(left, score, -np.inf).argmax()
+            left[best] = False
+            likeness = np.maximum(likeness, problem.redundancy[best])
+        selected[i, problem.maps[~left]] = True
+    return selected
+
+
+def lasso_order(activations, logit):
+    """Order in which maps enter an L1 fit of a class logit with weights >= 0 (Efron et al., Ann. Stat. 32, 407, 2004).
+
+    activations: (B, N_f) mean activation of every map in B images; logit: (B,) of the class
+    ->  (N_f,) rank, 0 for the first map to enter, N_f for maps that never do. Maps are standardised.
+    Raises ValueError for other shapes and for NaN or infinity.
+    """
+    X, y = np.asarray(activations, dtype=np.float64), np.asarray(logit, dtype=np.float64)
+    if X.ndim != 2 or y.shape != X.shape[:1]:
+        raise ValueError(f"activations must be (B, N_f) with logit (B,), got {X.shape} and {y.shape}")
+    if not (np.isfinite(X).all() and np.isfinite(y).all()):
+        raise ValueError("activations or logit hold NaN or infinite values: check the feature maps they come from")
+    X = X - X.mean(0)
+    norm = np.linalg.norm(X, axis=0)
+    X = np.divide(X, norm, out=np.zeros_like(X), where=norm > 1e-12)
+    path = lars_path(X, y - y.mean(), method="lasso", positive=True)[2]
+    entered = path > 0  # (N_f, steps)
+    return np.where(entered.any(1), entered.argmax(1) - 1, len(path))

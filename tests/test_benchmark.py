@@ -3,10 +3,12 @@
 import sys
 from pathlib import Path
 
+import pandas as pd
 import pytest
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "benchmarks"))
 import annealer  # noqa: E402
+import solvers as solver_times  # noqa: E402
 
 
 @pytest.fixture(scope="module")
@@ -27,3 +29,15 @@ def test_authors_algorithm_agrees_to_its_step_error(problem):
     seconds, fidelity, steps = annealer.sample(annealer.authors_evolution, problem)
     assert steps == annealer.POINTS and seconds > 0
     assert fidelity == pytest.approx(problem.reference("evolution"), abs=1e-6)
+
+
+def test_every_group_of_the_notebook_is_timed():
+    stored = pd.read_csv(Path(solver_times.__file__).with_suffix(".csv")).set_index(["instances", "beta", "solver"])
+    asked = {(name, beta, solver) for name, beta, _ in solver_times.instances(1) for solver in solver_times.TIMED}
+    assert set(stored.index) == asked and (stored.seconds > 0).all()
+
+
+def test_a_read_is_timed():
+    *_, (name, beta, (problem,)) = solver_times.instances(1)
+    one, many = (solver_times.seconds_a_read("simulated_annealing", problem, beta, {"num_reads": n}) for n in (1, 200))
+    assert 0 < many < 3 * one

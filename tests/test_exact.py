@@ -59,8 +59,10 @@ def degenerate(kind, d=12):
 
 
 def check(bqm, lowest, **options):
-    """Solve, compare with the lowest energy, and return the info."""
+    """Solve, compare with the lowest energy (of the size, if one is given), and return the info."""
     found = ExactSampler().sample(bqm, **options)
+    if options.get("size") is not None:
+        assert sum(value == 1 for value in found.first.sample.values()) == options["size"]
     info, scale = found.info, 1e-9 * max(1, abs(lowest))
     assert len(found) == 1 and found.vartype is bqm.vartype
     assert info["energy"] == found.first.energy == pytest.approx(bqm.energy(found.first.sample))
@@ -183,14 +185,102 @@ def test_bad_input(bad):
         ExactSampler().sample(gaussian(3, 0), time_limit=np.nan)
 
 
+def check_sizes(bqm, sizes=None, **options):
+    """`check` for every size  ->  list of infos."""
+    E, infos = energies(bqm), []
+    lowest = E[qubo.best_of_size(E)]
+    for size in range(len(lowest)) if sizes is None else sizes:
+        infos.append(check(bqm, lowest[size], size=size, **options))
+    return infos
+
+
+@pytest.mark.parametrize("reverse", [False, True])
+@pytest.mark.parametrize("d, rank, beta", [(2, 3, 0.5), (9, 4, 0.1), (14, 5, 0.7), (14, 40, 0.99)])
+def test_selections_of_every_size_as_enumerated(d, rank, beta, reverse):
+    rng = np.random.default_rng(d)
+    maps = np.maximum(rng.normal(size=(d, 1, rank)), 0) + 1e-3
+    problem = qubo.selection(maps, rng.random(d) + 0.01)
+    bqm = (problem.reversed() if reverse else problem).bqm(beta)
+    assert all(info["proven"] for info in check_sizes(bqm))
+
+
+@pytest.mark.parametrize("vartype", ["BINARY", "SPIN"])
+@pytest.mark.parametrize("d", [0, 1, 2, 5, 12])
+def test_indefinite_models_of_every_size_as_enumerated(d, vartype):
+    for seed in range(3):
+        bqm = gaussian(d, seed, vartype, mean=seed - 1)
+        bqm.relabel_variables({i: f"x{(7 * i) % 23}" for i in range(d)})
+        assert all(info["proven"] for info in check_sizes(bqm))
+
+
+@pytest.mark.parametrize("kind", [
+    "duplicate maps", "equal maps", "zero maps", "all zero", "fields only", "ferromagnetic ring",
+])
+def test_degenerate_ground_states_of_every_size(kind):
+    assert all(info["proven"] for info in check_sizes(degenerate(kind)))
+
+
+@pytest.mark.parametrize("nodes, improved", [(1, 1), (1, 4), (2, 10**6)])
+def test_fixed_size_on_every_path_of_the_search(monkeypatch, nodes, improved):
+    from qafs_utils import exact
+
+    monkeypatch.setattr(exact, "_NODES", nodes)
+    monkeypatch.setattr(exact, "_IMPROVED_NODES", improved)
+    for seed in range(3):
+        assert all(info["proven"] for info in check_sizes(gaussian(12, seed, mean=seed - 1)))
+
+
+@pytest.mark.parametrize("scale", [1e-12, 1e12])
+def test_fixed_size_at_any_scale(scale):
+    bqm = gaussian(12, 5)
+    bqm.scale(scale)
+    E = energies(bqm)
+    for size, lowest in enumerate(E[qubo.best_of_size(E)]):
+        found = ExactSampler().sample(bqm, size=size).info
+        assert found["proven"] and found["energy"] == pytest.approx(lowest, rel=1e-9, abs=1e-9 * scale)
+        assert lowest - 1e-8 * max(scale, abs(lowest)) <= found["bound"] <= found["energy"]
+
+
+@pytest.mark.parametrize("bqm", [gram(14, 5, 0, 0.3), gaussian(14, 1, mean=-0.5), gaussian(14, 2, "SPIN")])
+def test_time_limit_at_fixed_size(bqm):
+    """The incumbent has the size from the first, whatever the start; only trivial sizes are closed without a search."""
+    for initial in (None, dict.fromkeys(bqm.variables, 1)):
+        infos = check_sizes(bqm, time_limit=0, initial=initial)
+        assert not any(info["nodes"] for info in infos)
+        assert {0, 14} <= {size for size, info in enumerate(infos) if info["proven"]} <= {0, 1, 14}
+
+
+def test_time_limit_in_the_search_at_fixed_size(monkeypatch):
+    from qafs_utils import exact
+
+    monkeypatch.setattr(exact, "_NODES", 4)
+    monkeypatch.setattr(exact, "_IMPROVED_NODES", 4)
+    for bqm in (gaussian(14, 7, mean=0.5), gaussian(14, 8, mean=-0.5), gram(14, 4, 3, 0.3)):
+        for looks in [*range(1, 40, 4), 10**6]:
+            clock = iter(range(looks))
+            late = property(lambda self, clock=clock: next(clock, None) is None)
+            monkeypatch.setattr(exact._BranchAndBound, "late", late)
+            proven = check_sizes(bqm, [6])[0]["proven"]
+        assert proven
+
+
+@pytest.mark.parametrize("size", [-1, 4, 1.5, np.nan])
+def test_infeasible_size(size):
+    with pytest.raises(ValueError, match=f"k = {size} ones are infeasible: k must be .* from 0 to d = 3"):
+        ExactSampler().sample(gaussian(3, 0), size=size)
+
+
 @dimod.testing.load_sampler_bqm_tests(ExactSampler)
 class TestOceanConventions(unittest.TestCase):
     def test_api(self):
         dimod.testing.assert_sampler_api(ExactSampler())
 
 
-@pytest.mark.parametrize("d, rank, beta", [(40, 49, 0.5), (40, 196, 0.7), (100, 49, 0.9), (200, 49, 0.9)])
-def test_agrees_with_scip(d, rank, beta):
+@pytest.mark.parametrize("d, rank, beta, size", [
+    (40, 49, 0.5, None), (40, 196, 0.7, None), (100, 49, 0.9, None), (200, 49, 0.9, None),
+    (40, 49, 0.5, 8), (40, 49, 0.7, 20), (100, 49, 0.9, 5), (100, 49, 0.9, 40),
+])
+def test_agrees_with_scip(d, rank, beta, size):
     """SCIP on y = V^T n, minimise (1 - beta) / 2 (|y|^2 - sum n) + beta h.n: convex, and no line of ours in it."""
     scip = pytest.importorskip("pyscipopt")
     rng = np.random.default_rng(d + rank)
@@ -207,11 +297,14 @@ def test_agrees_with_scip(d, rank, beta):
         model.addCons(y[k] == scip.quicksum(V[i, k] * n[i] for i in range(d)))
     linear = scip.quicksum((beta * problem.field[i] - (1 - beta) / 2) * n[i] for i in range(d))
     model.addCons((1 - beta) / 2 * scip.quicksum(v * v for v in y) + linear <= energy)
+    if size is not None:
+        model.addCons(scip.quicksum(n) == size)
     model.setObjective(energy)
     model.optimize()
     theirs = [round(model.getVal(v)) for v in n]
     bqm = problem.bqm(beta)
-    found = ExactSampler().sample(bqm)
+    found = ExactSampler().sample(bqm, size=size)
+    assert size is None or sum(theirs) == sum(found.first.sample.values()) == size
     assert found.info["proven"] and found.info["bound"] <= bqm.energy(dict(enumerate(theirs))) + 1e-9
     assert model.getDualbound() <= found.info["energy"] + 1e-5
     if model.getStatus() == "optimal":

@@ -21,6 +21,23 @@ def test_trunk_and_full_head_are_torchvisions_resnet(pixels):
     torch.testing.assert_close(ours, NETWORK(pixels))
 
 
+@pytest.mark.parametrize("normalisation", ["imagenet", "none"])
+def test_full_network_is_trunk_and_full_head(pixels, normalisation):
+    net = models.resnet18("random")
+    before = models.fingerprint(net)
+    trunk, head = models.Trunk(net, normalisation), models.build_head(512, "full", net, seed=3).eval()
+    network = models.full_network(net, head)
+    torch.testing.assert_close(network((pixels - trunk.mean) / trunk.std), head(trunk(pixels)))
+    assert network.fc.out_features == 10 and not network.training and next(head.classifier.parameters()).requires_grad
+    network.fc.weight.zero_()
+    assert models.fingerprint(net) == before and head.classifier.weight.any()
+
+
+def test_a_reduced_head_has_no_full_network():
+    with pytest.raises(ValueError, match="only a FullHead .* got ReducedHead"):
+        models.full_network(NETWORK, models.build_head(16, "paper", NETWORK))
+
+
 def test_trunk_subtracts_imagenets_mean(pixels):
     mean, std = (torch.tensor(v).view(1, 3, 1, 1) for v in data.NORMALISATIONS["imagenet"])
     expected = models.Trunk(NETWORK, "none")((pixels - mean) / std)

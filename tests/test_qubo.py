@@ -2,10 +2,12 @@
 
 import itertools
 
+import dimod
 import numpy as np
 import pytest
 
 from qafs_utils import qubo
+from qafs_utils.annealing import energies as energies_of
 from qafs_utils.feature_maps import NoPositiveMapError
 
 RNG = np.random.default_rng(0)
@@ -57,6 +59,8 @@ def test_selections_name_the_image_without_candidates():
     ({"beta": 1.2}, "beta must lie"), ({"beta": np.nan}, "beta must lie"), ({"pair_sum": "p>q"}, "unknown pair_sum"),
     ({"field": -np.ones(3)}, "redundancy must be"), ({"redundancy": np.full((2, 2), np.nan)}, "NaN"),
     ({"redundancy": np.array([[1, 0.5], [0.1, 1]])}, "symmetric"),
+    ({"redundancy": np.full((2, 2), np.inf)}, "infinite"), ({"field": np.array([-1, np.nan])}, "NaN"),
+    ({"field": np.array([-1, -np.inf])}, "infinite"),
 ])
 def test_bad_input(change, message):
     good = {"redundancy": np.eye(2), "field": -np.ones(2), "beta": 0.5}
@@ -160,3 +164,82 @@ def test_the_optimum_of_fixed_size_at_beta_one_is_the_top_k():
     energies = np.array([bqm.energy({v: i >> v & 1 for v in range(6)}) for i in range(2**6)])
     for k, found in enumerate(qubo.best_of_size(energies)):
         assert {v for v in range(6) if found >> v & 1} == set(np.argsort(p.field)[:k])
+
+
+def constrained(kind, d, seed=0):
+    """Models to fix the size of: Gaussian, of maps, reversed, degenerate."""
+    rng = np.random.default_rng(seed)
+    if kind in ("BINARY", "SPIN"):
+        couplings = {(i, j): rng.normal() for i in range(d) for j in range(i)}
+        return dimod.BinaryQuadraticModel(dict(enumerate(rng.normal(size=d))), couplings, rng.normal(), kind)
+    if kind == "all zero":
+        return dimod.BinaryQuadraticModel(dict.fromkeys(range(d), 0.0), {}, 1.0, "BINARY")
+    if kind == "equal maps":
+        return qubo.selection(np.ones((d, 2, 2)), np.ones(d)).bqm(0.4)
+    maps = np.repeat(rng.random((d, 3, 3)), 2, axis=0)[:d] if kind == "duplicates" else rng.random((d, 3, 3))
+    problem = qubo.selection(maps, rng.random(d) + 0.1)
+    return (problem.reversed() if kind == "reversed" else problem).bqm(0.7)
+
+
+KINDS = ["BINARY", "SPIN", "maps", "reversed", "duplicates", "equal maps", "all zero"]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("d", [1, 2, 3, 7, 12])
+def test_above_the_sufficient_penalty_every_ground_state_has_k_maps(kind, d):
+    for seed in range(3 if d < 12 else 1):
+        bqm = constrained(kind, d, seed)
+        E, sizes = energies_of(bqm), np.bitwise_count(np.arange(2**d)).astype(int)
+        for k, lowest in enumerate(E[qubo.best_of_size(E)]):
+            enough = qubo.sufficient_penalty(bqm, k)
+            for penalty in (enough + 1e-6, 2 * enough + 1, None):
+                F = energies_of(qubo.exactly(bqm, k, penalty))
+                assert F.min() == pytest.approx(lowest, abs=1e-9)
+                assert (sizes[F <= F.min() + 1e-9] == k).all()
+            np.testing.assert_allclose(F[sizes == k], E[sizes == k], atol=1e-9)
+
+
+@pytest.mark.parametrize("kind", KINDS[:4])
+def test_a_penalty_below_the_necessary_one_fails(kind):
+    """Necessary is max (lowest of size k - E) / (|n| - k)^2: never above the sufficient one, and often well above 0."""
+    bqm = constrained(kind, 8)
+    E, sizes = energies_of(bqm), np.bitwise_count(np.arange(2**8)).astype(int)
+    failed = 0
+    for k, lowest in enumerate(E[qubo.best_of_size(E)]):
+        others = sizes != k
+        necessary = ((lowest - E[others]) / (sizes[others] - k) ** 2).max()
+        assert necessary <= qubo.sufficient_penalty(bqm, k) + 1e-12
+        if necessary > 0.01:
+            failed += 1
+            assert sizes[energies_of(qubo.exactly(bqm, k, 0.99 * necessary)).argmin()] != k
+    assert failed >= 4
+
+
+def test_the_sufficient_penalty_is_tight_for_one_map():
+    bqm = dimod.BinaryQuadraticModel({0: -1.0}, {}, 0.0, "BINARY")
+    assert qubo.sufficient_penalty(bqm, 0) == 1.0 and qubo.sufficient_penalty(bqm, 1) == 0.0
+    assert [energies_of(qubo.exactly(bqm, 0, penalty)).argmin() for penalty in (0.99, 1.01)] == [1, 0]
+
+
+@pytest.mark.parametrize("k", [-1, 6, 2.5, np.nan])
+def test_infeasible_sizes(k):
+    for call in (qubo.sufficient_penalty, qubo.exactly):
+        with pytest.raises(ValueError, match=f"k = {k} ones are infeasible: k must be .* from 0 to d = 5"):
+            call(problem().bqm(), k)
+
+
+@pytest.mark.parametrize("penalty", [0, -1.0, np.nan, np.inf])
+def test_exactly_refuses_a_penalty_that_is_none(penalty):
+    with pytest.raises(ValueError, match="penalty must be positive and finite"):
+        qubo.exactly(problem().bqm(), 2, penalty)
+    with pytest.raises(ValueError, match="NaN or infinite biases"):
+        qubo.exactly(dimod.BinaryQuadraticModel({0: np.nan}, {}, 0.0, "BINARY"), 1)
+
+
+@pytest.mark.parametrize("pair_sum", qubo.PAIR_SUMS)
+def test_reversed_redundancy_is_rewarded_and_selects_everything(pair_sum):
+    p = problem()
+    bqm, E = p.bqm(0.7, pair_sum), energies_of(p.reversed().bqm(0.7, pair_sum))
+    fields = energies_of(qubo.feature_selection_bqm(0 * p.redundancy, p.field, 0.7))
+    np.testing.assert_allclose(E - fields, fields - energies_of(bqm), atol=1e-12)
+    assert E.argmin() == 2**p.d - 1 and (np.diff(E[qubo.best_of_size(E)]) < 0).all()

@@ -1,8 +1,12 @@
 """Every solver of the selection problem returns what exact enumeration finds, and says what it was asked."""
 
+import os
+import signal
+import threading
 import warnings
 
 import dimod
+import joblib
 import numpy as np
 import pytest
 from dwave.samplers import SimulatedAnnealingSampler
@@ -53,9 +57,56 @@ def test_dwave_neal_is_the_same_simulated_annealing():
     assert np.array_equal(ours.record.sample, theirs.record.sample)
 
 
+def greedy_by_hand(problem, beta=0.7):
+    """Every set that grows map by map, its energy computed anew each time."""
+    bqm, chosen = problem.bqm(beta), set()
+    while True:
+        energy = {p: bqm.energy({v: int(v in chosen | {p}) for v in range(problem.d)}) for p in range(problem.d)}
+        best = min(energy, key=energy.get)
+        if best in chosen or energy[best] >= bqm.energy({v: int(v in chosen) for v in range(problem.d)}):
+            return chosen
+        chosen.add(best)
+
+
+def test_greedy():
+    for problem in PROBLEMS:
+        found = solvers.solver("greedy").sample(problem.bqm()).first
+        assert {v for v, bit in found.sample.items() if bit} == greedy_by_hand(problem)
+        spin = solvers.solver("greedy").sample(problem.bqm().change_vartype("SPIN", inplace=False)).first
+        assert spin.energy == pytest.approx(found.energy)
+        assert {v for v, s in spin.sample.items() if s == 1} == {v for v, bit in found.sample.items() if bit}
+    assert solvers.solver("greedy").sample(dimod.BinaryQuadraticModel("BINARY")).first.sample == {}
+
+
+@pytest.mark.parametrize("name", ["simulated_annealing", "exact"])
+def test_processes_change_nothing(name):
+    alone = solvers.solve_all(PROBLEMS, 9, name, seed=3)
+    shared = solvers.solve_all(PROBLEMS, 9, name, seed=3, n_jobs=2)
+    assert np.array_equal(alone[0], shared[0])
+    assert [i["energy"] for i in alone[1]] == [i["energy"] for i in shared[1]]
+
+
+def test_a_cluster_changes_nothing_and_a_killed_worker_loses_nothing():
+    distributed = pytest.importorskip("distributed")
+    many, options = PROBLEMS * 20, {"seed": 3, "num_reads": 3000}
+    alone, infos = solvers.solve_all(many, 9, "simulated_annealing", **options)
+    with distributed.LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address=None) as cluster:
+        with distributed.Client(cluster) as client:
+            victim = next(iter(client.run(os.getpid).values()))
+            threading.Timer(1.0, os.kill, (victim, signal.SIGKILL)).start()
+            with joblib.parallel_config("dask"):
+                found, again = solvers.solve_all(many, 9, "simulated_annealing", **options)
+            client.wait_for_workers(2, timeout=60)  # the killed one has been replaced
+            assert victim not in client.run(os.getpid).values()
+    assert np.array_equal(found, alone)
+    assert [i["energy"] for i in again] == [i["energy"] for i in infos]
+
+
 def test_unknown_solver():
-    with pytest.raises(ValueError, match="unknown solver 'qpu'"):
-        solvers.solver("qpu")
+    with pytest.raises(ValueError, match="unknown solver 'annealer'"):
+        solvers.solver("annealer")
+    with pytest.raises(ValueError, match="unknown solver"):
+        solvers.solve_all(PROBLEMS, 9, "annealer")
 
 
 IMPORTANCE = np.array([[0.5, -1, 2, 0.5, 0, 1], [1, 2, 3, 4, 5, 6]])
@@ -84,3 +135,53 @@ def test_random_k_draws_candidates_evenly():
 def test_selections_of_equal_size_refuse(select, importance, k, message):
     with pytest.raises(ValueError, match=message):
         select(importance, k)
+
+
+def relevance_by_hand(problem, k, trade_off):
+    taken = []
+    while len(taken) < k:
+        def score(p):
+            likeness = max([problem.redundancy[p, q] for q in taken], default=0)
+            return -trade_off * problem.field[p] - (1 - trade_off) * likeness
+        taken.append(max(set(range(problem.d)) - set(taken), key=score))
+    return sorted(problem.maps[taken].tolist())
+
+
+def test_maximal_marginal_relevance():
+    k = [min(3, p.d) for p in PROBLEMS]
+    for trade_off in (0.3, 0.7):
+        found = solvers.maximal_marginal_relevance(PROBLEMS, 9, k, trade_off)
+        for bits, problem, size in zip(found, PROBLEMS, k):
+            assert np.flatnonzero(bits).tolist() == relevance_by_hand(problem, size, trade_off)
+    alpha = np.zeros((len(PROBLEMS), 9))
+    for row, problem in zip(alpha, PROBLEMS):
+        row[problem.maps] = -problem.field
+    assert np.array_equal(solvers.maximal_marginal_relevance(PROBLEMS, 9, k, 1.0), solvers.top_k(alpha, k))
+    with pytest.raises(ValueError, match="image 0: k must lie between 0 and its"):
+        solvers.maximal_marginal_relevance(PROBLEMS[:1], 9, [10])
+    with pytest.raises(ValueError, match="trade_off must lie in"):
+        solvers.maximal_marginal_relevance(PROBLEMS, 9, k, 1.5)
+
+
+def test_lasso_order():
+    """Orthogonal activations: maps enter in the order of their covariance with the logit, those below zero never."""
+    X = np.kron(np.eye(5), [[1.0], [-1.0]]) * [1, 2, 3, 4, 5]  # standardised, so the scale does not matter
+    y = np.kron([3.0, 5.0, -1.0, 4.0, 0.5], [1.0, -1.0])
+    assert solvers.lasso_order(X, y).tolist() == [2, 0, 5, 1, 3]
+    for bad in (X * np.nan, X[:, 0], X[:-1]):
+        with pytest.raises(ValueError, match="activations"):
+            solvers.lasso_order(bad, y)
+
+
+def test_success_of_some_of_the_reads():
+    """By hand: 2 hits among 4 reads; two of the four miss both with probability 1/6."""
+    np.testing.assert_allclose(solvers.success(np.array([0, 2, 4]), 4, 2), [0, 5 / 6, 1])
+    np.testing.assert_allclose(solvers.success(np.array([1, 2]), 4, 1), [0.25, 0.5])
+    with pytest.raises(ValueError, match="1 to 4 reads"):
+        solvers.success(np.array([1]), 4, 5)
+
+
+def test_reads_needed():
+    found = solvers.reads_needed([0.0, 0.5, 0.9, 0.99, 1.0])
+    np.testing.assert_allclose(found, [np.inf, np.log(100) / np.log(2), 2, 1, 1])
+    assert 1 - (1 - 0.3) ** solvers.reads_needed(0.3) == pytest.approx(0.99)

@@ -1,0 +1,72 @@
+"""Seconds of one read of every heuristic, and of one proof, on the problems of notebook 10.
+
+    python benchmarks/solvers.py [--images 5]
+
+Writes solvers.csv: median over images of the best of three, one thread. Notebook 10 makes times to the optimum of it.
+"""
+
+import os
+
+os.environ |= dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")  # read on import
+
+import argparse
+import time
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from tqdm import tqdm
+
+from qafs_utils import qubo, solvers
+from qafs_utils.__main__ import defaults
+from qafs_utils.run import PUBLISHED, to_csv, write_atomically
+
+PARAMETERS = defaults("10_optimality")
+TIMED = {name: options for name, options in solvers.TRIALS.items() if name != "schrodinger"} | {"exact": {}}
+
+
+def stored(n):
+    with np.load(PUBLISHED / f"02_maps_nf{n}.npz") as arrays:
+        return arrays["maps_block"], arrays["importance_block"]
+
+
+def instances(images):
+    """(name, beta, problems) of every group that the notebook compares solvers on."""
+    for n in PARAMETERS["n_features"]:
+        maps, importance = stored(n)
+        some = np.linspace(0, len(maps) - 1, images).astype(int)
+        for beta in PARAMETERS["betas"]:
+            yield f"N_f={n}", beta, qubo.selections(maps[some], importance[some])
+    for d in PARAMETERS["sizes"]:  # of the largest model
+        drawn = [qubo.subsample(maps[i], importance[i], d, (PARAMETERS["seed"], i, d)) for i in some]
+        yield f"d={d}", PARAMETERS["beta"], drawn
+
+
+def seconds_a_read(solver, problem, beta, options):
+    """Best of three calls, over the number of reads."""
+    bqm, options = problem.bqm(beta, PARAMETERS["pair_sum"]), dict(options)
+    if "num_reads" in options:
+        options["num_reads"] = max(1, options["num_reads"] // 10)
+    best = np.inf
+    for _ in range(3):
+        start = time.perf_counter()
+        solvers.solver(solver).sample(bqm, **options)
+        best = min(best, time.perf_counter() - start)
+    return best / options.get("num_reads", 1)
+
+
+def measure(images=5):
+    """->  table of instances, beta, solver, d, seconds."""
+    rows = []
+    for name, beta, problems in tqdm(list(instances(images)), unit="group"):
+        for solver, options in TIMED.items():
+            seconds = np.median([seconds_a_read(solver, p, beta, options) for p in problems])
+            row = {"instances": name, "beta": beta, "solver": solver, "d": np.median([p.d for p in problems])}
+            rows.append(row | {"seconds": seconds})
+    return pd.DataFrame(rows)
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--images", type=int, default=5, help="problems timed in every group")
+    write_atomically(Path(__file__).with_suffix(".csv"), to_csv(measure(parser.parse_args().images)))
