@@ -88,7 +88,7 @@ def test_processes_change_nothing(name):
 
 def test_a_cluster_changes_nothing_and_a_killed_worker_loses_nothing():
     distributed = pytest.importorskip("distributed")
-    many, options = PROBLEMS * 20, {"seed": 3, "num_reads": 3000}
+    many, options = PROBLEMS * 20, {"seed": 3, "num_reads": 1500}
     alone, infos = solvers.solve_all(many, 9, "simulated_annealing", **options)
     with distributed.LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address=None) as cluster:
         with distributed.Client(cluster) as client:
