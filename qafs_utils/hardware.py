@@ -57,7 +57,7 @@ class _OceanSampler(dimod.Sampler):
 
     @property
     def parameters(self):
-        return self.child.parameters
+        return {**self.child.parameters, "seed": []}
 
     @property
     def properties(self):

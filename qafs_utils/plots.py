@@ -627,11 +627,12 @@ def quartile_line(axis, table, x, y, **style):
     axis.errorbar(middle.index, middle, bars, elinewidth=0.8, lw=0.9, markersize=3.5, **style)
 
 
-def landscape_and_proof(spectra, nodes, minima):
+def landscape_and_proof(spectra, nodes, minima, plain_nodes):
     """Fig. 15: eigenvalues of the couplings, nodes of the proof against d, local minima around the optimum.
 
     spectra: {couplings: eigenvalues (d,) in falling order}; nodes: table of couplings, d, nodes; minima: {couplings:
-    (maps that differ from the optimum, relative excess energy, number of descents that end there)}.
+    (maps that differ from the optimum, relative excess energy, number of descents that end there)}; plain_nodes: from
+    there on nodes have the better, dearer bound.
     """
     figure, (left, middle, right) = plt.subplots(1, 3, figsize=(PAGE, 2.4))
     for kind in spectra:
@@ -650,12 +651,15 @@ def landscape_and_proof(spectra, nodes, minima):
             lw=0,
             label=f"{name}: {found}",
         )
+    sizes = sorted(nodes.d.unique())
     left.axhline(0, color="0.5", lw=0.6)
     left.set_yscale("symlog", linthresh=1)
     left.set(xlabel="index", ylabel="eigenvalue of $J$", yticks=(-10, -1, 0, 1, 10, 100))
     left.legend()
     middle.set(xscale="log", yscale="log", xlabel="number of candidates $d$", ylabel="nodes until proven")
-    sizes = sorted(nodes.d.unique())
+    middle.axhline(plain_nodes, color="0.5", ls=":", lw=0.8)
+    place = {"xy": (sizes[0], plain_nodes), "xytext": (0, 3), "textcoords": "offset points"}
+    middle.annotate("better bound from here on", fontsize=6, **place)
     middle.set_xticks(sizes, [f"{d:g}" for d in sizes])
     middle.minorticks_off()
     right.set_yscale("symlog", linthresh=1)
@@ -668,11 +672,11 @@ SOLVER_STYLES = {  # name, colour, marker
     "exact": ("branch and bound, with proof", "#000000", "*"),
     "tabu": ("tabu search", "#009E73", "D"),
     "simulated_annealing": ("simulated annealing", "#0072B2", "s"),
-    "path_integral": ("simulated quantum annealing", "#56B4E9", "^"),
+    "path_integral": ("path-integral annealing", "#56B4E9", "^"),
     "schrodinger": ("quantum annealing, simulated exactly", "#CC79A7", "o"),
     "steepest_descent": ("steepest descent", "#E69F00", "v"),
-    "greedy": ("greedy", "#D55E00", "P"),
-    "random": ("random", "#999999", "x"),
+    "greedy": ("greedy", "#999999", "P"),
+    "random": ("random", "#D55E00", "x"),
 }
 
 
@@ -699,7 +703,8 @@ def solver_comparison(by_size, by_beta):
         for shown, at in ((several[:1], several[0]), (several[1:], several[-1])):
             start = by_beta[(by_beta.solver == solver) & (by_beta.reads == at)].iloc[0]
             text = " and ".join(f"{r:g}" for r in shown) + (" reads" if max(shown, default=1) > 1 else " read")
-            place = {"xy": start[["beta", "probability"]], "xytext": (3, -9), "textcoords": "offset points"}
+            offset = (0, 8) if at == several[0] else (3, -9)
+            place = {"xy": start[["beta", "probability"]], "xytext": offset, "textcoords": "offset points"}
             axes[1].annotate(text, color=colour, fontsize=6, **place)
     sizes = sorted(by_size.d.unique())
     for axis in axes[[0, 2]]:
@@ -721,54 +726,47 @@ def solver_comparison(by_size, by_beta):
 def fixed_size(weights, anneals, carried):
     """Fig. 17: the cardinality constraint: penalty weights, what they cost an anneal, and what k maps carry.
 
-    weights: n_features, k, sufficient, necessary; anneals: n_features, penalty (its name),
-    fidelity; carried: selection, k, probability, low, high, mean_cosine.
+    weights: n_features, k, sufficient, necessary; anneals: n_features, penalty (name), fidelity, bars are quartiles;
+    carried: selection, k, probability, low, high, mean_cosine.
     """
-    figure, axes = plt.subplots(1, 4, figsize=(PAGE, 2.7), width_ratios=(1, 1, 1.15, 1.15))
+    figure, axes = plt.subplots(2, 2, figsize=(PAGE, 4.8))
+    penalty, cost, kept, likeness = axes.flat
     for n, of in weights.groupby("n_features"):
         for column, line in (("sufficient", "-"), ("necessary", ":")):
-            middle = of.groupby("k")[column].median()
-            axes[0].plot(
-                middle.index,
-                middle,
-                line,
-                color=MODEL_COLOURS[n],
-                marker=".",
-                label=f"$N_f={n}$" if line == "-" else None,
-            )
-    axes[0].plot([], [], "k-", label="sufficient")
-    axes[0].plot([], [], "k:", label="necessary")
-    axes[0].set(xlabel="number of maps $k$", ylabel="penalty weight", ylim=(0, None))
-    axes[0].legend(fontsize=6)
+            middle, label = of.groupby("k")[column].median(), f"$N_f={n}$" if column == "sufficient" else None
+            penalty.plot(middle.index, middle, line, color=MODEL_COLOURS[n], marker=".", label=label)
+    penalty.plot([], [], "k-", label="sufficient")
+    penalty.plot([], [], "k:", label="necessary")
+    penalty.set(xlabel="number of maps $k$", ylabel="penalty weight", ylim=(0, None))
+    penalty.legend(fontsize=6)
     kinds = list(anneals.penalty.unique())
-    for shift, (n, of) in zip((-0.22, 0, 0.22), anneals.groupby("n_features")):
+    for shift, (n, of) in zip((-0.2, 0, 0.2), anneals.groupby("n_features")):
         groups = [of[of.penalty == kind].fidelity for kind in kinds]
         style = {"color": MODEL_COLOURS[n], "markersize": 3.5, "label": f"$N_f={n}$"}
-        quartile_bars(axes[1], np.arange(len(kinds)) + shift, groups, **style)
-    axes[1].set(xticks=range(len(kinds)), xticklabels=kinds, xlabel="penalty", ylabel="fidelity", ylim=(0, 1))
-    axes[1].legend(fontsize=6)
+        quartile_bars(cost, np.arange(len(kinds)) + shift, groups, **style)
+    cost.set(xticks=range(len(kinds)), xticklabels=kinds, ylabel="fidelity", ylim=(0, 1))
+    cost.legend(fontsize=6)
     looks = {
-        "top k": ("top $k$", METHOD_COLOURS["top $k$"], "s"),
-        "QUBO": ("QUBO, exactly $k$", METHOD_COLOURS["QUBO optimum"], "o"),
+        "contribution": ("top $k$ by contribution", METHOD_COLOURS["filtered Grad-CAM"], "D"),
         "reversed": ("reversed objective", "#E69F00", "v"),
-        "MMR": ("maximal marginal relevance", "#009E73", "D"),
+        "top k": ("top $k$ by importance", METHOD_COLOURS["top $k$"], "s"),
         "lasso": ("L1 fit of the logit", "#56B4E9", "P"),
+        "MMR": ("maximal marginal relevance", "#999999", "<"),
+        "QUBO": ("QUBO, exactly $k$", METHOD_COLOURS["QUBO optimum"], "o"),
         "random k": ("random $k$", METHOD_COLOURS["random $k$"], "^"),
     }
     for kind, (name, colour, marker) in looks.items():
         of = carried[carried.selection == kind]
         style = {"color": colour, "marker": marker, "markersize": 3.5, "lw": 0.9}
         spread = (of.probability - of.low, of.high - of.probability)
-        axes[2].errorbar(of.k, of.probability, spread, elinewidth=0.7, label=name, **style)
-        axes[3].plot(of.k, of.mean_cosine, **style)
+        kept.errorbar(of.k, of.probability, spread, elinewidth=0.7, label=name, **style)
+        likeness.plot(of.k, of.mean_cosine, **style)
     ticks = sorted(carried.k.unique())
-    for axis, label in zip(axes[2:], ("class probability, kept", "mean cosine")):
-        axis.set(xscale="log", xlabel="number of maps $k$", ylabel=label, ylim=(0, 1.02))
+    for axis, label in ((kept, "class probability, these $k$ kept"), (likeness, "mean cosine of the $k$ maps")):
+        axis.set(xscale="log", xlabel="number of maps $k$ at $N_f=512$", ylabel=label, ylim=(0, 1.02))
         axis.set_xticks(ticks, ticks, fontsize=6)
         axis.minorticks_off()
-    axes[2].set_title("$N_f=512$")
-    axes[3].set_title("$N_f=512$")
-    figure.legend(*axes[2].get_legend_handles_labels(), loc="outside upper center", ncols=3, fontsize=6.5)
+    figure.legend(*kept.get_legend_handles_labels(), loc="outside lower center", ncols=4, fontsize=6.5)
     return figure
 
 
@@ -800,6 +798,7 @@ def hardware_demand(demand, largest, sizes, left):
     for axis, label in zip(axes, ("physical qubits", "longest chain")):
         axis.set(xscale="log", xlabel="number of candidates $d$", ylabel=label)
     axes[0].set(yscale="log")
+    axes[1].plot([], [], "k:", lw=0.9, label="largest $d$ that fits,\nas many qubits missing as in use")
     axes[1].legend(loc="upper left", fontsize=6)
     betas = sorted(left.beta.unique())
     groups = [left.free[left.beta == b] for b in betas]

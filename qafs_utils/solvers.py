@@ -77,8 +77,8 @@ SOLVERS = {
 TRIALS = {  # what a comparison asks of each heuristic; the defaults of dwave-samplers else
     "schrodinger": {},
     "simulated_annealing": {"num_reads": 100},
-    "path_integral": {"num_reads": 5},
-    "tabu": {"num_reads": 5, "num_restarts": 10, "timeout": None},  # its default, a time, would not repeat
+    "path_integral": {"num_reads": 10},
+    "tabu": {"num_reads": 20, "num_restarts": 1, "timeout": None},  # its default, a time, would not repeat
     "steepest_descent": {"num_reads": 1000},
     "greedy": {},
     "random": {"num_reads": 1000},
@@ -143,8 +143,11 @@ def reads_needed(probability, confidence=0.99):
     """Reads after which the optimum was met with that confidence: ln(1 - confidence) / ln(1 - p), at least 1.
 
     probability: (B,) of one read  ->  (B,), infinite where it is 0 (Ronnow et al., Science 345, 420, 2014, Eq. 3).
+    Raises ValueError for a probability outside [0, 1].
     """
     p = np.asarray(probability, dtype=np.float64)
+    if not ((p >= 0) & (p <= 1)).all():
+        raise ValueError(f"probabilities must lie in [0, 1], got {p.min()} to {p.max()}")
     with np.errstate(divide="ignore"):
         return np.where(p < confidence, np.log1p(-confidence) / np.log1p(-np.minimum(p, confidence)), 1.0)
 
