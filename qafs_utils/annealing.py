@@ -34,7 +34,12 @@ SPLITTINGS = {2: _STRANG, 4: _BLANES_MOAN}  # order: weights of the phases, weig
 
 @dataclass(frozen=True)
 class Schedule:
-    """Weights A(s) of the driver and B(s) of the problem: functions of arrays of s in [0, 1]."""
+    """Weights A(s) of the driver and B(s) of the problem: functions of arrays of s in [0, 1].
+
+    >>> cubic = Schedule("cubic", lambda s: (1 - s) ** 3, lambda s: s**3)
+    >>> cubic.A(0.5), cubic.B(np.array([0.0, 1.0]))
+    (0.125, array([0., 1.]))
+    """
 
     name: str
     A: Callable
@@ -51,6 +56,10 @@ def tabulated(s, A, B, name="tabulated"):
     """Schedule through tabulated points: s (n,) rising from 0 to 1, A and B (n,); monotone cubic in between.
 
     Raises ValueError when s does not rise from 0 to 1, or for other shapes or NaN.
+
+    >>> schedule = tabulated([0, 0.5, 1], [6.0, 1.0, 0.0], [0.0, 4.0, 10.0])
+    >>> float(schedule.A(0.5)), float(schedule.B(1.0))
+    (1.0, 10.0)
     """
     s, A, B = (np.asarray(x, dtype=np.float64) for x in (s, A, B))
     if not (s.ndim == 1 and s.shape == A.shape == B.shape and np.isfinite([s, A, B]).all()):
@@ -66,6 +75,10 @@ def locally_adiabatic(x, gap, power=2.0):
     x: (n,) rising from 0 to 1; gap: (n,) > 0 of the linear schedule there (`spectrum.level_curves`).
     power: 2, Roland and Cerf, Phys. Rev. A 65, 042308 (2002), Eq. 17. Raises ValueError as `tabulated`, or
     for a gap that is not positive.
+
+    >>> schedule = locally_adiabatic([0.0, 0.4, 0.6, 1.0], [1.0, 0.1, 0.1, 1.0])
+    >>> schedule.B([0.0, 0.25, 0.5, 0.75, 1.0]).round(3)  # stays near 0.5, where the gap is small
+    array([0.   , 0.322, 0.5  , 0.678, 1.   ])
     """
     x, gap = np.asarray(x, dtype=np.float64), np.asarray(gap, dtype=np.float64)
     if not (gap > 0).all():
@@ -76,7 +89,11 @@ def locally_adiabatic(x, gap, power=2.0):
 
 
 def find_schedule(schedule):
-    """The Schedule of that name, or the Schedule itself. Raises ValueError for an unknown name."""
+    """The Schedule of that name, or the Schedule itself. Raises ValueError for an unknown name.
+
+    >>> float(find_schedule("quadratic").B(0.5))
+    0.25
+    """
     if isinstance(schedule, Schedule):
         return schedule
     if schedule not in SCHEDULES:
@@ -85,7 +102,11 @@ def find_schedule(schedule):
 
 
 def driver_strength(driver, d):
-    """g of H_D = g sum sigma_x: -1 for "uniform", 1/d for "scaled". Raises ValueError for another name."""
+    """g of H_D = g sum sigma_x: -1 for "uniform", 1/d for "scaled". Raises ValueError for another name.
+
+    >>> driver_strength("uniform", 4), driver_strength("scaled", 4)
+    (-1.0, 0.25)
+    """
     if driver not in DRIVERS:
         raise ValueError(f"unknown driver {driver!r}: choose from {tuple(DRIVERS)}")
     return DRIVERS[driver](d)
@@ -101,7 +122,13 @@ def _free_bytes():
 
 
 def require_memory(d, numbers, what):
-    """Raise MemoryError, naming the d that would fit, unless `numbers` float64 vectors (2^d,) fit."""
+    """Raise MemoryError, naming the d that would fit, unless `numbers` float64 vectors (2^d,) fit.
+
+    >>> require_memory(10, 4, "the energies")  # 32 KiB
+    >>> require_memory(60, 4, "the energies")  # doctest: +ELLIPSIS
+    Traceback (most recent call last):
+    MemoryError: the energies of d = 60 needs 3.44e+10 GiB, ... GiB are free: d = ... would fit
+    """
     free = _free_bytes()
     if 8 * numbers * 2**d > free:
         fits = int(np.floor(np.log2(free / (8 * numbers))))
@@ -112,7 +139,11 @@ def require_memory(d, numbers, what):
 
 
 def number_of_qubits(shape):
-    """d of energies of shape (B, 2^d). Raises ValueError for another."""
+    """d of energies of shape (B, 2^d). Raises ValueError for another.
+
+    >>> number_of_qubits((5, 8))
+    3
+    """
     d = shape[-1].bit_length() - 1
     if len(shape) != 2 or 0 in shape or shape[-1] != 2**d:
         raise ValueError(f"energies must be (2^d,) or (B, 2^d), one for each bit-string, got {tuple(shape)}")
@@ -123,6 +154,10 @@ def checked(energies):
     """Energies as a batch: (2^d,) or (B, 2^d)  ->  (B, 2^d) float64, d.
 
     Raises ValueError for NaN or infinite energies and for a length that is no power of two.
+
+    >>> batch, d = checked([0, -1, 2, 3])
+    >>> batch.shape, d
+    ((1, 4), 2)
     """
     batch = np.atleast_2d(np.ascontiguousarray(energies, dtype=np.float64))
     d = batch.shape[-1].bit_length() - 1
@@ -142,7 +177,13 @@ def _sums(weights):
 
 
 def biases(bqm):
-    """Linear biases (d,), quadratic ones (d, d) below the diagonal, and offset over binary variables."""
+    """Linear biases (d,), quadratic ones (d, d) below the diagonal, and offset over binary variables.
+
+    >>> bqm = dimod.BinaryQuadraticModel({"a": -1.0, "b": 0.5}, {("a", "b"): 2.0}, 3.0, dimod.BINARY)
+    >>> biases(bqm)
+    (array([-1. ,  0.5]), array([[0., 0.],
+           [2., 0.]]), 3.0)
+    """
     binary = bqm.change_vartype(dimod.BINARY, inplace=False)
     linear, (rows, columns, values), offset = binary.to_numpy_vectors(list(bqm.variables))
     couplings = np.zeros((len(linear), len(linear)))
@@ -154,6 +195,10 @@ def energies(bqm):
     """Energies of all bit-strings, offset included: dimod model, binary or spin  ->  (2^d,) float64.
 
     Raises MemoryError, naming the d that would fit, before allocating.
+
+    >>> bqm = dimod.BinaryQuadraticModel({"a": -1.0, "b": 0.5}, {("a", "b"): 2.0}, 3.0, dimod.BINARY)
+    >>> energies(bqm)  # none, a, b, both
+    array([3. , 2. , 3.5, 4.5])
     """
     require_memory(bqm.num_variables, 4, "the energies")
     linear, couplings, offset = biases(bqm)
@@ -170,6 +215,10 @@ class AnnealResult:
     state: (2^d,) complex, probabilities: (2^d,), both tensors if a device was asked for; fidelity: probability of the
     ground states, all of them when degenerate (paper, Eq. 7); energy: expected; steps: of the splitting; error:
     estimated for the fidelity and for each probability, the largest of the batch.
+
+    >>> result = anneal([0.0, -1.0, 0.5, 0.5], annealing_time=200.0)
+    >>> result.state.shape, bool(result.fidelity > 0.99), bool(abs(result.energy + 1) < 0.01)
+    ((4,), True, True)
     """
 
     state: np.ndarray
@@ -181,12 +230,24 @@ class AnnealResult:
 
 
 def start_state(d, driver="scaled"):
-    """Ground state of the driver, (2^d,) float64: |+>^d for "uniform", |->^d for "scaled"."""
+    """Ground state of the driver, (2^d,) float64: |+>^d for "uniform", |->^d for "scaled".
+
+    Raises ValueError as `driver_strength`.
+
+    >>> start_state(2, "uniform"), start_state(2, "scaled")
+    (array([0.5, 0.5, 0.5, 0.5]), array([ 0.5, -0.5, -0.5,  0.5]))
+    """
     return parity_signs(d, driver) * 2 ** (-d / 2)
 
 
 def parity_signs(d, driver):
-    """Signs (2^d,) of the driver's ground state: all 1 for g < 0, else (-1)^(number of ones)."""
+    """Signs (2^d,) of the driver's ground state: all 1 for g < 0, else (-1)^(number of ones).
+
+    Raises ValueError as `driver_strength`.
+
+    >>> parity_signs(2, "scaled")
+    array([ 1., -1., -1.,  1.])
+    """
     signs, flip = np.ones(1), 1.0 if driver_strength(driver, d) < 0 else -1.0
     for _ in range(d):
         signs = np.concatenate([signs, flip * signs])
@@ -206,6 +267,10 @@ def layers(annealing_time, g, schedule, steps, order, s0=0.0, s1=1.0):
 
     With the time as two more coordinates, one moved by each part, the splitting keeps its order although H
     depends on the time: each part sees the time that the other has reached.
+
+    >>> phases, rotations = layers(10.0, -1.0, find_schedule("linear"), steps=2, order=2)
+    >>> phases, rotations  # B and A g over the anneal: the sums are 5 and -5
+    (array([0. , 2.5, 2.5]), array([-3.75, -1.25]))
     """
     phase_weights, rotation_weights = SPLITTINGS[order]
     ds = (s1 - s0) / steps
@@ -229,7 +294,15 @@ def _evolve(re, im, batch, phases, angles):
 
 
 class Evolution:
-    """The anneal of a batch from the driver's ground state, at any number of steps: energies (2^d,) or (B, 2^d)."""
+    """The anneal of a batch from the driver's ground state, at any number of steps: energies (2^d,) or (B, 2^d).
+
+    Raises ValueError as `checked`, for unknown names or a time that is not positive, MemoryError when it does not fit.
+
+    >>> evolution = Evolution([0.0, -1.0], 50.0, "scaled", "linear")
+    >>> re, im, probabilities = evolution.run(steps=200, order=4)
+    >>> evolution.fidelity(probabilities).round(3), evolution.energy(probabilities).round(3)
+    (array([1.]), array([-1.]))
+    """
 
     least_tolerance = 1e-13  # rounding of the states
 
@@ -310,6 +383,12 @@ def anneal(
     on which energies, which may be a tensor, and states are kept as dtype, "complex128" or "complex64". Raises
     ValueError for bad input (`checked`, unknown names, a time, tolerance or dt that is not positive, no such device),
     MemoryError when the states do not fit.
+
+    >>> anneal([0.0, -1.0], annealing_time=1e-6).probabilities.round(6)  # too short to leave the start
+    array([0.5, 0.5])
+    >>> result = anneal([0.0, -1.0], annealing_time=100.0, tolerance=1e-8)  # adiabatic
+    >>> round(float(result.fidelity), 4), result.error < 1e-8
+    (0.9999, True)
     """
     if device is None:
         evolution = Evolution(energies, annealing_time, driver, schedule)
@@ -348,6 +427,11 @@ def populations(energies, s, annealing_time=50.0, driver="scaled", schedule="lin
 
     Steps as `anneal` needs them, at least one between neighbouring s. Raises as `anneal`, and ValueError for
     an s that does not rise in [0, 1].
+
+    >>> populations([0.0, -1.0], [0.0, 0.5, 1.0], annealing_time=100.0).round(3)
+    array([[0.5  , 0.5  ],
+           [0.278, 0.722],
+           [0.   , 1.   ]])
     """
     s = np.asarray(s, dtype=np.float64)
     if not (s.ndim == 1 and s.size and s[0] >= 0 and s[-1] <= 1 and (np.diff(s) > 0).all()):
@@ -368,10 +452,13 @@ def populations(energies, s, annealing_time=50.0, driver="scaled", schedule="lin
 
 
 def draw(probabilities, num_reads, seed=None):
-    """Indices of num_reads noise-free measurements: probabilities (2^d,)  ->  (num_reads,) int.
+    """Indices of num_reads noise-free measurements: probabilities (2^d,), of any sum  ->  (num_reads,) int.
 
     Raises ValueError for a negative or fractional num_reads, and for probabilities that are negative, NaN or
     all zero.
+
+    >>> draw([0.0, 0.25, 0.75, 0.0], 8, seed=0)
+    array([2, 2, 1, 1, 2, 2, 2, 2])
     """
     if num_reads != int(num_reads) or num_reads < 0:
         raise ValueError(f"num_reads must be a whole number of measurements, got {num_reads}")
@@ -383,7 +470,13 @@ def draw(probabilities, num_reads, seed=None):
 
 
 def bits(indices, d):
-    """Bit-strings of indices: (num,)  ->  (num, d) bool, column p is n_p."""
+    """Bit-strings of indices: (num,)  ->  (num, d) bool, column p is n_p.
+
+    >>> bits([0, 1, 6], 3).astype(int)  # the first column is the lowest bit
+    array([[0, 0, 0],
+           [1, 0, 0],
+           [0, 1, 1]])
+    """
     return (np.asarray(indices)[:, None] >> np.arange(d) & 1).astype(bool)
 
 
@@ -417,10 +510,14 @@ class SchrodingerSampler(dimod.Sampler):
     ):
         """Anneal and measure num_reads times, d^2 for None (paper, Sec. II.2): model  ->  dimod.SampleSet.
 
-        device, dtype: as in `anneal`.
-
+        device, dtype: as in `anneal`. seed: of the measurements.
         info: ground_state_probability (the fidelity), expected_energy, ground_energy, steps, error, timing in
         seconds, annealing_time, driver, schedule. Raises as `energies`, `anneal` and `draw`.
+
+        >>> bqm = dimod.BinaryQuadraticModel({"a": -1.0, "b": 0.5}, {("a", "b"): 2.0}, 0.0, dimod.BINARY)
+        >>> samples = SchrodingerSampler().sample(bqm, annealing_time=100.0, seed=0)
+        >>> len(samples), float(samples.first.energy), round(samples.info["ground_state_probability"], 3)
+        (4, -1.0, 1.0)
         """
         self.remove_unknown_kwargs(**unknown)
         clock = [time.perf_counter()]

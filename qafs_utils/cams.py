@@ -1,8 +1,8 @@
 """Class activation maps (CAMs) from feature maps: batched torch functions, on whatever device the maps are.
 
 Shapes: B images, N maps of H x W. A CAM is a (B, H, W) tensor >= 0 at map resolution, not normalised;
-`heatmap` turns it into a mask over the image. All functions raise ValueError for a wrong shape and for NaN
-or infinite input.
+`heatmap` turns it into a mask over the image. All functions raise ValueError for a wrong shape, an unknown variant
+and NaN or infinite input, except that `upsample` hands NaN on.
 
 Only post-ReLU maps are non-negative. Post-BatchNorm maps and convolution outputs are signed: a positive
 importance can then lower the CAM, the denominators of Grad-CAM++ can change sign, and ReLU no longer commutes
@@ -35,6 +35,12 @@ def grad_cam(maps, importance, selection=None):
     A bit-string as selection gives the paper's explanation map; `importance > 0` gives filtered Grad-CAM. An
     empty selection (k = 0) or zero maps give a CAM of zeros. Other weights do as well, those of
     `score_cam_weights` say. Raises ValueError if the selection is not made of zeros and ones.
+
+    >>> maps = torch.tensor([[[[1.0, 0.0]], [[0.0, 2.0]]]])  # one image, two maps of 1 x 2
+    >>> grad_cam(maps, torch.tensor([[1.0, 3.0]]))
+    tensor([[[1., 6.]]])
+    >>> grad_cam(maps, torch.tensor([[1.0, 3.0]]), selection=torch.tensor([[1, 0]]))
+    tensor([[[1., 0.]]])
     """
     maps = _finite("maps", maps, "BNHW")
     weights = _finite("importance", importance, "BN", maps)
@@ -57,6 +63,12 @@ def grad_cam_pp_weights(maps, gradients, variant="eq19", epsilon=0.0):
     variant "authors_code" (github adityac94/Grad_CAM_plus_plus): alphas are divided by their sum over the
     map; a zero sum gives weight 0, where that code divides by zero. For gradients constant over each map, as
     after global average pooling, the weights are then relu(importance): the method is filtered Grad-CAM.
+
+    >>> maps, gradients = torch.tensor([[[[1.0, 3.0]]]]), torch.tensor([[[[0.5, 0.5]]]])
+    >>> grad_cam_pp_weights(maps, gradients)  # S = 4: alpha = 1 / (2 + 0.5 * 4), twice times 0.5
+    tensor([[0.2500]])
+    >>> grad_cam_pp_weights(maps, gradients, "authors_code")  # the alphas add up to 1
+    tensor([[0.5000]])
     """
     if variant not in ("eq19", "authors_code"):
         raise ValueError(f"unknown Grad-CAM++ variant {variant!r}: choose 'eq19' or 'authors_code'")
@@ -73,7 +85,11 @@ def grad_cam_pp_weights(maps, gradients, variant="eq19", epsilon=0.0):
 
 
 def grad_cam_pp(maps, gradients, variant="eq19", epsilon=0.0):
-    """Grad-CAM++, relu(sum_a w_a maps_a) with w of `grad_cam_pp_weights`: two (B, N, H, W)  ->  (B, H, W)."""
+    """Grad-CAM++, relu(sum_a w_a maps_a) with w of `grad_cam_pp_weights`: two (B, N, H, W)  ->  (B, H, W).
+
+    >>> grad_cam_pp(torch.tensor([[[[1.0, 3.0]]]]), torch.tensor([[[[0.5, 0.5]]]]))
+    tensor([[[0.2500, 0.7500]]])
+    """
     return grad_cam(maps, grad_cam_pp_weights(maps, gradients, variant, epsilon))
 
 
@@ -82,6 +98,10 @@ def hires_cam(maps, gradients):
 
     maps, gradients: (B, N, H, W)  ->  (B, H, W). For a linear classifier on the maps, the sum before the ReLU
     adds up over the pixels to z_c minus the bias; for gradients constant over each map it equals Grad-CAM.
+
+    >>> maps, gradients = torch.tensor([[[[1.0, 3.0]]]]), torch.tensor([[[[2.0, -1.0]]]])
+    >>> hires_cam(maps, gradients)  # Grad-CAM's mean gradient, 0.5, gives [[0.5, 1.5]]
+    tensor([[[2., 0.]]])
     """
     maps = _finite("maps", maps, "BNHW")
     return F.relu((_finite("gradients", gradients, "BNHW", maps) * maps).sum(1))
@@ -100,6 +120,11 @@ def score_cam_weights(maps, score, images, target=None, variant="official", batc
     variant "channel_softmax" (their Algorithm 1, pytorch-grad-cam): softmax of the scores over the N maps,
     where the baseline image cancels. pytorch-grad-cam scores logits (and upsamples with align_corners=True);
     for probabilities the softmax is nearly uniform. In both variants constant maps get weight 0 and no pass.
+
+    >>> maps = torch.tensor([[[[1.0, 0.0]], [[5.0, 5.0]]]])
+    >>> brightness = lambda pixels: pixels.mean((1, 2, 3))
+    >>> score_cam_weights(maps, brightness, torch.ones(1, 3, 1, 2))  # one pixel of two; a constant map
+    tensor([[0.5000, 0.0000]])
     """
     if variant not in ("official", "channel_softmax"):
         raise ValueError(f"unknown Score-CAM variant {variant!r}: choose 'official' or 'channel_softmax'")
@@ -128,6 +153,11 @@ def score_cam(maps, score, images, target=None, variant="official", batch_size=6
     """Score-CAM, relu(sum_a w_a maps_a) with w of `score_cam_weights`  ->  (B, H, W) at map resolution.
 
     The official code sums upsampled maps instead, which for non-negative maps gives the same `heatmap`.
+
+    >>> maps = torch.tensor([[[[1.0, 0.0]], [[0.0, 1.0]]]])
+    >>> left = lambda pixels: pixels[:, 0, 0, 0]  # the score is the left pixel
+    >>> score_cam(maps, left, torch.ones(1, 3, 1, 2))
+    tensor([[[1., 0.]]])
     """
     return grad_cam(maps, score_cam_weights(maps, score, images, target, variant, batch_size))
 
@@ -137,6 +167,11 @@ def normalise(cam):
 
     A zero or constant CAM becomes all zeros; constant is a range below 1e-6 of the largest magnitude, so that
     rounding is not blown up. (Chattopadhay et al. divide by the maximum: the same where the CAM reaches 0.)
+
+    >>> normalise(torch.tensor([[[1.0, 2.0, 5.0]]]))
+    tensor([[[0.0000, 0.2500, 1.0000]]])
+    >>> normalise(torch.tensor([[[3.0, 3.0, 3.0]]]))
+    tensor([[[0., 0., 0.]]])
     """
     cam = _finite("CAMs", cam, "BHW")
     low, high = cam.amin((1, 2), keepdim=True), cam.amax((1, 2), keepdim=True)
@@ -145,7 +180,11 @@ def normalise(cam):
 
 
 def upsample(cam, size):
-    """Bilinear resampling (align_corners=False): (B, H, W)  ->  (B, size, size), or (B, *size) for a pair."""
+    """Bilinear resampling (align_corners=False): (B, H, W)  ->  (B, size, size), or (B, *size) for a pair.
+
+    >>> upsample(torch.tensor([[[0.0, 1.0]]]), (1, 4))
+    tensor([[[0.0000, 0.2500, 0.7500, 1.0000]]])
+    """
     return F.interpolate(cam[:, None], size=size, mode="bilinear", align_corners=False)[:, 0]
 
 
@@ -156,5 +195,8 @@ def heatmap(cam, size):
     the Grad-CAM++ authors do) peaks below 1, which shifts hard thresholds and mask areas. Normalising before
     and after (pytorch-grad-cam) equals once after, because interpolation commutes with scale and offset. A
     zero or constant CAM gives zeros.
+
+    >>> heatmap(torch.tensor([[[-1.0, 4.0, 0.0]]]), (1, 6))  # interpolation lowers 4 to 3, which becomes 1
+    tensor([[[0.0000, 0.3333, 1.0000, 1.0000, 0.3333, 0.0000]]])
     """
     return normalise(upsample(F.relu(_finite("CAMs", cam, "BHW")), size))

@@ -457,6 +457,13 @@ class ExactSampler(dimod.Sampler):
         which take long beyond some thousand variables. The same call finds the same sample unless the limit ends it.
         Raises ValueError for NaN or infinity in the model, a negative limit, an `initial` that does not fit, or a
         size outside 0..d.
+
+        >>> bqm = dimod.BinaryQuadraticModel({0: -1.0, 1: -0.75, 2: -0.5}, {(0, 1): 0.8, (1, 2): 0.1}, 0, dimod.BINARY)
+        >>> found = ExactSampler().sample(bqm)
+        >>> found.record.sample, found.info["energy"], found.info["proven"]
+        (array([[1, 0, 1]], dtype=int8), -1.5, True)
+        >>> ExactSampler().sample(bqm, size=1).info["energy"]  # variable 0 alone
+        -1.0
         """
         self.remove_unknown_kwargs(**unknown)
         clock, labels = time.perf_counter(), list(bqm.variables)

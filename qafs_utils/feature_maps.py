@@ -7,7 +7,11 @@ import torch
 
 
 class NoPositiveMapError(ValueError):
-    """An image none of whose maps supports the class: there is nothing to select from."""
+    """An image none of whose maps supports the class: there is nothing to select from.
+
+    >>> issubclass(NoPositiveMapError, ValueError)
+    True
+    """
 
 
 def capture(head, features, target="block", class_index=None, batch=64):
@@ -17,7 +21,15 @@ def capture(head, features, target="block", class_index=None, batch=64):
     features: (B, 256, s, s) tensor. target: a stage of the head ("conv", "bn", "relu"), or "block" for its last one.
     class_index: (B,) classes to explain; the predicted ones when None.
     ->  maps (B, N_f, H, W), gradients (B, N_f, H, W), logits (B, classes), float32 on the CPU.
-    Raises ValueError for an unknown target or maps that are not finite.
+    Raises ValueError for an unknown target, classes that do not fit, or maps that are not finite.
+
+    >>> from qafs_utils.models import ReducedHead
+    >>> head = ReducedHead(4, size=2).eval()
+    >>> maps, gradients, logits = capture(head, torch.rand(3, 256, 2, 2), class_index=[0, 7, 7])
+    >>> maps.shape, logits.shape
+    (torch.Size([3, 4, 2, 2]), torch.Size([3, 10]))
+    >>> torch.equal(gradients[1].flatten(), head.classifier.weight[7])  # the classifier is linear in the maps
+    True
     """
     stage = head.stages[-1] if target == "block" else target
     if stage not in head.stages:
@@ -48,6 +60,11 @@ def capture_layer(network, layer, images, class_index=None, batch=16):
     ->  maps (B, N, H, W), gradients (B, N, H, W), logits (B, classes), float32 on the CPU.
     Raises ValueError for an unknown layer, one that does not run exactly once or whose output is not (B, N, H, W) or
     gets no gradient; a network in training mode or without logits; images or classes that do not fit; infinite maps.
+
+    >>> network = torch.nn.Sequential(torch.nn.Conv2d(3, 2, 1), torch.nn.Flatten(), torch.nn.Linear(8, 5)).eval()
+    >>> maps, gradients, logits = capture_layer(network, "0", torch.rand(1, 3, 2, 2), class_index=[4])
+    >>> maps.shape, torch.equal(gradients.flatten(), network[2].weight[4])
+    (torch.Size([1, 2, 2, 2]), True)
     """
     _check_layer(network, layer, images)
 
@@ -73,6 +90,11 @@ def propagate(network, layer, images, kept, batch=16):
 
     network, layer, images: as for `capture_layer`; kept: (B, N) bool  ->  (B, classes) float32 on the CPU.
     Raises ValueError as `capture_layer`, and when kept does not fit the layer's maps.
+
+    >>> network = torch.nn.Sequential(torch.nn.Conv2d(3, 2, 1), torch.nn.Flatten(), torch.nn.Linear(8, 5)).eval()
+    >>> nothing = propagate(network, "0", torch.rand(1, 3, 2, 2), torch.tensor([[False, False]]))
+    >>> torch.allclose(nothing, network[2].bias)
+    True
     """
     _check_layer(network, layer, images)
     kept = torch.as_tensor(kept)
@@ -152,7 +174,16 @@ def _derivatives(forward, inputs, class_index, batch, origin):
 
 
 def arrays(head, features, targets):
-    """What is kept of the images: maps_<target> (float16) and importance_<target> for each target, and logits."""
+    """What is kept of the images: a dict of arrays by name; head, features: as for `capture`, whose errors it raises.
+
+    maps_<target> (B, N_f, H, W) float16 and importance_<target> (B, N_f) float32 for each of the targets, at least
+    one; logits (B, classes) float32.
+
+    >>> from qafs_utils.models import ReducedHead
+    >>> kept = arrays(ReducedHead(4, size=2).eval(), torch.rand(3, 256, 2, 2), ("conv",))
+    >>> {name: (values.shape, str(values.dtype)) for name, values in kept.items()}
+    {'maps_conv': ((3, 4, 2, 2), 'float16'), 'importance_conv': ((3, 4), 'float32'), 'logits': ((3, 10), 'float32')}
+    """
     kept = {}
     for target in targets:
         maps, gradients, logits = capture(head, features, target)
@@ -163,7 +194,10 @@ def arrays(head, features, targets):
 def importance(gradients):
     """Importance of each map: the class-score gradient averaged over its pixels (paper, Eq. 1).
 
-    gradients: (..., N_f, H, W)  ->  (..., N_f).
+    gradients: (..., N_f, H, W), array or tensor  ->  (..., N_f).
+
+    >>> importance(np.array([[[1.0, 3.0]], [[-1.0, 0.0]]]))
+    array([ 2. , -0.5])
     """
     return gradients.mean((-2, -1))
 
@@ -174,6 +208,12 @@ def contributions(maps, weight):
     maps: (B, N_f, H, W); weight: (C, N_f * H * W) of a classifier on the flattened maps, or (C, N_f) after global
     average pooling  ->  (B, N_f, C); with the bias, the sum over maps is the logits, that over a subset those with the
     other maps set to zero. Raises ValueError when the weight fits neither.
+
+    >>> maps = np.array([[[[1.0, 3.0]], [[5.0, 0.0]]]])  # one image, two maps of 1 x 2
+    >>> weight = np.array([[1.0, 1.0, 0.0, 2.0], [0.0, 1.0, 1.0, 0.0]])  # two classes
+    >>> contributions(maps, weight)
+    array([[[4., 3.],
+            [0., 5.]]])
     """
     maps, weight = np.asarray(maps, dtype=np.float64), np.asarray(weight, dtype=np.float64)
     b, n, h, w = maps.shape
@@ -189,6 +229,9 @@ def candidates(importance):
     """Indices of the maps that support the class (paper, Eq. 2): importance (N_f,)  ->  (d,) int.
 
     Raises NoPositiveMapError if there is none, ValueError if an importance is not finite.
+
+    >>> candidates([0.3, -0.1, 0.0, 2.0])
+    array([0, 3])
     """
     importance = np.asarray(importance)
     if not np.isfinite(importance).all():
@@ -206,6 +249,12 @@ def cosine_matrix(maps):
 
     maps: (..., d, H, W)  ->  (..., d, d) float64 in [0, 1], unit diagonal; a zero map has a zero row and column.
     Raises ValueError if maps has fewer than three dimensions or is not finite.
+
+    >>> cosine_matrix([[[1, 0]], [[-2, 0]], [[0, 1]], [[1, 1]]]).round(2)  # opposite maps count as alike
+    array([[1.  , 1.  , 0.  , 0.71],
+           [1.  , 1.  , 0.  , 0.71],
+           [0.  , 0.  , 1.  , 0.71],
+           [0.71, 0.71, 0.71, 1.  ]])
     """
     maps = np.asarray(maps, dtype=np.float64)
     if maps.ndim < 3:

@@ -17,6 +17,13 @@ class Selection:
     """One image's selection problem.
 
     maps: (d,) indices of the candidate maps; field: (d,) in [-1, 0); redundancy: (d, d) cosines.
+
+    >>> problem = Selection(np.array([2, 5]), np.array([-1.0, -0.5]), np.array([[1.0, 0.6], [0.6, 1.0]]))
+    >>> problem.bqm(beta=0.5).linear, problem.d
+    ({0: -0.5, 1: -0.25}, 2)
+    >>> problem.reversed().redundancy
+    array([[-1. , -0.6],
+           [-0.6, -1. ]])
     """
 
     maps: np.ndarray
@@ -41,7 +48,11 @@ class Selection:
 
 
 def field(importance):
-    """Linear term h = -alpha / max(alpha) of the candidates (paper, Eq. 5): (d,) positive  ->  (d,) in [-1, 0)."""
+    """Linear term h = -alpha / max(alpha) of the candidates (paper, Eq. 5): (d,) positive  ->  (d,) in [-1, 0).
+
+    >>> field([4.0, 2.0, 1.0])
+    array([-1.  , -0.5 , -0.25])
+    """
     importance = np.asarray(importance, dtype=np.float64)
     return -importance / importance.max()
 
@@ -49,7 +60,16 @@ def field(importance):
 def selection(maps, importance):
     """Candidates, field and redundancy of one image: maps (N_f, H, W), importance (N_f,)  ->  Selection.
 
-    Raises NoPositiveMapError when no importance is positive.
+    Raises NoPositiveMapError when no importance is positive, ValueError for NaN or infinity.
+
+    >>> maps = [[[1, 0]], [[2, 0]], [[1, 1]], [[0, 1]]]  # the first two differ by their scale only
+    >>> problem = selection(maps, [4.0, 2.0, 1.0, -3.0])
+    >>> problem.maps, problem.field
+    (array([0, 1, 2]), array([-1.  , -0.5 , -0.25]))
+    >>> problem.redundancy.round(2)
+    array([[1.  , 1.  , 0.71],
+           [1.  , 1.  , 0.71],
+           [0.71, 0.71, 1.  ]])
     """
     kept = candidates(importance)
     return Selection(kept, field(np.asarray(importance)[kept]), cosine_matrix(np.asarray(maps)[kept]))
@@ -58,7 +78,11 @@ def selection(maps, importance):
 def selections(maps, importance):
     """`selection` of every image: maps (B, N_f, H, W), importance (B, N_f)  ->  list of B Selection.
 
-    Raises NoPositiveMapError naming the first image without a positive importance.
+    Raises NoPositiveMapError naming the first image without a positive importance, ValueError as `selection` or for
+    another number of images.
+
+    >>> [problem.maps.tolist() for problem in selections(np.ones((2, 3, 1, 1)), [[1, 0, 2], [0, 5, -1]])]
+    [[0, 2], [1]]
     """
     problems = []
     for i, pair in enumerate(zip(maps, importance, strict=True)):
@@ -74,6 +98,15 @@ def to_arrays(problems, n_features):
 
     field: (B, n_features) float32, 0 where a map is no candidate; redundancy: (B, n_features, n_features) float16,
     candidates only, upper triangle with the diagonal. Rounding moves a cosine by at most 2.5e-4.
+
+    >>> problem = Selection(np.array([0, 2]), np.array([-1.0, -0.5]), np.array([[1.0, 0.6], [0.6, 1.0]]))
+    >>> arrays = to_arrays([problem], 3)
+    >>> arrays["field"]
+    array([[-1. ,  0. , -0.5]], dtype=float32)
+    >>> arrays["redundancy"][0]
+    array([[1. , 0. , 0.6],
+           [0. , 0. , 0. ],
+           [0. , 0. , 1. ]], dtype=float16)
     """
     field = np.zeros((len(problems), n_features), np.float32)
     redundancy = np.zeros((len(problems), n_features, n_features), np.float16)
@@ -84,7 +117,16 @@ def to_arrays(problems, n_features):
 
 
 def from_arrays(field, redundancy):
-    """The problems of `to_arrays`  ->  list of B Selection. Raises ValueError if the shapes do not fit each other."""
+    """The problems of `to_arrays`  ->  list of B Selection. Raises ValueError if the shapes do not fit each other.
+
+    >>> problem = Selection(np.array([0, 2]), np.array([-1.0, -0.5]), np.array([[1.0, 0.6], [0.6, 1.0]]))
+    >>> same = from_arrays(**to_arrays([problem], 3))[0]
+    >>> same.maps, same.field
+    (array([0, 2]), array([-1. , -0.5]))
+    >>> same.redundancy.round(3)
+    array([[1. , 0.6],
+           [0.6, 1. ]])
+    """
     if redundancy.shape != (*field.shape, field.shape[-1]):
         raise ValueError(f"redundancy must be (B, N_f, N_f) to fit field {field.shape}, got {redundancy.shape}")
     problems = []
@@ -99,7 +141,12 @@ def subsample(maps, importance, d, rng=None):
     """The problem of d candidates of one image, drawn at random: maps (N_f, H, W), importance (N_f,)  ->  Selection.
 
     The field is scaled by the largest importance drawn. rng: a numpy Generator, or a seed for one.
-    Raises NoPositiveMapError when no importance is positive, ValueError for d below 1 or above the candidates.
+    Raises NoPositiveMapError when no importance is positive, ValueError for d below 1 or above the candidates, or for
+    NaN or infinity.
+
+    >>> problem = subsample(np.ones((5, 2, 2)), [1.0, 2.0, -1.0, 4.0, 3.0], 2, rng=0)
+    >>> problem.maps, problem.field
+    (array([3, 4]), array([-1.  , -0.75]))
     """
     kept = candidates(importance)
     if not 1 <= d <= len(kept):
@@ -114,6 +161,16 @@ def null_couplings(redundancy, kind, rng=None):
     kind: "cosine", unchanged; "zero", none; "gaussian", independent draws shifted and scaled to exactly the mean and
     the spread of the redundancy's pairs. The diagonal stays. rng: a numpy Generator, or a seed for one.
     Raises ValueError for an unknown kind.
+
+    >>> cosines = np.array([[1.0, 0.2, 0.4], [0.2, 1.0, 0.6], [0.4, 0.6, 1.0]])
+    >>> drawn = null_couplings(cosines, "gaussian", rng=0)
+    >>> drawn.round(2)
+    array([[1.  , 0.36, 0.23],
+           [0.36, 1.  , 0.62],
+           [0.23, 0.62, 1.  ]])
+    >>> pairs = np.triu_indices(3, 1)
+    >>> np.allclose([drawn[pairs].mean(), drawn[pairs].std()], [0.4, np.sqrt(0.08 / 3)])
+    True
     """
     if kind not in COUPLINGS:
         raise ValueError(f"unknown kind of couplings {kind!r}: choose from {COUPLINGS}")
@@ -138,6 +195,13 @@ def feature_selection_bqm(redundancy, field, beta=0.7, pair_sum="p<q"):
     "all", sum over all p, q without the 1/2 (another script of the authors).
     ->  dimod.BinaryQuadraticModel with variables 0..d-1.
     Raises ValueError for beta outside [0, 1], other shapes, asymmetry, NaN or an unknown pair_sum.
+
+    >>> J, h = [[1.0, 0.6], [0.6, 1.0]], [-1.0, -0.5]
+    >>> bqm = feature_selection_bqm(J, h, beta=0.5)  # 0.3 n_0 n_1 - 0.5 n_0 - 0.25 n_1
+    >>> [round(float(bqm.energy({0: a, 1: b})), 9) for a, b in ((0, 0), (1, 0), (0, 1), (1, 1))]
+    [0.0, -0.5, -0.25, -0.45]
+    >>> feature_selection_bqm(J, h, beta=0.5, pair_sum="half").linear  # J_pp / 4 more
+    {0: -0.25, 1: 0.0}
     """
     redundancy, field = np.asarray(redundancy, dtype=np.float64), np.asarray(field, dtype=np.float64)
     if not 0 <= beta <= 1:
@@ -168,6 +232,10 @@ def sufficient_penalty(bqm, k):
     the cheapest costs at most the k-th smallest A. So r flips lead from k +- r ones to k, raise the energy by at most
     r times the larger cost, and lower the penalty by lambda r^2 >= lambda r.
     Raises ValueError for k outside 0..d, or NaN or infinity in the model.
+
+    >>> bqm = dimod.BinaryQuadraticModel({"a": -2.0, "b": -1.0}, {}, 0.0, dimod.BINARY)
+    >>> sufficient_penalty(bqm, 1)  # a second map gains 1
+    1.0
     """
     b, Q, _ = biases(bqm)
     d = len(b)
@@ -185,6 +253,11 @@ def exactly(bqm, k, penalty=None):
 
     Strings of k ones keep their energies. penalty: None for 1 % and 1e-6 of the largest bias over `sufficient_penalty`.
     Raises ValueError as `sufficient_penalty`, or for a penalty that is not positive and finite.
+
+    >>> bqm = dimod.BinaryQuadraticModel({"a": -2.0, "b": -1.0}, {}, 0.0, dimod.BINARY)
+    >>> one = exactly(bqm, 1, penalty=1.5)
+    >>> [float(one.energy({"a": 1, "b": b})) for b in (0, 1)]  # before: -2, -3
+    [-2.0, -1.5]
     """
     enough, d = sufficient_penalty(bqm, k), bqm.num_variables
     if penalty is None:
@@ -198,7 +271,14 @@ def exactly(bqm, k, penalty=None):
 
 
 def require_size(k, d):
-    """k as an int. Raises ValueError unless k of d variables can be ones."""
+    """k as an int. Raises ValueError unless k of d variables can be ones.
+
+    >>> require_size(2.0, 3)
+    2
+    >>> require_size(4, 3)
+    Traceback (most recent call last):
+    ValueError: k = 4 ones are infeasible: k must be a whole number from 0 to d = 3
+    """
     if not (0 <= k <= d and k == int(k)):
         raise ValueError(f"k = {k} ones are infeasible: k must be a whole number from 0 to d = {d}")
     return int(k)
@@ -221,6 +301,9 @@ def descend(energies, start=0):
     """Steepest descent, one flip at a time: energies (2^d,), index of a bit-string  ->  index of a local minimum.
 
     Raises ValueError for a length that is no power of two.
+
+    >>> descend(np.array([0.0, -1.0, 1.0, -3.0]))  # 00 -> 10 -> 11
+    3
     """
     near = _flipped(start, energies)
     while len(near) and energies[best := near[energies[near].argmin()]] < energies[start]:
@@ -232,6 +315,9 @@ def best_of_size(energies):
     """Lowest-energy bit-string of every size: energies (2^d,)  ->  (d + 1,) indices, entry k with k maps.
 
     Raises ValueError for a length that is no power of two.
+
+    >>> best_of_size(np.array([0.0, -1.0, 1.0, -3.0]))  # none, the first, both
+    array([0, 1, 3])
     """
     sizes = np.arange(_size(energies) + 1)
     size = np.bitwise_count(np.arange(len(energies)))
@@ -240,7 +326,11 @@ def best_of_size(energies):
 
 
 def local_minima(energies):
-    """Which bit-strings no single flip improves: energies (2^d,)  ->  (2^d,) bool. Raises as `descend`."""
+    """Which bit-strings no single flip improves: energies (2^d,)  ->  (2^d,) bool. Raises as `descend`.
+
+    >>> local_minima(np.array([0.0, 2.0, 1.0, -1.0]))
+    array([ True, False, False,  True])
+    """
     return np.all(energies <= energies[_flipped(np.arange(len(energies)), energies)], axis=0)
 
 
@@ -249,6 +339,12 @@ def common_maps(selected, labels, first, second, count=3):
 
     selected: (B, N_f) bool; labels: (B,); first, second: classes
     ->  list of (i, j, common maps (N_f,) bool), `count` pairs, or a single one if no map is shared.
+    Raises ValueError for a class without images.
+
+    >>> selected = np.array([[1, 1, 0], [0, 1, 1], [1, 1, 0]], dtype=bool)
+    >>> ((i, j, common),) = common_maps(selected, np.array([0, 1, 1]), 0, 1, count=1)
+    >>> int(i), int(j), common
+    (0, 2, array([ True,  True, False]))
     """
     pairs = []
     rows, columns = np.flatnonzero(labels == first), np.flatnonzero(labels == second)

@@ -33,23 +33,34 @@ class BruteForceSampler(dimod.Sampler):
     """The exact ground state from the energies of all 2^d bit-strings: `sample(bqm) -> SampleSet` of one row.
 
     Raises as `annealing.energies` when 2^d energies do not fit in memory.
+
+    >>> bqm = dimod.BinaryQuadraticModel({"a": -1.0, "b": -1.0, "c": -1.1}, {"ac": 2.0, "bc": 2.0}, 0.0, dimod.BINARY)
+    >>> float(BruteForceSampler().sample(bqm).first.energy)  # a and b
+    -2.0
     """
 
     parameters = {}
     properties = {"category": "exact"}
 
     def sample(self, bqm, **parameters):
+        """The ground state, the first in the order of `annealing.energies` if degenerate: model  ->  SampleSet."""
         self.remove_unknown_kwargs(**parameters)
         return _set_of(bits(np.array([np.argmin(energies(bqm))]), bqm.num_variables)[0], bqm)
 
 
 class GreedySampler(dimod.Sampler):
-    """From nothing selected, add the variable that lowers the energy most until none does: a SampleSet of one row."""
+    """From nothing selected, add the variable that lowers the energy most until none does: a SampleSet of one row.
+
+    >>> bqm = dimod.BinaryQuadraticModel({"a": -1.0, "b": -1.0, "c": -1.1}, {"ac": 2.0, "bc": 2.0}, 0.0, dimod.BINARY)
+    >>> float(GreedySampler().sample(bqm).first.energy)  # c first, then nothing gains: a and b have -2
+    -1.1
+    """
 
     parameters = {}
     properties = {"category": "heuristic"}
 
     def sample(self, bqm, **parameters):
+        """The greedy bit-string, of equal gains the first variable: model  ->  SampleSet."""
         self.remove_unknown_kwargs(**parameters)
         change, couplings, _ = biases(bqm)
         couplings, chosen = couplings + couplings.T, np.zeros(len(change), bool)
@@ -86,7 +97,11 @@ TRIALS = {  # what a comparison asks of each heuristic; the defaults of dwave-sa
 
 
 def solver(name):
-    """The solver of that name. Raises ValueError for an unknown one."""
+    """The solver of that name. Raises ValueError for an unknown one.
+
+    >>> type(solver("tabu")).__name__
+    'TabuSampler'
+    """
     if name not in SOLVERS:
         raise ValueError(f"unknown solver {name!r}: choose from {', '.join(SOLVERS)}")
     return SOLVERS[name]()
@@ -106,6 +121,12 @@ def sample_all(selections, name, beta=0.7, pair_sum="p<q", seed=None, desc=None,
     n_jobs: processes on this machine (-1: one a core); inside `joblib.parallel_config("dask")`, with a Client of
     dask.distributed, the images go to its cluster instead. What is found does not depend on where.
     Raises ValueError for an unknown solver, and what the solver raises.
+
+    >>> from qafs_utils.qubo import Selection
+    >>> problem = Selection(np.array([1, 3]), np.array([-1.0, -0.9]), np.array([[1.0, 0.95], [0.95, 1.0]]))
+    >>> found = list(sample_all([problem, problem], "simulated_annealing", beta=0.5, seed=1, num_reads=10))
+    >>> [round(float(samples.first.energy), 9) for samples in found], len(found[0])
+    ([-0.5, -0.5], 10)
     """
     takes_seed = "seed" in _solver(name).parameters  # an unknown name is refused here, not in a worker
     seeds = np.random.SeedSequence(seed).generate_state(len(selections)) >> 1  # 31 bits: what dwave-samplers takes
@@ -119,6 +140,12 @@ def solve_all(selections, n_features, name, beta=0.7, pair_sum="p<q", seed=None,
     """Solve every image's problem and keep the lowest-energy bit-string of each. Arguments and errors: `sample_all`.
 
     ->  selected maps (B, n_features) bool, list of B SampleSet.info dicts with the best energy added.
+
+    >>> from qafs_utils.qubo import Selection
+    >>> problem = Selection(np.array([1, 3]), np.array([-1.0, -0.9]), np.array([[1.0, 0.95], [0.95, 1.0]]))
+    >>> selected, infos = solve_all([problem], 4, "exact", beta=0.5)  # maps 1 and 3 are alike: 1 will do
+    >>> selected, float(infos[0]["energy"])
+    (array([[False,  True, False, False]]), -0.5)
     """
     selected, infos = np.zeros((len(selections), n_features), dtype=bool), []
     found = sample_all(selections, name, beta, pair_sum, seed, desc, n_jobs, **parameters)
@@ -133,6 +160,9 @@ def success(hits, reads, of):
     """Probability that `of` of the `reads` reads, drawn without replacement, hold the optimum: hits (B,)  ->  (B,).
 
     Raises ValueError for more reads than were made.
+
+    >>> success([0, 1, 10], reads=10, of=5)
+    array([0. , 0.5, 1. ])
     """
     if not 1 <= of <= reads:
         raise ValueError(f"there are 1 to {reads} reads to draw, got {of}")
@@ -144,6 +174,9 @@ def reads_needed(probability, confidence=0.99):
 
     probability: (B,) of one read  ->  (B,), infinite where it is 0 (Ronnow et al., Science 345, 420, 2014, Eq. 3).
     Raises ValueError for a probability outside [0, 1].
+
+    >>> reads_needed([0.99, 0.5, 0.0]).round(2)  # ln 0.01 / ln 0.5 = 6.64
+    array([1.  , 6.64,  inf])
     """
     p = np.asarray(probability, dtype=np.float64)
     if not ((p >= 0) & (p <= 1)).all():
@@ -157,6 +190,9 @@ def first_k(rank, importance, k):
 
     k = 0 selects nothing. Raises ValueError for k beyond the candidates (maps of positive importance), other shapes and
     NaN.
+
+    >>> first_k([[2, 0, 1]], [[1.0, -1.0, 3.0]], [1])  # the second map is no candidate
+    array([[False, False,  True]])
     """
     importance, k = np.asarray(importance), np.asarray(k)
     if importance.ndim != 2 or k.shape != importance.shape[:1]:
@@ -175,12 +211,19 @@ def top_k(importance, k):
     """The k most important candidates: importance (B, N_f), k (B,)  ->  (B, N_f) bool; of equals the first map.
 
     No redundancy, no optimisation: the QUBO's optimum among bit-strings of k maps at beta = 1. Raises as `first_k`.
+
+    >>> top_k([[3.0, -9.0, 5.0, 1.0]], [2])
+    array([[ True, False,  True, False]])
     """
     return first_k(-np.asarray(importance), importance, k)
 
 
 def random_k(importance, k, seed=0):
-    """k candidates drawn at random: importance (B, N_f), k (B,)  ->  (B, N_f) bool. Raises as `first_k`."""
+    """k candidates drawn at random: importance (B, N_f), k (B,)  ->  (B, N_f) bool. Raises as `first_k`.
+
+    >>> random_k([[3.0, -9.0, 5.0, 1.0]], [2], seed=0)
+    array([[False, False,  True,  True]])
+    """
     return first_k(np.random.default_rng(seed).random(np.shape(importance)), importance, k)
 
 
@@ -190,6 +233,12 @@ def maximal_marginal_relevance(problems, n_features, k, trade_off=0.7):
     Relevance is importance over the largest, likeness the largest cosine (Carbonell and Goldstein, SIGIR 1998).
     problems: list of B qubo.Selection; k: (B,)  ->  (B, n_features) bool.
     Raises ValueError for k beyond the candidates and a trade_off outside [0, 1].
+
+    >>> from qafs_utils.qubo import Selection
+    >>> cosines = np.array([[1.0, 0.95, 0.0], [0.95, 1.0, 0.0], [0.0, 0.0, 1.0]])
+    >>> problem = Selection(np.array([0, 2, 5]), np.array([-1.0, -0.9, -0.5]), cosines)
+    >>> maximal_marginal_relevance([problem], 6, [2], trade_off=0.5).nonzero()[1]  # 2 is too much like 0
+    array([0, 5])
     """
     if not 0 <= trade_off <= 1:
         raise ValueError(f"trade_off must lie in [0, 1], got {trade_off}")
@@ -213,6 +262,10 @@ def lasso_order(activations, logit):
     activations: (B, N_f) mean activation of every map in B images; logit: (B,) of the class
     ->  (N_f,) rank, 0 for the first map to enter, N_f for maps that never do. Maps are standardised.
     Raises ValueError for other shapes and for NaN or infinity.
+
+    >>> activations = np.array([[1, 1, 1], [1, -1, -1], [-1, 1, -1], [-1, -1, 1]])
+    >>> lasso_order(activations, activations @ [1.0, 2.0, -1.0])  # weights >= 0: the third map never enters
+    array([1, 0, 3])
     """
     X, y = np.asarray(activations, dtype=np.float64), np.asarray(logit, dtype=np.float64)
     if X.ndim != 2 or y.shape != X.shape[:1]:

@@ -167,6 +167,12 @@ def levels(energies, s, driver="scaled", schedule="linear", k=2, near=None, resi
     near: vectors of a neighbouring s to start from; residual: of each eigenpair, whose eigenvalue is then
     accurate to about its square over the distance of the next level. Raises ValueError for bad input,
     MemoryError when the basis does not fit.
+
+    >>> values, vectors = levels([0.0, -1.0, 1.0, 3.0], s=0.0, k=4)  # two qubits of strength 1/2
+    >>> (values + 0.0).round(9)
+    array([-1.,  0.,  0.,  1.])
+    >>> levels([0.0, -1.0, 1.0, 3.0], s=1.0)[0]
+    array([-1.,  0.])
     """
     if not 0 <= s <= 1:
         raise ValueError(f"s must lie in [0, 1], got {s}")
@@ -177,7 +183,12 @@ def levels(energies, s, driver="scaled", schedule="linear", k=2, near=None, resi
 
 
 def level_curves(energies, s, driver="scaled", schedule="linear", k=2, residual=1e-6):
-    """The k lowest levels on a grid: energies (2^d,), s (n,) in [0, 1]  ->  (n, k). Raises as `levels`."""
+    """The k lowest levels on a grid: energies (2^d,), s (n,) in [0, 1]  ->  (n, k). Raises as `levels`.
+
+    >>> level_curves([0.0, 1.0], [0.0, 0.8]).round(3)  # one qubit; nearest at s = 0.8
+    array([[-1.   ,  1.   ],
+           [-0.047,  0.847]])
+    """
     s = np.atleast_1d(np.asarray(s, dtype=np.float64))
     if not ((s >= 0) & (s <= 1)).all():
         raise ValueError("s must lie in [0, 1]")
@@ -196,6 +207,10 @@ class Gap:
     end_gap: at s = 1, E1 - E0 of the problem itself if B(1) = 1.
     two_level_gap, two_level_s: of the two lowest bit-strings alone, if `flips`, the bits in which they
     differ, is 1 (else NaN).
+
+    >>> gap = minimum_gap([0.0, 1.0])  # one qubit: 2 / sqrt(5) at s = 0.8
+    >>> round(gap.gap, 4), round(gap.s, 2), gap.end_gap, gap.flips, gap.lower_bound <= gap.gap
+    (0.8944, 0.8, 1.0, 1, True)
     """
 
     gap: float
@@ -343,6 +358,11 @@ def two_level(energies, driver="scaled"):
 
     With D = E1 - E0 and g the driver's strength, 1 - s = D^2 / (D^2 + 4 g^2) and
     gap = 2 g D / sqrt(D^2 + 4 g^2), if they differ in one bit; else gap and s are NaN.
+    Raises ValueError as `checked`.
+
+    >>> gap, s, flips = two_level([0.0, 1.0])  # D = g = 1: 2 / sqrt(5) at 1 - 1 / 5
+    >>> round(gap, 4), s, flips
+    (0.8944, 0.8, 1)
     """
     batch, d = checked(energies)
     lowest = kernels.lowest(batch[0], 2)
@@ -365,6 +385,10 @@ def minimum_gap(
     of the next level, None for a hundredth of the tolerance's root; threads: the result does not depend on their
     number; device: None for the compiled loops on the CPU, else a PyTorch device ("cuda"), the energies an array or a
     tensor. Raises ValueError for bad input, MemoryError when the basis does not fit.
+
+    >>> gap = minimum_gap([0.0, 0.2, 0.5, 0.1])
+    >>> round(gap.gap, 4), gap.gap - gap.lower_bound <= 1e-6
+    (0.0896, True)
     """
     if not tolerance > 0:
         raise ValueError(f"tolerance must be positive, got {tolerance}")
@@ -378,7 +402,13 @@ def minimum_gap(
 
 
 def minimum_gaps(batch, driver="scaled", schedule="linear", tolerance=1e-6, residual=None):
-    """`minimum_gap` of many problems, shared among the threads: energies, B times (2^d,)  ->  list of B Gap."""
+    """`minimum_gap` of many problems, shared among the threads: energies, B times (2^d,)  ->  list of B Gap.
+
+    Raises as `minimum_gap`.
+
+    >>> [round(gap.gap, 4) for gap in minimum_gaps([[0.0, 1.0], [0.0, 0.5]])]
+    [0.8944, 0.4851]
+    """
 
     def between(first, last):
         return [minimum_gap(energies, driver, schedule, tolerance, residual, 1) for energies in batch[first:last]]
