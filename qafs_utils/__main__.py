@@ -28,6 +28,9 @@ def defaults(notebook):
     """{name: value} of a notebook's parameter cell, literals only.
 
     Raises ValueError if there is no such notebook, cell, or a value is not a literal.
+
+    >>> defaults("03_qubo")["beta"]
+    0.7
     """
     path = ROOT / "notebooks" / f"{notebook}.ipynb"
     if not path.exists():
@@ -42,6 +45,9 @@ def overrides(notebook, profile):
     """Parameters of params/<profile>/<notebook>.yaml, checked against the notebook's parameter cell.
 
     Raises ValueError for a name the notebook does not have, or a value of another type.
+
+    >>> overrides("04_annealing", "smoke")
+    {'betas_full': [0.5, 0.7, 0.99, 1.0], 'seeds': [0, 1]}
     """
     known = defaults(notebook)
     path = ROOT / "params" / profile / f"{notebook}.yaml"
@@ -62,6 +68,10 @@ def run_notebook(profile, notebook):
 
     A failed run stays beside it as <notebook>.failed.ipynb, traceback inside. Raises ValueError for bad parameters,
     RuntimeError naming the error of a failing cell.
+
+    >>> run_notebook("paper", "03_qubo")
+    Traceback (most recent call last):
+    ValueError: unknown profile 'paper': choose from published, images, smoke
     """
     import papermill
     from papermill.exceptions import PapermillExecutionError
@@ -88,7 +98,10 @@ def run_notebook(profile, notebook):
 
 
 def fetch():
-    """Download what is absent of the raw inputs and verify them."""
+    """Download what is absent of the raw inputs and verify them.
+
+    >>> fetch()  # doctest: +SKIP
+    """
     from .data import RAW, stl10
     from .models import resnet18, weights_path
 
@@ -114,6 +127,7 @@ def summary(profile):
 
 
 def main():
+    """Run the command of the command line; an error ends it with its message and status 1."""
     parser = argparse.ArgumentParser(prog="python -m qafs_utils", description=__doc__,
                                      formatter_class=argparse.RawDescriptionHelpFormatter)
     commands = parser.add_subparsers(dest="command", required=True)

@@ -25,7 +25,14 @@ _INVARIANT = {torch.float64: 1e-10, torch.float32: 1e-5}  # relative norm at whi
 
 
 def find_device(name):
-    """The torch.device "cpu", "cuda" or "cuda:<index>". Raises ValueError for another, or one not present."""
+    """The torch.device "cpu", "cuda" or "cuda:<index>". Raises ValueError for another, or one not present.
+
+    >>> find_device("cpu")
+    device(type='cpu')
+    >>> find_device("tpu")
+    Traceback (most recent call last):
+    ValueError: unknown device 'tpu': choose "cpu", "cuda" or "cuda:<index>"
+    """
     try:
         device = torch.device(name)
     except (RuntimeError, TypeError):
@@ -50,7 +57,12 @@ def _free_bytes(device):
 
 
 def require_memory(d, bytes_needed, what, device):
-    """Raise MemoryError, naming the d that would fit, unless `bytes_needed`, in proportion to 2^d, are free."""
+    """Raise MemoryError, naming the d that would fit, unless `bytes_needed`, in proportion to 2^d, are free.
+
+    >>> require_memory(60, 8 * 2**60, "the state", find_device("cpu"))  # doctest: +ELLIPSIS
+    Traceback (most recent call last):
+    MemoryError: the state of d = 60 needs 8.59e+09 GiB, ... GiB are free on cpu: d = ... would fit
+    """
     free = _free_bytes(device)
     if bytes_needed > free:
         raise MemoryError(
@@ -60,7 +72,11 @@ def require_memory(d, bytes_needed, what, device):
 
 
 def checked(energies, device):
-    """Energies as a batch on the device: (2^d,) or (B, 2^d)  ->  (B, 2^d) float64, d. Raises as `annealing.checked`."""
+    """Energies as a batch on the device: (2^d,) or (B, 2^d)  ->  (B, 2^d) float64, d. Raises as `annealing.checked`.
+
+    >>> checked([0, -1, 2, 3], "cpu")
+    (tensor([[ 0., -1.,  2.,  3.]], dtype=torch.float64), 2)
+    """
     batch = torch.atleast_2d(torch.as_tensor(energies, dtype=torch.float64, device=find_device(device)))
     d = annealing.number_of_qubits(batch.shape)
     if not (batch.min().isfinite() and batch.max().isfinite()):  # NaN is the least and the largest
@@ -72,6 +88,11 @@ def energies(bqm, device, dtype=torch.float64):
     """Energies of all bit-strings, offset included, as `annealing.energies`  ->  (2^d,) tensor.
 
     Raises MemoryError, naming the d that would fit, before allocating.
+
+    >>> import dimod
+    >>> bqm = dimod.BinaryQuadraticModel({"a": -1.0, "b": 0.5}, {("a", "b"): 2.0}, 3.0, dimod.BINARY)
+    >>> energies(bqm, torch.device("cpu"), torch.float32)  # none, a, b, both
+    tensor([3.0000, 2.0000, 3.5000, 4.5000])
     """
     d = bqm.num_variables
     require_memory(d, dtype.itemsize * 2**d, "the energies", device)
@@ -91,6 +112,10 @@ def start(d, sign, batch, dtype, device):
     """The driver's ground state, |+>^d (sign 1) or |->^d (sign -1), in the rotated frame  ->  re, im (B, 2^d).
 
     Raises MemoryError, naming the d that would fit, unless it fits together with the tensor `evolve` needs.
+
+    >>> re, im = start(2, 1, 1, torch.float32, torch.device("cpu"))  # (1, i, i, -1) / 2
+    >>> re + 0.0, im + 0.0
+    (tensor([[ 0.5000,  0.0000,  0.0000, -0.5000]]), tensor([[0.0000, 0.5000, 0.5000, 0.0000]]))
     """
     require_memory(d, 3 * batch * dtype.itemsize * 2**d, "the state", device)
     re, im = torch.empty((2, batch, 2**d), dtype=dtype, device=device)
@@ -103,7 +128,11 @@ def start(d, sign, batch, dtype, device):
 
 
 def state(re, im):
-    """psi_k = (-i)^(number of ones of k) phi_k: re, im (B, 2^d)  ->  (B, 2^d) complex, in one more state's memory."""
+    """psi_k = (-i)^(number of ones of k) phi_k: re, im (B, 2^d)  ->  (B, 2^d) complex, in one more state's memory.
+
+    >>> state(*start(2, 1, 1, torch.float32, torch.device("cpu")))  # out of the frame: |+>^2
+    tensor([[0.5000+0.j, 0.5000+0.j, 0.5000+0.j, 0.5000+0.j]])
+    """
     psi = torch.complex(re, im)
     d = re.shape[1].bit_length() - 1
     high, low = (
@@ -151,6 +180,11 @@ def evolve(re, im, energies, phases, angles):
     re, im: (B, 2^d) contiguous; energies: (2^d,) or (B, 2^d), float64 keeps large phases exact for float32 states
     too; phases: (n + 1,), psi_k <- exp(-i phase E_k) psi_k; angles: (n,), exp(-i angle sigma_x) on every qubit.
     Needs the memory of half the batch more. Raises ValueError for other numbers of phases.
+
+    >>> re, im = torch.tensor([[1.0, 0.0]]), torch.zeros((1, 2))
+    >>> evolve(re, im, torch.zeros(2), phases=[0.0, 0.0], angles=[0.5])
+    >>> torch.allclose(re, torch.tensor([[np.cos(0.5), np.sin(0.5)]]).float())
+    True
     """
     if len(phases) != len(angles) + 1:
         raise ValueError(f"phases must be one more than angles, got {len(phases)} and {len(angles)}")
@@ -180,6 +214,9 @@ def draw(probabilities, num_reads, seed=None):
     Cumulative sums are float64, first of block sums, then inside the chosen blocks; both, and the random
     numbers, on the CPU, because CUDA's sums over long tensors depend on timing. Raises ValueError as
     `annealing.draw`.
+
+    >>> draw(torch.tensor([0.0, 0.25, 0.75, 0.0]), 8, seed=0)
+    tensor([2, 2, 2, 2, 2, 2, 1, 2])
     """
     if num_reads != int(num_reads) or num_reads < 0:
         raise ValueError(f"num_reads must be a whole number of measurements, got {num_reads}")
@@ -226,7 +263,13 @@ def _flips(x, out):
 
 
 def hamiltonian(x, diagonal, flip, y):
-    """y = (diag(diagonal) + flip sum_p X_p) x: all (2^d,)."""
+    """y = (diag(diagonal) + flip sum_p X_p) x: all (2^d,).
+
+    >>> y = torch.empty(4)
+    >>> hamiltonian(torch.tensor([1.0, 0.0, 0.0, 0.0]), torch.tensor([5.0, 6.0, 7.0, 8.0]), -1.0, y)
+    >>> y  # both bits flipped once
+    tensor([ 5., -1., -1.,  0.])
+    """
     _flips(x, y)
     y.mul_(flip).addcmul_(diagonal, x)
 
@@ -236,6 +279,13 @@ def lanczos(basis, diagonal, flip, first, last, alpha, norms, below):
 
     basis (m + 1, 2^d), diagonal (2^d,) and below (j, 2^d) are tensors; alpha (m,) and norms (m + 1,) NumPy arrays.
     ->  steps done: fewer when an invariant subspace is complete.
+
+    >>> basis, alpha, norms = torch.zeros((3, 2)), np.empty(2), np.ones(3)
+    >>> basis[0, 0] = 1
+    >>> lanczos(basis, torch.tensor([0.0, 3.0]), 2.0, 0, 2, alpha, norms, torch.empty((0, 2)))
+    2
+    >>> alpha, norms[1]  # the matrix [[0, 2], [2, 3]] is tridiagonal already
+    (array([0., 3.]), np.float64(2.0))
     """
     for j in range(first, last):
         x, y = basis[j], basis[j + 1]
@@ -254,22 +304,39 @@ def lanczos(basis, diagonal, flip, first, last, alpha, norms, below):
 
 
 def combine(weights, vectors):
-    """Sums of vectors: (n, m) NumPy weights, (m, 2^d) tensor  ->  (n, 2^d)."""
+    """Sums of vectors: (n, m) NumPy weights, (m, 2^d) tensor  ->  (n, 2^d).
+
+    >>> combine(np.array([[1.0, 2.0]]), torch.tensor([[1.0, 0.0], [0.0, 4.0]]))
+    tensor([[1., 8.]])
+    """
     return torch.as_tensor(weights, dtype=vectors.dtype, device=vectors.device) @ vectors
 
 
 def gram(vectors):
-    """Scalar products of all pairs: (m, 2^d) tensor  ->  (m, m) NumPy."""
+    """Scalar products of all pairs: (m, 2^d) tensor  ->  (m, m) NumPy.
+
+    >>> gram(torch.tensor([[1.0, 2.0], [0.0, 3.0]]))
+    array([[5., 6.],
+           [6., 9.]], dtype=float32)
+    """
     return (vectors @ vectors.T).cpu().numpy()
 
 
 def dot(a, b):
-    """Scalar product of two vectors (2^d,)."""
+    """Scalar product of two vectors (2^d,).
+
+    >>> dot(torch.tensor([1.0, 2.0]), torch.tensor([3.0, 4.0]))
+    11.0
+    """
     return float(a @ b)
 
 
 def lowest(energies, n):
-    """Indices of the n lowest energies, rising: (2^d,)  ->  (n,)."""
+    """Indices of the n lowest energies, rising: (2^d,)  ->  (n,).
+
+    >>> lowest(torch.tensor([0.0, -1.0, 3.0, -2.0]), 2)
+    tensor([3, 1])
+    """
     return torch.topk(energies, n, largest=False).indices
 
 
@@ -282,6 +349,11 @@ class Evolution(annealing.Evolution):
     """`annealing.Evolution` with energies and states on a device: energies (2^d,) or (B, 2^d), array or tensor.
 
     Raises ValueError for an unknown device or dtype and as `annealing.checked`, MemoryError when it does not fit.
+
+    >>> evolution = Evolution([0.0, -1.0], 50.0, "scaled", "linear", "cpu", "complex64")
+    >>> re, im, probabilities = evolution.run(steps=200, order=4)
+    >>> probabilities.dtype, evolution.fidelity(probabilities).round(3)
+    (torch.float32, array([1.]))
     """
 
     def __init__(self, energies, annealing_time, driver, schedule, device, dtype):

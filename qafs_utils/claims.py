@@ -13,6 +13,11 @@ def verdict(ours, low=np.nan, high=np.nan, reported=np.nan, tolerance=0.1, holds
     of it; direction only if it is not but `holds`, the statement's direction, is true; else not reproduced.
     A statement without a number (reported NaN) is reproduced if `holds`. Without our value (NaN), or when not
     `testable` because the paper leaves out a setting, it cannot be tested.
+
+    >>> verdict(0.129, 0.122, 0.136, reported=0.095), verdict(0.48, 0.449, 0.504, reported=0.5)
+    ('not reproduced', 'reproduced')
+    >>> verdict(-0.2, -0.4, -0.1, reported=-0.5, holds=True), verdict(3.1, holds=True)
+    ('direction only', 'reproduced')
     """
     if not testable or ours is None or np.isnan(ours) or (np.isnan(reported) and holds is None):
         return "cannot be tested"
@@ -35,6 +40,12 @@ def markdown(table):
     """The claims table for README.md: a line of counts, then place, statement, paper, ours, seeds, verdict and why.
 
     table: columns place, statement, reported, ours, low, high, seeds, verdict, why of `figures/table02_claims.csv`.
+
+    >>> import pandas as pd
+    >>> row = {"place": "Fig. 4", "statement": "median gap", "reported": 0.0947, "ours": 0.0359, "low": 0.0307}
+    >>> row |= {"high": 0.0432, "seeds": np.nan, "verdict": "not reproduced", "why": "depends on the pair sum"}
+    >>> print(markdown(pd.DataFrame([row])).splitlines()[-1])
+    | Fig. 4 | median gap | 0.0947 | 0.0359 [0.0307, 0.0432] |  | not reproduced | depends on the pair sum |
     """
     counts = ", ".join(f"{(table.verdict == v).sum()} {v}" for v in VERDICTS)
     lines = [f"Of {len(table)} statements: {counts}.", ""]
@@ -50,6 +61,10 @@ def with_table(page, table):
     """A page whose part between the marks `<!-- claims -->` and `<!-- end of claims -->` is renewed by `markdown`.
 
     Raises ValueError when a mark is missing.
+
+    >>> with_table("a page without marks", None)
+    Traceback (most recent call last):
+    ValueError: the page has lost its marks <!-- claims --> and <!-- end of claims -->: put them around the claims table
     """
     before, first, rest = page.partition(MARKS[0])
     _, last, after = rest.partition(MARKS[1])

@@ -17,17 +17,36 @@ NORMALISATIONS = {
 
 
 class DataError(RuntimeError):
-    """Raw inputs that are missing, damaged or unreachable; the message names the remedy."""
+    """Raw inputs that are missing, damaged or unreachable; the message names the remedy.
+
+    >>> from tempfile import TemporaryDirectory
+    >>> with TemporaryDirectory() as root:
+    ...     (Path(root) / "stl10_binary").mkdir()
+    ...     (Path(root) / "stl10_binary" / "train_X.bin").touch()
+    ...     verify_stl10(root)  # doctest: +ELLIPSIS
+    Traceback (most recent call last):
+    qafs_utils.data.DataError: ...train_X.bin is truncated or corrupt (0 bytes, wrong MD5). Delete it ...
+    """
 
 
 class LabelledSTL10(STL10):
-    """STL-10 without its 100,000 unlabelled images, which the paper does not use."""
+    """STL-10 without its 100,000 unlabelled images, which the paper does not use.
+
+    >>> [name for name, _ in LabelledSTL10.train_list]
+    ['train_X.bin', 'train_y.bin']
+    """
 
     train_list = STL10.train_list[:2]
 
 
 def md5(path):
-    """MD5 of a file as a hexadecimal string."""
+    """MD5 of a file as a hexadecimal string.
+
+    >>> from tempfile import NamedTemporaryFile
+    >>> with NamedTemporaryFile() as empty:
+    ...     md5(empty.name)
+    'd41d8cd98f00b204e9800998ecf8427e'
+    """
     with open(path, "rb") as f:
         return hashlib.file_digest(f, "md5").hexdigest()
 
@@ -35,7 +54,11 @@ def md5(path):
 def verify_stl10(root=RAW):
     """Check the labelled STL-10 files against torchvision's MD5 list.
 
-    Returns the list of files that are absent. Raises DataError if a file is there but damaged.
+    root: folder that holds stl10_binary/  ->  list of the paths that are absent.
+    Raises DataError if a file is there but damaged.
+
+    >>> [path.name for path in verify_stl10("no such folder")]
+    ['train_X.bin', 'train_y.bin', 'test_X.bin', 'test_y.bin']
     """
     folder = Path(root) / LabelledSTL10.base_folder
     absent = []
@@ -56,6 +79,10 @@ def stl10(split, root=RAW):
 
     split: "train" or "test"  ->  images (N, 3, 96, 96) uint8, labels (N,) int64 in 0..9.
     Raises DataError for a damaged file, or an absent one when there is no network.
+
+    >>> images, labels = stl10("train")  # doctest: +SKIP
+    >>> images.shape, labels.shape  # doctest: +SKIP
+    ((5000, 3, 96, 96), (5000,))
     """
     absent = verify_stl10(root)
     if absent:
@@ -75,6 +102,10 @@ def synthetic(per_class, seed=0, size=96):
     """A seeded stand-in for STL-10: ten classes of coloured gratings with a bright disc, never used for results.
 
     ->  images (10 * per_class, 3, size, size) uint8, labels (10 * per_class,) int64, in class order.
+
+    >>> images, labels = synthetic(2, size=8)
+    >>> images.shape, images.dtype, labels[:5]
+    ((20, 3, 8, 8), dtype('uint8'), array([0, 0, 1, 1, 2]))
     """
     rng = np.random.default_rng(seed)
     labels = np.repeat(np.arange(len(CLASSES)), per_class)
@@ -93,6 +124,10 @@ def load_images(name, split, seed=0, per_class=12):
     """Images by name: "stl10" or "synthetic" (seeded, `per_class` images of each class and split).
 
     ->  images (N, 3, 96, 96) uint8, labels (N,) int64.  Raises ValueError for another name.
+
+    >>> images, labels = load_images("synthetic", "test", per_class=1)
+    >>> images.shape, labels
+    ((10, 3, 96, 96), array([0, 1, 2, 3, 4, 5, 6, 7, 8, 9]))
     """
     if name == "stl10":
         return stl10(split)
@@ -105,6 +140,10 @@ def stratified_split(labels, fraction, seed):
     """Split indices into two parts with the same class proportions.
 
     labels: (N,) int  ->  (kept, held_out) sorted index arrays, `fraction` of every class held out.
+
+    >>> kept, held_out = stratified_split(np.array([0, 0, 0, 0, 1, 1]), 0.5, seed=0)
+    >>> kept, held_out  # two of the first class and one of the second
+    (array([1, 3, 4]), array([0, 2, 5]))
     """
     rng = np.random.default_rng(seed)
     held_out = [rng.permutation(np.flatnonzero(labels == c)) for c in np.unique(labels)]
@@ -116,6 +155,10 @@ def draw_per_class(eligible, labels, count, seed=None):
     """Indices of `count` eligible images of every class, in class order: eligible (N,) bool, labels (N,) int.
 
     Drawn at random with a seed, the first ones without. Raises ValueError if a class has too few.
+
+    >>> labels = np.repeat(np.arange(10), 3)
+    >>> draw_per_class(np.arange(30) % 3 > 0, labels, 1)  # not the first image of a class
+    array([ 1,  4,  7, 10, 13, 16, 19, 22, 25, 28])
     """
     drawn = []
     for c in range(len(CLASSES)):
@@ -127,6 +170,11 @@ def draw_per_class(eligible, labels, count, seed=None):
 
 
 def to_pixels(images, size=224, device="cpu"):
-    """uint8 (B, 3, h, w) to float pixels in [0, 1], upsampled bilinearly to (B, 3, size, size)."""
+    """uint8 (B, 3, h, w) to float pixels in [0, 1], upsampled bilinearly to (B, 3, size, size).
+
+    >>> to_pixels(np.array([[[[0, 255]]]], np.uint8), size=2)
+    tensor([[[[0., 1.],
+              [0., 1.]]]])
+    """
     pixels = torch.as_tensor(images, device=device).float() / 255
     return F.interpolate(pixels, size=(size, size), mode="bilinear", align_corners=False)

@@ -22,7 +22,14 @@ TOPOLOGIES = {  # working qubits: D-Wave's documentation, "Per-QPU Solver Proper
 
 
 class HardwareError(RuntimeError):
-    """D-Wave's solvers cannot be reached, or cannot take the problem: the message says why, and what to do."""
+    """D-Wave's solvers cannot be reached, or cannot take the problem: the message says why, and what to do.
+
+    >>> try:  # doctest: +SKIP
+    ...     QPUSampler()
+    ... except HardwareError as error:
+    ...     print(error)
+    no access to D-Wave (API token not defined): run `dwave config create` with your API token
+    """
 
 
 def _connect(sampler, config):
@@ -85,7 +92,11 @@ class _OceanSampler(dimod.Sampler):
 
 
 class QPUSampler(_OceanSampler):
-    """A D-Wave quantum annealer, by clique embedding: DWaveCliqueSampler. Takes one read unless given num_reads."""
+    """A D-Wave quantum annealer, by clique embedding: DWaveCliqueSampler. Takes one read unless given num_reads.
+
+    >>> sampler = QPUSampler()  # doctest: +SKIP
+    >>> sampler.largest, sampler.sample(problem.bqm(), num_reads=100).first  # doctest: +SKIP
+    """
 
     name = "DWaveCliqueSampler"
 
@@ -96,7 +107,10 @@ class QPUSampler(_OceanSampler):
 
 
 class HybridSampler(_OceanSampler):
-    """Leap's hybrid of classical search and quantum annealing: LeapHybridSampler. Takes time_limit in seconds."""
+    """Leap's hybrid of classical search and quantum annealing: LeapHybridSampler. Takes time_limit in seconds.
+
+    >>> HybridSampler().sample(problem.bqm(), time_limit=5).first.energy  # doctest: +SKIP
+    """
 
     name = "LeapHybridSampler"
 
@@ -120,6 +134,9 @@ def graph(topology, missing=0.0, seed=0):
     """Qubits and couplers as a networkx.Graph: every one works but a fraction `missing` of the qubits, at random.
 
     Raises ValueError for an unknown topology or a fraction outside [0, 1).
+
+    >>> len(graph("Zephyr Z12")), len(graph("Zephyr Z12", missing=0.1))
+    (4800, 4320)
     """
     if topology not in TOPOLOGIES:
         raise ValueError(f"unknown topology {topology!r}: choose from {', '.join(TOPOLOGIES)}")
@@ -135,6 +152,9 @@ def clique_embedding(topology, d, missing=0.0, seed=0):
     """Chains of qubits for d variables, all coupled  ->  dict variable -> tuple of qubits; empty if they do not fit.
 
     Raises ValueError as `graph`, or for d that is no positive integer.
+
+    >>> {variable: len(chain) for variable, chain in clique_embedding("Zephyr Z12", 6).items()}
+    {0: 2, 1: 2, 2: 2, 3: 2, 4: 2, 5: 2}
     """
     if d != int(d) or d < 1:
         raise ValueError(f"d must be a positive integer, got {d}")
@@ -142,7 +162,11 @@ def clique_embedding(topology, d, missing=0.0, seed=0):
 
 
 def largest_clique(topology, missing=0.0, seed=0):
-    """Number of variables of the largest dense problem that fits. Raises ValueError as `graph`."""
+    """Number of variables of the largest dense problem that fits. Raises ValueError as `graph`.
+
+    >>> largest_clique("Zephyr Z12")
+    184
+    """
     return len(_cliques(topology, missing, seed).largest_clique())
 
 
@@ -151,6 +175,12 @@ def clique_demand(topology, sizes, missing=0.0, seed=0):
 
     Columns topology, d, qubits (of all chains), chain_length (the longest), fits; qubits and chain_length are NA where
     the problem does not fit. Raises ValueError as `clique_embedding`.
+
+    >>> clique_demand("Zephyr Z12", [4, 40, 400])
+         topology    d  qubits  chain_length   fits
+    0  Zephyr Z12    4       4             1   True
+    1  Zephyr Z12   40     160             4   True
+    2  Zephyr Z12  400    <NA>          <NA>  False
     """
     rows = []
     for d in sizes:

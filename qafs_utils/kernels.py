@@ -142,7 +142,13 @@ def _rotate_panel(x, start, stride, rows, width, t):
 
 @njit(fastmath=_FAST, cache=True, nogil=True)
 def rotate(x, t):
-    """[[1, -t], [t, 1]] on every qubit of x (2^d,), in place."""
+    """[[1, -t], [t, 1]] on every qubit of x (2^d,), in place.
+
+    >>> x = np.array([1.0, 0.0])
+    >>> rotate(x, 0.5)
+    >>> x
+    array([1. , 0.5])
+    """
     if x.size < _BLOCK:
         stride = 1
         while stride < x.size:
@@ -166,6 +172,11 @@ def apply_phase(re, im, energies, angle, factor):
 
     Sine and cosine by Taylor polynomials of a quarter of the reduced angle and two doublings: unlike the
     library's functions they have no branches, so the loop vectorises; accurate to 1e-15.
+
+    >>> re, im = np.ones(2), np.zeros(2)
+    >>> apply_phase(re, im, np.array([0.0, 1.0]), np.pi / 2, 1.0)  # exp(-i pi / 2) = -i
+    >>> np.allclose(re + 1j * im, [1, -1j])
+    True
     """
     for k in range(re.size):
         turns = angle * energies[k] * (1 / (2 * np.pi))
@@ -226,6 +237,10 @@ def in_threads(kernel, count, *arguments):
 
     A pool of Python threads, not numba's parallel loops: on a busy machine those wait a time slice at each
     end.
+
+    >>> parts = in_threads(lambda first, last: list(range(first, last)), 5)
+    >>> sum(parts, [])  # as many parts as there are threads
+    [0, 1, 2, 3, 4]
     """
     bounds = np.linspace(0, count, max(1, min(count, THREADS)) + 1).astype(int).tolist()
     others = [POOL.submit(kernel, *pair, *arguments) for pair in zip(bounds[1:-1], bounds[2:])]
@@ -238,6 +253,11 @@ def evolve(re, im, energies, phases, tangents, factors):
     phases: (n + 1,) angles; tangents: (n,) of the rotation angles; factors: (n,) products of their cosines.
     Small states are spread over the threads; a large one is shared by all of them in few sweeps over memory
     a layer.
+
+    >>> re, im = np.array([[1.0, 0.0]]), np.zeros((1, 2))
+    >>> evolve(re, im, np.zeros((1, 2)), np.zeros(2), np.array([np.tan(0.5)]), np.array([np.cos(0.5)]))
+    >>> np.allclose(re, [[np.cos(0.5), np.sin(0.5)]])
+    True
     """
     size = re.shape[1]
     if size <= 1 << SHARED:
@@ -298,7 +318,13 @@ def _flips_row(x, y, start, width, scale):
 
 @njit(fastmath=_FAST, cache=True, nogil=True)
 def hamiltonian(x, diagonal, flip, y):
-    """y = (diag(diagonal) + flip sum_p X_p) x: all (2^d,)."""
+    """y = (diag(diagonal) + flip sum_p X_p) x: all (2^d,).
+
+    >>> y = np.empty(4)
+    >>> hamiltonian(np.array([1.0, 0.0, 0.0, 0.0]), np.array([5.0, 6.0, 7.0, 8.0]), -1.0, y)
+    >>> y  # both bits flipped once
+    array([ 5., -1., -1.,  0.])
+    """
     width = min(1 << _ROW, x.size)
     for start in range(0, x.size, width):
         here = slice(start, start + width)
@@ -354,6 +380,13 @@ def lanczos(basis, diagonal, flip, first, last, alpha, norms, below):
     basis: (m + 1, 2^d), rows up to `first` set, rows up to `last` are written, not normalised; norms: (m + 1,) of
     the rows, from the second on the off-diagonal of the tridiagonal matrix; alpha: (m,) its diagonal; below:
     (j, 2^d) orthonormal.  ->  steps done: fewer when an invariant subspace is complete.
+
+    >>> basis, alpha, norms = np.zeros((3, 2)), np.empty(2), np.ones(3)
+    >>> basis[0, 0] = 1
+    >>> lanczos(basis, np.array([0.0, 3.0]), 2.0, 0, 2, alpha, norms, np.empty((0, 2)))
+    2
+    >>> alpha, norms[1]  # the matrix [[0, 2], [2, 3]] is tridiagonal already
+    (array([0., 3.]), np.float64(2.0))
     """
     levels = len(below)
     for j in range(first, last):
@@ -370,7 +403,11 @@ def lanczos(basis, diagonal, flip, first, last, alpha, norms, below):
 
 @njit(fastmath=_FAST, cache=True, nogil=True)
 def combine(weights, vectors):
-    """Sums of vectors: (n, m), (m, 2^d)  ->  (n, 2^d). Like `gram` without BLAS, whose threads wait when busy."""
+    """Sums of vectors: (n, m), (m, 2^d)  ->  (n, 2^d). Like `gram` without BLAS, whose threads wait when busy.
+
+    >>> combine(np.array([[1.0, 2.0]]), np.array([[1.0, 0.0], [0.0, 4.0]]))
+    array([[1., 8.]])
+    """
     out, width = np.zeros((len(weights), vectors.shape[1])), min(1 << _ROW, vectors.shape[1])
     for start in range(0, vectors.shape[1], width):
         here = slice(start, start + width)
@@ -384,7 +421,12 @@ def combine(weights, vectors):
 
 @njit(fastmath=_FAST, cache=True, nogil=True)
 def gram(vectors):
-    """Scalar products of all pairs: (m, 2^d)  ->  (m, m)."""
+    """Scalar products of all pairs: (m, 2^d)  ->  (m, m).
+
+    >>> gram(np.array([[1.0, 2.0], [0.0, 3.0]]))
+    array([[5., 6.],
+           [6., 9.]])
+    """
     sums, width = np.zeros((len(vectors), len(vectors))), min(1 << _ROW, vectors.shape[1])
     for start in range(0, vectors.shape[1], width):
         here = slice(start, start + width)
@@ -400,7 +442,11 @@ def gram(vectors):
 
 @njit(fastmath=_FAST, cache=True, nogil=True)
 def dot(a, b):
-    """Scalar product of two vectors (2^d,)."""
+    """Scalar product of two vectors (2^d,).
+
+    >>> dot(np.array([1.0, 2.0]), np.array([3.0, 4.0]))
+    11.0
+    """
     total = 0.0
     for k in range(a.size):
         total += a[k] * b[k]
@@ -408,18 +454,30 @@ def dot(a, b):
 
 
 def lowest(energies, n):
-    """Indices of the n lowest energies, rising: (2^d,)  ->  (n,)."""
+    """Indices of the n lowest energies, rising: (2^d,)  ->  (n,).
+
+    >>> lowest(np.array([0.0, -1.0, 3.0, -2.0]), 2)
+    array([3, 1])
+    """
     found = np.argpartition(energies, n - 1)[:n]
     return found[np.argsort(energies[found], kind="stable")]
 
 
 def empty_like(vector, shape):
-    """Uninitialised numbers of this shape where `vector` lies."""
+    """Uninitialised numbers of this shape where `vector` lies.
+
+    >>> empty_like(np.ones(8), (2, 8)).shape
+    (2, 8)
+    """
     return np.empty(shape)
 
 
 def like(vector, numbers):
-    """These numbers where `vector` lies."""
+    """These numbers where `vector` lies.
+
+    >>> like(np.ones(2), [1, 2])
+    array([1., 2.])
+    """
     return np.asarray(numbers, dtype=np.float64)
 
 

@@ -22,14 +22,22 @@ WEIGHTS_SHA256 = ("f37072fd", "6bc85e43")  # torchvision's file; the copy behind
 
 
 def pick_device(device="auto"):
-    """"auto" is the GPU when there is one, else the CPU."""
+    """The torch.device of that name; "auto" is the GPU when there is one, else the CPU. RuntimeError for other names.
+
+    >>> pick_device("cpu")
+    device(type='cpu')
+    """
     if device == "auto":
         device = "cuda" if torch.cuda.is_available() else "cpu"
     return torch.device(device)
 
 
 def weights_path():
-    """Where torch hub keeps the ImageNet ResNet-18 (TORCH_HOME is honoured)."""
+    """Where torch hub keeps the ImageNet ResNet-18 (TORCH_HOME is honoured).
+
+    >>> weights_path().name
+    'resnet18-f37072fd.pth'
+    """
     url = torchvision.models.ResNet18_Weights.IMAGENET1K_V1.url
     return Path(torch.hub.get_dir()) / "checkpoints" / os.path.basename(url)
 
@@ -37,7 +45,12 @@ def weights_path():
 def resnet18(weights="imagenet", seed=0):
     """torchvision's ResNet-18 in eval mode: "imagenet" (downloaded when absent) or "random" (seeded).
 
-    Raises DataError for a damaged weights file, or an absent one when there is no network.
+    Raises DataError for a damaged weights file, or an absent one when there is no network, ValueError for another
+    name of weights.
+
+    >>> net = resnet18("random", seed=3)
+    >>> net.training, torch.equal(net.conv1.weight, resnet18("random", seed=3).conv1.weight)
+    (False, True)
     """
     if weights == "random":
         with torch.random.fork_rng(devices=[]):
@@ -63,6 +76,10 @@ class Trunk(nn.Module):
 
     forward: pixels (B, 3, S, S) in [0, 1]  ->  features (B, 256, S/16, S/16) float32.
     precision: "float32", or "bfloat16" (autocast, about 2.5 times faster on a CPU).
+    Raises ValueError for an unknown normalisation or precision.
+
+    >>> Trunk(resnet18("random"))(torch.rand(1, 3, 32, 32)).shape
+    torch.Size([1, 256, 2, 2])
     """
 
     def __init__(self, net, normalisation="imagenet", precision="float32"):
@@ -81,6 +98,7 @@ class Trunk(nn.Module):
 
     @torch.no_grad()
     def forward(self, pixels):
+        """pixels (B, 3, S, S) in [0, 1]  ->  features (B, 256, S/16, S/16) float32."""
         x = ((pixels - self.mean) / self.std).contiguous(memory_format=torch.channels_last)
         with torch.autocast(x.device.type, self.dtype, enabled=self.dtype is not None):
             return self.layers(x).float()
@@ -90,6 +108,10 @@ def trunk_features(trunk, images, size=224, batch=64, desc="trunk"):
     """Trunk outputs of uint8 images, computed once and held in half precision.
 
     images: (N, 3, h, w) uint8  ->  (N, 256, size/16, size/16) float16 tensor on the CPU.
+
+    >>> features = trunk_features(Trunk(resnet18("random")), np.zeros((3, 3, 8, 8), np.uint8), size=16)
+    >>> features.shape, features.dtype
+    (torch.Size([3, 256, 1, 1]), torch.float16)
     """
     device = trunk.mean.device
     out = None
@@ -106,7 +128,17 @@ class ReducedHead(nn.Module):
 
     forward: features (B, 256, s, s)  ->  logits (B, classes). Every stage is offered to `tap(name, maps)`, which may
     return a replacement: the project's way to read or differentiate the maps.
-    block: "paper" (conv, BatchNorm, ReLU) or "authors_code" (conv, ReLU, BatchNorm).
+    block: "paper" (conv, BatchNorm, ReLU) or "authors_code" (conv, ReLU, BatchNorm). Raises ValueError for another.
+
+    >>> head = ReducedHead(16, size=2)
+    >>> def tap(name, maps):
+    ...     print(name, tuple(maps.shape))
+    ...     return maps
+    >>> head(torch.rand(5, 256, 2, 2), tap).shape
+    conv (5, 16, 2, 2)
+    bn (5, 16, 2, 2)
+    relu (5, 16, 2, 2)
+    torch.Size([5, 10])
     """
 
     BLOCKS = {"paper": ("conv", "bn", "relu"), "authors_code": ("conv", "relu", "bn")}
@@ -121,6 +153,7 @@ class ReducedHead(nn.Module):
         self.classifier = nn.Linear(n_features * size**2, n_classes)
 
     def forward(self, features, tap=lambda name, maps: maps):
+        """features (B, 256, s, s), tap(name, maps) -> maps  ->  logits (B, classes)."""
         for name in self.stages:
             features = tap(name, getattr(self.block, name)(features))
         return self.classifier(features.flatten(1))
@@ -130,6 +163,9 @@ class FullHead(nn.Module):
     """ResNet-18's frozen layer4 (512 maps), global average pooling and a new linear classifier.
 
     forward: as ReducedHead; stages "conv", "bn", "relu" are those of the last residual block (ReLU after the sum).
+
+    >>> FullHead(resnet18("random"))(torch.rand(2, 256, 2, 2)).shape
+    torch.Size([2, 10])
     """
 
     stages = ("conv", "bn", "relu")
@@ -140,6 +176,7 @@ class FullHead(nn.Module):
         self.classifier = nn.Linear(512, n_classes)
 
     def forward(self, features, tap=lambda name, maps: maps):
+        """features (B, 256, s, s), tap(name, maps) -> maps  ->  logits (B, classes)."""
         shortcut = self.layer4[0](features)
         last = self.layer4[1]
         maps = F.relu(last.bn1(last.conv1(shortcut)))
@@ -150,19 +187,34 @@ class FullHead(nn.Module):
 
 
 def build_head(n_features, block, net, size=14, seed=0):
-    """The head for n_features maps: ReducedHead, or FullHead for 512, with a seeded initialisation."""
+    """The head for n_features maps: ReducedHead, or FullHead for 512, with a seeded initialisation.
+
+    net: `resnet18`, used for 512 maps only. Raises ValueError for an unknown block.
+
+    >>> build_head(16, "authors_code", net=None, size=2).stages  # N_f below 512 needs no net
+    ('conv', 'relu', 'bn')
+    """
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         return FullHead(net) if n_features == 512 else ReducedHead(n_features, block, size)
 
 
 def head_arrays(head):
-    """The trained parameters of a head as a flat dict of arrays; the frozen ImageNet layer4 is left out."""
+    """The trained parameters of a head as a flat dict of arrays; the frozen ImageNet layer4 is left out.
+
+    >>> sorted(head_arrays(ReducedHead(16, size=2)))[-2:]
+    ['classifier.bias', 'classifier.weight']
+    """
     return {k: v.cpu().numpy() for k, v in head.state_dict().items() if not k.startswith("layer4.")}
 
 
 def load_head(head, arrays):
-    """Put arrays of `head_arrays` back. Raises ValueError if names or shapes do not fit the head."""
+    """Put arrays of `head_arrays` back. Raises ValueError if names or shapes do not fit the head.
+
+    >>> trained, head = ReducedHead(16, size=2), ReducedHead(16, size=2)
+    >>> torch.equal(load_head(head, head_arrays(trained)).classifier.weight, trained.classifier.weight)
+    True
+    """
     state = {k: torch.as_tensor(np.array(v)) for k, v in arrays.items()}
     frozen = {k: v for k, v in head.state_dict().items() if k.startswith("layer4.")}
     try:
@@ -173,7 +225,11 @@ def load_head(head, arrays):
 
 
 def require_trunk(trunk, saved):
-    """Raise DataError unless the trunk has the weights that the heads of artefact 01_heads were trained on."""
+    """Raise DataError unless the trunk has the weights that the heads of artefact 01_heads were trained on.
+
+    >>> layer = nn.Linear(2, 2)
+    >>> require_trunk(layer, {"weights": fingerprint(layer)})
+    """
     found, expected = fingerprint(trunk), str(saved["weights"])
     if found != expected:
         raise DataError(
@@ -186,6 +242,11 @@ def trained_head(name, saved, net, size=14):
     """A head by its name ("nf16_paper_seed0") from the arrays of artefact 01_heads ("<name>/<parameter>").
 
     Raises ValueError if the artefact does not hold that head.
+
+    >>> arrays = head_arrays(ReducedHead(16, size=2))
+    >>> saved = {f"nf16_paper_seed0/{name}": values for name, values in arrays.items()}
+    >>> trained_head("nf16_paper_seed0", saved, net=None, size=2).stages
+    ('conv', 'bn', 'relu')
     """
     arrays = {key.partition("/")[2]: value for key, value in saved.items() if key.startswith(f"{name}/")}
     if not arrays:
@@ -199,6 +260,11 @@ def full_network(net, head):
 
     forward: (pixels - trunk.mean) / trunk.std, (B, 3, S, S)  ->  logits (B, classes), those of head(trunk(pixels)).
     Raises ValueError for a ReducedHead, which is no part of ResNet-18.
+
+    >>> net = resnet18("random")
+    >>> network = full_network(net, FullHead(net))
+    >>> network.fc.out_features, net.fc.out_features  # net is not changed
+    (10, 1000)
     """
     if not isinstance(head, FullHead):
         raise ValueError(f"only a FullHead (N_f = 512) fits on ResNet-18's layer4, got {type(head).__name__}")
@@ -209,7 +275,11 @@ def full_network(net, head):
 
 @torch.no_grad()
 def predict(model, features, batch=256):
-    """Logits of a head, or of a classifier on pooled maps: features (N, ...)  ->  (N, classes) float32 on the CPU."""
+    """Logits of a head, or of a classifier on pooled maps: features (N, ...)  ->  (N, classes) float32 on the CPU.
+
+    >>> predict(nn.Linear(4, 10), torch.rand(7, 4), batch=3).shape
+    torch.Size([7, 10])
+    """
     model.eval()
     device = next(model.parameters()).device
     return torch.cat([model(f.to(device).float()).cpu() for f in features.split(batch)])
@@ -219,6 +289,10 @@ def scorer(trunk, head, softmax=False):
     """The whole network as one function: pixels (B, 3, S, S) in [0, 1]  ->  logits or probabilities (B, classes).
 
     The result is on the pixels' device, wherever the network is.
+
+    >>> score = scorer(Trunk(resnet18("random")), ReducedHead(4, size=1).eval(), softmax=True)
+    >>> torch.allclose(score(torch.rand(2, 3, 16, 16)).sum(1), torch.ones(2))
+    True
     """
     device = trunk.mean.device
 
@@ -231,13 +305,21 @@ def scorer(trunk, head, softmax=False):
 
 
 def score_all(trunk, head, pixels, desc="scores", batch=50):
-    """Logits of many images in batches, with a progress bar: (N, 3, S, S)  ->  (N, classes) float32."""
+    """Logits of many images in batches, with a progress bar: (N, 3, S, S)  ->  (N, classes) float32.
+
+    >>> score_all(Trunk(resnet18("random")), ReducedHead(4, size=1).eval(), torch.rand(2, 3, 16, 16)).shape
+    torch.Size([2, 10])
+    """
     score = scorer(trunk, head)
     return torch.cat([score(part) for part in tqdm(pixels.split(batch), desc=desc, unit="batch", leave=False)])
 
 
 def accuracy(logits, labels):
-    """Fraction of images whose largest logit is the label's."""
+    """Fraction of images whose largest logit is the label's: logits (N, classes), labels (N,)  ->  float.
+
+    >>> accuracy(torch.tensor([[2.0, 1.0], [0.0, 3.0]]), [0, 0])
+    0.5
+    """
     return float((logits.argmax(1) == torch.as_tensor(labels)).float().mean())
 
 
@@ -248,6 +330,11 @@ def train(model, features, labels, validation_features, validation_labels, epoch
     model: a ReducedHead on trunk features (N, 256, s, s), or a FullHead's classifier on its `pooled` maps (N, 512).
     labels: (N,)  ->  list of dicts, one an epoch: epoch, loss, validation_accuracy.
     The model is left in eval mode with the parameters of the best epoch (the earliest of equals), on its own device.
+
+    >>> features, labels = torch.eye(4), [0, 1, 0, 1]
+    >>> history = train(nn.Linear(4, 2), features, labels, features, labels, epochs=9, learning_rate=0.5)
+    >>> len(history), history[-1]["epoch"], history[-1]["validation_accuracy"]
+    (9, 9, 1.0)
     """
     device = next(model.parameters()).device
     labels, generator = torch.as_tensor(labels), torch.Generator().manual_seed(seed)
@@ -273,7 +360,11 @@ def train(model, features, labels, validation_features, validation_labels, epoch
 
 @torch.no_grad()
 def pooled(head, features, batch=64):
-    """Globally averaged layer4 maps of a FullHead: (N, 256, s, s)  ->  (N, 512) float32."""
+    """Globally averaged layer4 maps of a FullHead: (N, 256, s, s)  ->  (N, 512) float32.
+
+    >>> pooled(FullHead(resnet18("random")), torch.rand(2, 256, 2, 2)).shape
+    torch.Size([2, 512])
+    """
     held = []
 
     def tap(name, maps):
@@ -289,7 +380,14 @@ def pooled(head, features, batch=64):
 
 
 def fingerprint(module):
-    """Short SHA-256 of a network's parameters, to say in an artefact which weights made it."""
+    """Short SHA-256 of a network's parameters, to say in an artefact which weights made it.
+
+    >>> layer = nn.Linear(2, 2)
+    >>> before = fingerprint(layer)
+    >>> layer.bias.data += 1e-3
+    >>> len(before), fingerprint(layer) == before
+    (16, False)
+    """
     digest = hashlib.sha256()
     for name, value in sorted(module.state_dict().items()):
         digest.update(name.encode() + value.cpu().numpy().tobytes())

@@ -45,7 +45,11 @@ COUPLING_STYLES = {  # colour, marker, name
 
 
 def method_name(key):
-    """(name as printed, colour) of a method by its key: "qa", "top_k_0.99" (at beta = 0.99), or a CAM's own name."""
+    """(name as printed, colour) of a method by its key: "qa", "top_k_0.99" (at beta = 0.99), or a CAM's own name.
+
+    >>> method_name("qa"), method_name("top_k")
+    (('QA-Grad-CAM', '#CC79A7'), ('top $k$', '#0072B2'))
+    """
     base, _, beta = key.rpartition("_") if key[-1:].isdigit() else (key, "", "")
     name = SELECTIONS.get(base, base)
     colour = METHOD_COLOURS.get(name.split(",")[0], "#000000")
@@ -56,6 +60,10 @@ def map_gallery(maps, importance):
     """The maps of one image in order of importance; those that support the class have a coloured frame.
 
     maps: (N_f, H, W); importance: (N_f,).
+
+    >>> figure = map_gallery(np.random.default_rng(0).random((3, 4, 4)), np.array([-0.1, 0.2, 0.5]))
+    >>> [axis.get_title() for axis in figure.axes[:3]]
+    ['2: +0.5', '1: +0.2', '0: -0.1']
     """
     order = np.argsort(-importance)
     rows = -(-len(order) // 8)
@@ -74,7 +82,14 @@ def map_gallery(maps, importance):
 
 
 def selection_problem(problem):
-    """One QUBO: redundancy matrix and field of a qubo.Selection, candidates named by their map."""
+    """One QUBO: redundancy matrix and field of a qubo.Selection, candidates named by their map.
+
+    >>> from qafs_utils.qubo import Selection
+    >>> problem = Selection(np.array([2, 5]), np.array([-1.0, -0.5]), np.array([[1.0, 0.6], [0.6, 1.0]]))
+    >>> figure = selection_problem(problem)
+    >>> [float(bar.get_width()) for bar in figure.axes[1].patches]
+    [-1.0, -0.5]
+    """
     figure, (left, right) = plt.subplots(1, 2, figsize=(0.75 * PAGE, 2.3), width_ratios=(1.15, 1))
     image = left.imshow(problem.redundancy, vmin=0, vmax=1)
     figure.colorbar(image, ax=left, label="redundancy $J_{pq}$")
@@ -87,7 +102,15 @@ def selection_problem(problem):
 
 
 def one_anneal(s, levels, populations, energies, d, shown=4):
-    """Instantaneous levels (len(s), k) and the probability of the finally likeliest bit-strings (len(s), 2^d)."""
+    """Instantaneous levels (len(s), k) and the probability of the finally likeliest bit-strings (len(s), 2^d).
+
+    s: (len(s),) in [0, 1]; energies: (2^d,), to name the optimum; shown: number of bit-strings.
+
+    >>> s, levels = np.array([0.0, 0.5, 1.0]), np.array([[-1.0, 1.0], [-0.5, 0.5], [0.0, 1.0]])
+    >>> figure = one_anneal(s, levels, np.array([[0.5, 0.5], [0.7, 0.3], [0.9, 0.1]]), np.array([0.0, 1.0]), d=1)
+    >>> [text.get_text() for text in figure.axes[1].get_legend().texts]
+    ['0 (optimum)', '1']
+    """
     figure, (left, right) = plt.subplots(1, 2, figsize=(PAGE, 2.3))
     left.plot(s, levels - levels[:, :1], color="0.75", lw=0.8)
     left.plot(s, levels[:, 1] - levels[:, 0], color=METHOD_COLOURS["QA-Grad-CAM"], label="$E_1 - E_0$")
@@ -104,7 +127,12 @@ def one_anneal(s, levels, populations, energies, d, shown=4):
 
 
 def bhattacharyya_matrices(matrices):
-    """Fig. 2: class-class overlap matrices, {title: (10, 10)}, values written where they fit."""
+    """Fig. 2: class-class overlap matrices, {title: (10, 10)}, values written where they fit.
+
+    >>> figure = bhattacharyya_matrices({"$N_f=16$": np.eye(10) + 0.25 * np.eye(10, k=1)})
+    >>> [text.get_text() for text in figure.axes[0].texts][:3]  # of the first row; the diagonal is 1
+    ['', '.25', '']
+    """
     figure, axes = plt.subplots(1, len(matrices), figsize=(PAGE, PAGE / len(matrices) + 0.3), squeeze=False)
     for axis, (title, matrix) in zip(axes.flat, matrices.items()):
         shown = (matrix >= 0.005) & ~np.eye(len(matrix), dtype=bool)
@@ -134,6 +162,12 @@ def drop_against_area(table):
     """Fig. 14: Average Drop against the area of the mask, beside blind masks of equal area; one panel a model.
 
     table: n_features, method (key), area, average_drop, low, high, and the Average Drops random and centred.
+
+    >>> from pandas import DataFrame
+    >>> row = {"n_features": 16, "method": "Grad-CAM", "area": 0.3, "average_drop": 32.0, "low": 27.0, "high": 38.0}
+    >>> figure = drop_against_area(DataFrame([row | {"random": 50.0, "centred": 30.0}]))
+    >>> [text.get_text() for text in figure.legends[0].texts]
+    ['random mask, same area', 'centred mask, same area', 'Grad-CAM']
     """
     sizes = list(table.n_features.unique())
     figure, axes = plt.subplots(1, len(sizes), figsize=(PAGE, 3.1), sharey=True, squeeze=False)
@@ -181,6 +215,13 @@ def overlap_controls(table):
     """Fig. 12: mean overlap between classes of selections and their controls of equal size, one dot a training seed.
 
     table: n_features, target ("block" or "conv"), beta, and the overlaps selected, top_k, random_k, candidates.
+
+    >>> from pandas import DataFrame
+    >>> row = {"n_features": 16, "target": "block", "beta": 0.7, "selected": 0.13, "top_k": 0.1}
+    >>> row |= {"random_k": 0.2, "candidates": 0.3}
+    >>> figure = overlap_controls(DataFrame([row, row | {"target": "conv"}]))
+    >>> [float(line.get_ydata()[0]) for line in figure.axes[0].lines]
+    [0.13, 0.1, 0.2, 0.3]
     """
     figure, axes = plt.subplots(1, 2, figsize=(PAGE, 2.5), width_ratios=(5, 3), sharey=True)
     looks = {
@@ -214,8 +255,15 @@ def overlap_controls(table):
 def subsets(by_size, sweep, whole):
     """Fig. 13: class probability with exactly k maps kept or removed; difference to top k as beta varies at fixed k.
 
-    by_size: k, test ("kept", "removed"), selection, probability, low, high; sweep: k, beta, difference, low, high;
-    whole: mean probability with all maps.
+    by_size: k, test ("kept", "removed"), selection, probability, low, high; sweep: k, test, beta, difference, low,
+    high; whole: mean probability with all maps.
+
+    >>> from pandas import DataFrame
+    >>> row = {"k": 1, "selection": "top_k", "probability": 0.6, "low": 0.5, "high": 0.7}
+    >>> sweep = DataFrame([{"k": 1, "test": "kept", "beta": 0.7, "difference": 0.0, "low": -0.1, "high": 0.1}])
+    >>> figure = subsets(DataFrame([row | {"test": "kept"}, row | {"test": "removed"}]), sweep, whole=0.9)
+    >>> [axis.get_title() for axis in figure.axes]
+    ['exactly $k$ maps kept', 'exactly $k$ maps removed', 'QUBO of fixed size $k$, kept']
     """
     figure, axes = plt.subplots(1, 3, figsize=(PAGE, 2.5))
     looks = {
@@ -261,6 +309,12 @@ def average_drop_against_beta(table, reference, reported):
 
     table: columns beta, average_drop, low, high, ratio; reference: {method: (ours, paper's Average Drop)};
     reported: (beta, the paper's Average Drop of SA-Grad-CAM).
+
+    >>> from pandas import DataFrame
+    >>> table = DataFrame({"beta": [0.7, 1.0], "average_drop": [12.0, 6.0], "ratio": [0.1, 1.0], "low": 5, "high": 15})
+    >>> figure = average_drop_against_beta(table, {"Grad-CAM": (11.2, 5.26)}, reported=([0.7, 0.99], [18.4, 6.28]))
+    >>> figure.axes[1].lines[0].get_ydata().tolist()  # on the right: the selected fraction
+    [0.1, 1.0]
     """
     figure, left = plt.subplots(figsize=(COLUMN, 2.4))
     colour = METHOD_COLOURS["SA-Grad-CAM"]
@@ -285,6 +339,10 @@ def gap_histogram(gaps, edges, reported):
     """Fig. 4: distribution of the minimum gap and its cumulative curve, ours and the paper's.
 
     gaps: (images,); edges: (bins + 1,); reported: (bins,) counts of the paper.
+
+    >>> figure = gap_histogram(np.array([0.02, 0.03, 0.3]), np.array([0.01, 0.1, 1.0]), np.array([3, 1]))
+    >>> [patch.get_data().values.round(2).tolist() for patch in figure.axes[0].patches]  # ours, the paper's
+    [[0.67, 0.33], [0.75, 0.25]]
     """
     figure, axis = plt.subplots(figsize=(COLUMN, 2.5))
     step = edges[-1] / edges[-2]  # logarithmic bins, continued as far as our gaps reach
@@ -305,13 +363,23 @@ def gap_histogram(gaps, edges, reported):
 
 
 def quartile_bars(axis, x, groups, marker="o", **style):
-    """Median with quartile bars of each group of values, at positions x."""
+    """Median with quartile bars of each group of values, at positions x.
+
+    >>> figure, axis = plt.subplots()
+    >>> quartile_bars(axis, [5], [[0.0, 1.0, 2.0, 3.0, 4.0]])
+    >>> [segment[:, 1].tolist() for segment in axis.collections[0].get_segments()]
+    [[1.0, 3.0]]
+    """
     low, middle, high = np.array([np.percentile(g, (25, 50, 75)) for g in groups]).T
     axis.errorbar(x, middle, (middle - low, high - middle), fmt=marker, lw=0.8, **style)
 
 
 def time_colours(times):
-    """One colour for each annealing time, in order: {time: RGBA}."""
+    """One colour for each annealing time, in order: {time: RGBA}.
+
+    >>> list(time_colours([10, 100]))
+    [10, 100]
+    """
     return dict(zip(times, plt.get_cmap("viridis")(np.linspace(0, 0.88, len(times)))))
 
 
@@ -321,6 +389,14 @@ def fidelities(table, couplings, reported):
     table: columns n_features, class, d, annealing_time, fidelity; couplings: {n_features: values};
     reported: the paper's medians, columns n_features, tau, d, median_fidelity, drawn as crosses. By d the scale is
     logarithmic: at tau = 10 the fidelities are of the order of the uniform guess.
+
+    >>> from pandas import DataFrame
+    >>> row = {"n_features": 16, "class": "bird", "d": 5, "annealing_time": 10.0}
+    >>> table = DataFrame([row | {"fidelity": 0.1}, row | {"fidelity": 0.3}])
+    >>> reported = DataFrame([{"n_features": 16, "tau": 10.0, "d": 5, "median_fidelity": 0.15}])
+    >>> figure = fidelities(table, {16: np.array([0.4, 0.5, 0.7])}, reported)
+    >>> float(figure.axes[1].lines[0].get_ydata()[0])  # the median at d = 5
+    0.2
     """
     sizes, times = sorted(couplings), sorted(table.annealing_time.unique())
     colours = time_colours(times)
@@ -374,6 +450,12 @@ def training_curves(history):
     """Fig. 6: validation accuracy an epoch; the line is the mean over seeds, the band its range.
 
     history: columns n_features, block, seed, epoch, validation_accuracy.
+
+    >>> from pandas import DataFrame
+    >>> history = DataFrame({"n_features": 16, "block": "paper", "seed": [0, 0, 1, 1], "epoch": [1, 2, 1, 2]})
+    >>> figure = training_curves(history.assign(validation_accuracy=[0.5, 0.7, 0.6, 0.9]))
+    >>> figure.axes[0].lines[0].get_ydata().round(1).tolist()  # mean over the seeds
+    [55.0, 80.0]
     """
     figure, axis = plt.subplots(figsize=(COLUMN, 2.5))
     for (n, block), part in history.groupby(["n_features", "block"]):
@@ -393,6 +475,12 @@ def gap_against_size(table, fits):
     """Fig. 7: mean and median minimum gap against d with the power-law fit of the mean; hardest instances marked.
 
     table: columns n_features, d, gap; fits: {n_features: (prefactor, exponent, its low, its high)} of the power law.
+
+    >>> from pandas import DataFrame
+    >>> table = DataFrame({"n_features": 16, "d": [4, 4, 8], "gap": [0.1, 0.3, 0.1]})
+    >>> figure = gap_against_size(table, {16: (0.8, -1.0, -1.4, -0.6)})
+    >>> [line.get_ydata().tolist() for line in figure.axes[0].lines[1:3]]  # mean, median
+    [[0.2, 0.1], [0.2, 0.1]]
     """
     figure, axes = plt.subplots(1, len(fits), figsize=(PAGE, 2.5), sharey=True, squeeze=False)
     for axis, (n, (prefactor, exponent, low, high)) in zip(axes.flat, fits.items()):
@@ -417,6 +505,12 @@ def gap_by_class(table):
     """Fig. 8: minimum gap against d by class, a panel a model, and the distribution of s* = argmin gap.
 
     table: columns n_features, class, d, gap, s.
+
+    >>> from pandas import DataFrame
+    >>> table = DataFrame({"n_features": 16, "class": ["bird", "cat"], "d": 5, "gap": [0.1, 0.2], "s": 0.9})
+    >>> figure = gap_by_class(table)
+    >>> float(figure.axes[0].lines[3].get_ydata()[0])  # the cat
+    0.2
     """
     sizes = sorted(table.n_features.unique())
     figure, axes = plt.subplots(1, len(sizes) + 1, figsize=(PAGE, 2.7), squeeze=False)
@@ -460,6 +554,14 @@ def beyond_d(fidelity, larger, fits, reported):
     fidelity: columns d, annealing_time, fidelity (cosines); reported: the paper's medians as in `fidelities`;
     larger: columns couplings, d, gap, at_fixed_time, at_quadratic_time (fidelities), an instance a row;
     fits: {couplings: (prefactor, exponent)} of the power law of the mean gap.
+
+    >>> from pandas import DataFrame
+    >>> fidelity = DataFrame({"d": [10, 20], "annealing_time": 50.0, "fidelity": [0.4, 0.2]})
+    >>> larger = DataFrame({"couplings": "cosine", "d": [10, 20], "gap": [0.1, 0.05], "at_fixed_time": [0.4, 0.2]})
+    >>> reported = DataFrame({"tau": [50.0], "d": [10], "median_fidelity": [0.5]})
+    >>> figure = beyond_d(fidelity, larger.assign(at_quadratic_time=[0.5, 0.5]), {"cosine": (1.0, -1.0)}, reported)
+    >>> [text.get_text() for text in figure.axes[1].get_legend().texts[:3]]
+    ['cosine $J$, exponent $-1.00$', 'mean, with power law', 'median']
     """
     figure, ((by_time, gaps), (fixed, quadratic)) = plt.subplots(2, 2, figsize=(PAGE, 5.2))
     sizes, times = np.unique(fidelity.d), np.unique(fidelity.annealing_time)
@@ -515,6 +617,12 @@ def readout(table):
     """Fig. 11: probability that the read-out returns the optimum, against d.
 
     table: index d; columns "tau=10" and so on, "uniform draws", "descent from none", "descent from all".
+
+    >>> from pandas import DataFrame
+    >>> table = DataFrame({"tau=10": [0.9, 0.6], "uniform draws": [0.8, 0.1]}, index=[4, 10])
+    >>> figure = readout(table.assign(**{"descent from none": [1.0, 0.9], "descent from all": [1.0, 0.8]}))
+    >>> figure.axes[0].lines[0].get_ydata().tolist()
+    [0.9, 0.6]
     """
     figure, axis = plt.subplots(figsize=(COLUMN, 2.8))
     times = [name for name in table if name.startswith("tau=")]
@@ -530,7 +638,13 @@ def readout(table):
 
 
 def photograph(axis, image, title=None, heatmap=None):
-    """Show a uint8 (3, h, w) image, with a heatmap (S, S) in [0, 1] over it if given."""
+    """Show a uint8 (3, h, w) image, with a heatmap (S, S) in [0, 1] over it if given.
+
+    >>> figure, axis = plt.subplots()
+    >>> photograph(axis, np.zeros((3, 96, 96), np.uint8), "cat", heatmap=np.ones((224, 224)))
+    >>> axis.get_title(), [image.get_extent() for image in axis.images]
+    ('cat', [[0, 96, 96, 0], [0, 96, 96, 0]])
+    """
     height, width = image.shape[1:]
     extent = (0, width, height, 0)
     axis.imshow(np.moveaxis(image, 0, -1), extent=extent)
@@ -545,6 +659,13 @@ def pipeline(image, maps, example, selected, heatmap):
 
     image: uint8 (3, h, w); maps: (N_f, H, W); example: artefact 04_example of this image; selected: (N_f,) bool;
     heatmap: (S, S).
+
+    >>> example = {"maps": np.array([1]), "s": np.array([0.0, 1.0]), "energies": np.array([0.0, -1.0])}
+    >>> example["populations"] = np.array([[0.5, 0.5], [0.1, 0.9]])
+    >>> image, heatmap = np.zeros((3, 96, 96), np.uint8), np.ones((224, 224))
+    >>> figure = pipeline(image, np.zeros((2, 14, 14)), example, np.array([False, True]), heatmap)
+    >>> [text.get_text() for text in figure.axes[2].get_legend().texts]
+    ['1 (optimum)', '0']
     """
     figure = plt.figure(figsize=(PAGE, 2.5))
     left, centre, right = figure.subfigures(1, 3, width_ratios=(1, 2.2, 1.1))
@@ -572,8 +693,14 @@ def pipeline(image, maps, example, selected, heatmap):
 def common_maps(photographs, labels, common, threshold):
     """Fig. 9: pairs of images, what the maps selected in both highlight, and the crop to its largest region.
 
-    photographs: uint8 (B, 3, h, w); common: {(n_features, i, j): heatmaps (2, S, S)}; threshold: heatmap value below
-    which pixels are cut.
+    photographs: uint8 (B, 3, h, w); labels: (B,) classes; common: {(n_features, i, j): heatmaps (2, S, S)};
+    threshold: heatmap value below which pixels are cut.
+
+    >>> heatmaps = np.zeros((2, 192, 192))
+    >>> heatmaps[0, :20, :40] = 1  # nothing of the second image
+    >>> figure = common_maps(np.zeros((2, 3, 96, 96), np.uint8), [2, 9], {(16, 0, 1): heatmaps}, threshold=0.5)
+    >>> [axis.get_title() for axis in figure.axes]
+    ['car', 'common maps', 'crop', 'truck', '', '']
     """
     figure, axes = plt.subplots(len(common), 6, figsize=(PAGE, 1.2 * len(common)), squeeze=False)
     for row, ((n, i, j), heatmaps) in zip(axes, common.items()):
@@ -600,7 +727,15 @@ def common_maps(photographs, labels, common, threshold):
 
 
 def cam_panel(photographs, labels, panel):
-    """Explanations side by side: photographs uint8 (B, 3, h, w); panel: {(n_features, method): heatmaps (B, S, S)}."""
+    """Fig. A1: explanations side by side, an image a row.
+
+    photographs: uint8 (B, 3, h, w); labels: (B,) classes; panel: {(n_features, method): heatmaps (B, S, S)}.
+
+    >>> panel = {(16, "Grad-CAM"): np.zeros((1, 224, 224)), (16, "qa"): np.zeros((1, 224, 224))}
+    >>> figure = cam_panel(np.zeros((1, 3, 96, 96), np.uint8), [3], panel)
+    >>> [axis.get_title().split() for axis in figure.axes]
+    [[], ['$N_f=16$', 'GC'], ['$N_f=16$', 'QA-GC']]
+    """
     figure, axes = plt.subplots(len(labels), 1 + len(panel), figsize=(PAGE, 0.57 * len(labels) + 0.35), squeeze=False)
     for row, (image, label) in enumerate(zip(photographs, labels)):
         photograph(axes[row, 0], image)
@@ -620,7 +755,14 @@ def cam_panel(photographs, labels, panel):
 
 
 def quartile_line(axis, table, x, y, **style):
-    """Median of column y against column x, with quartile bars."""
+    """Median of column y against column x, with quartile bars.
+
+    >>> from pandas import DataFrame
+    >>> figure, axis = plt.subplots()
+    >>> quartile_line(axis, DataFrame({"d": [4, 4, 4, 8], "nodes": [1, 2, 6, 5]}), "d", "nodes")
+    >>> axis.lines[0].get_ydata().tolist()  # the medians
+    [2.0, 5.0]
+    """
     groups = table.groupby(x)[y]
     middle = groups.median()
     bars = (middle - groups.quantile(0.25), groups.quantile(0.75) - middle)
@@ -633,6 +775,13 @@ def landscape_and_proof(spectra, nodes, minima, plain_nodes):
     spectra: {couplings: eigenvalues (d,) in falling order}; nodes: table of couplings, d, nodes; minima: {couplings:
     (maps that differ from the optimum, relative excess energy, number of descents that end there)}; plain_nodes: from
     there on nodes have the better, dearer bound.
+
+    >>> from pandas import DataFrame
+    >>> minima = {"cosine": (np.array([0, 2]), np.array([0.0, 0.01]), np.array([90, 10]))}
+    >>> nodes = DataFrame({"couplings": "cosine", "d": [100, 100], "nodes": [40, 60]})
+    >>> figure = landscape_and_proof({"cosine": np.array([2.0, 0.5])}, nodes, minima, 15_000)
+    >>> figure.axes[2].get_legend().texts[0].get_text()
+    'cosine $J$: 2 minima'
     """
     figure, (left, middle, right) = plt.subplots(1, 3, figsize=(PAGE, 2.4))
     for kind in spectra:
@@ -684,6 +833,13 @@ def solver_comparison(by_size, by_beta):
     """Fig. 16: probability of the proven optimum and time to it against d, and the probability against beta.
 
     by_size, by_beta: d, beta, solver, reads, probability, low, high, seconds (to 99 %); by_beta at one size.
+
+    >>> from pandas import DataFrame
+    >>> row = {"beta": 0.7, "reads": 1, "probability": 0.6, "low": 0.5, "high": 0.7, "seconds": 0.1}
+    >>> table = DataFrame([row | {"solver": solver, "d": 50.0} for solver in ("exact", "simulated_annealing")])
+    >>> figure = solver_comparison(table, table)
+    >>> figure.axes[2].get_title(), float(figure.axes[2].lines[0].get_ydata()[0])
+    ('time to the optimum (99 %)', 0.1)
     """
     figure, axes = plt.subplots(1, 3, figsize=(PAGE, 2.9))
     for solver, (name, colour, marker) in SOLVER_STYLES.items():
@@ -728,6 +884,14 @@ def fixed_size(weights, anneals, carried):
 
     weights: n_features, k, sufficient, necessary; anneals: n_features, penalty (name), fidelity, bars are quartiles;
     carried: selection, k, probability, low, high, mean_cosine.
+
+    >>> from pandas import DataFrame
+    >>> weights = DataFrame({"n_features": 16, "k": [1, 2], "sufficient": [1.0, 0.9], "necessary": [0.5, 0.4]})
+    >>> anneals = DataFrame({"n_features": 16, "penalty": ["none", "necessary"], "fidelity": [0.9, 0.5]})
+    >>> row = {"k": 2, "probability": 0.6, "low": 0.5, "high": 0.7, "mean_cosine": 0.4}
+    >>> figure = fixed_size(weights, anneals, DataFrame([row | {"selection": name} for name in ("QUBO", "top k")]))
+    >>> [axis.get_ylabel() for axis in figure.axes]
+    ['penalty weight', 'fidelity', 'class probability, these $k$ kept', 'mean cosine of the $k$ maps']
     """
     figure, axes = plt.subplots(2, 2, figsize=(PAGE, 4.8))
     penalty, cost, kept, likeness = axes.flat
@@ -775,6 +939,13 @@ def hardware_demand(demand, largest, sizes, left):
 
     demand: topology, d, qubits, chain_length, fits; largest: {topology: largest d that fits}; sizes: {n_features:
     (images,) d}; left: beta, d, free (variables that the root relaxation leaves open).
+
+    >>> from pandas import DataFrame
+    >>> demand = DataFrame({"topology": "Zephyr Z12", "d": [4, 40], "qubits": [4, 160], "chain_length": [1, 4]})
+    >>> left = DataFrame({"beta": [0.7, 0.7], "d": [220, 180], "free": [0, 12]})
+    >>> figure = hardware_demand(demand.assign(fits=True), {"Zephyr Z12": 184}, {512: [180, 220]}, left)
+    >>> [text.get_text() for text in figure.axes[2].get_legend().texts]
+    ['candidates', 'fits Zephyr']
     """
     figure, axes = plt.subplots(1, 3, figsize=(PAGE, 2.6))
     styles = dict(zip(largest, (("#000000", "o"), ("#E69F00", "s"), ("#56B4E9", "D"))))
@@ -818,6 +989,16 @@ def layers(problems, propagated, scores, sizes):
 
     problems: block, beta, maps, d, selected; propagated: class probability by block, selection (key), value, low, high;
     scores: the Average Drop, likewise with method (key); sizes: selection, beta, k, value, low, high.
+
+    >>> from pandas import DataFrame
+    >>> problems = DataFrame({"block": "layer4", "beta": [0.7, 0.99], "maps": 512, "d": 213, "selected": [11, 200]})
+    >>> row = {"block": "layer4", "value": 0.6, "low": 0.5, "high": 0.7}
+    >>> propagated, scores = DataFrame([row | {"selection": "candidates"}]), DataFrame([row | {"method": "Grad-CAM"}])
+    >>> row |= {"beta": 0.7, "k": 5}
+    >>> sizes = DataFrame([row | {"selection": name} for name in ("QUBO, exactly k", "top k", "QUBO")])
+    >>> figure = layers(problems, propagated, scores, sizes)
+    >>> [text.get_text() for text in figure.legends[0].texts]
+    ['all candidates (filtered Grad-CAM)', 'Grad-CAM']
     """
     figure, axes = plt.subplots(2, 2, figsize=(PAGE, 4.6))
     counts, carried, drops, fixed = axes.flat

@@ -29,23 +29,48 @@ LITERALS = (bool, int, float, str, list)
 
 
 class ArtefactError(RuntimeError):
-    """A missing, damaged or mismatched artefact; the message names the remedy."""
+    """A missing, damaged or mismatched artefact; the message names the remedy.
+
+    >>> Run("03_qubo", {"profile": "smoke"}).load("02_no_such_artefact")  # doctest: +ELLIPSIS
+    Traceback (most recent call last):
+    qafs_utils.run.ArtefactError: build/smoke/data/02_no_such_artefact.npz is missing: run notebook 02 with ...
+    """
 
 
 def check_profile(profile):
-    """Raise ValueError unless `profile` is one of PROFILES."""
+    """Raise ValueError unless `profile` is one of PROFILES.
+
+    >>> check_profile("smoke")
+    >>> check_profile("paper")
+    Traceback (most recent call last):
+    ValueError: unknown profile 'paper': choose from published, images, smoke
+    """
     if profile not in PROFILES:
         raise ValueError(f"unknown profile {profile!r}: choose from {', '.join(PROFILES)}")
 
 
 def sha256(path):
-    """SHA-256 of a file as a hexadecimal string."""
+    """SHA-256 of a file as a hexadecimal string.
+
+    >>> from tempfile import NamedTemporaryFile
+    >>> with NamedTemporaryFile() as empty:
+    ...     sha256(empty.name)[:16]
+    'e3b0c44298fc1c14'
+    """
     with open(path, "rb") as f:
         return hashlib.file_digest(f, "sha256").hexdigest()
 
 
 def write_atomically(path, content):
-    """Write bytes to a temporary neighbour of `path`, then move it there: the file is whole or absent."""
+    """Write bytes to a temporary neighbour of `path`, then move it there: the file is whole or absent.
+
+    >>> from tempfile import TemporaryDirectory
+    >>> with TemporaryDirectory() as folder:
+    ...     path = Path(folder) / "new" / "a.txt"
+    ...     write_atomically(path, b"whole")
+    ...     path.read_bytes(), [p.name for p in path.parent.iterdir()]
+    (b'whole', ['a.txt'])
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
     part = path.with_name(f".{path.name}.part")
     try:
@@ -57,7 +82,11 @@ def write_atomically(path, content):
 
 
 def published_sums():
-    """{file name: SHA-256} of data/published."""
+    """{file name: SHA-256} of data/published. Raises ArtefactError when its list is missing.
+
+    >>> len(published_sums()["01_heads.npz"])  # hexadecimal digits
+    64
+    """
     try:
         lines = (PUBLISHED / "SHA256SUMS").read_text().splitlines()
     except FileNotFoundError:
@@ -69,6 +98,12 @@ class Run:
     """One notebook's run: `Run("04_annealing", globals())` takes the profile and parameters from the notebook.
 
     Raises ValueError for an unknown profile.
+
+    >>> run = Run("04_annealing", {"profile": "published", "beta": 0.7, "np": np, "_private": 1})
+    >>> run.parameters
+    {'profile': 'published', 'beta': 0.7}
+    >>> [run.path(name).relative_to(ROOT).as_posix() for name in ("02_images.npz", "03_nf16.npz")]
+    ['data/published/02_images.npz', 'build/published/data/03_nf16.npz']
     """
 
     def __init__(self, notebook, parameters):
@@ -88,7 +123,7 @@ class Run:
         return self.folder / "data" / name
 
     def save(self, name, **arrays):
-        """Write an artefact `<name>.npz` with arrays, and the record of what made it."""
+        """Write an artefact `<name>.npz` with arrays, and the record of what made it  ->  its path."""
         record = json.dumps(self.record(), sort_keys=True)
         path = self.folder / "data" / f"{name}.npz"
         content = io.BytesIO()
@@ -167,7 +202,13 @@ class Run:
 
 
 def require_equal(now, before, message):
-    """Raise ArtefactError with `message` and the names that differ unless two dicts of arrays are equal."""
+    """Raise ArtefactError with `message` and the names that differ unless two dicts of arrays are equal.
+
+    >>> require_equal({"a": np.arange(2)}, {"a": [0, 1]}, "the heads changed")
+    >>> require_equal({"a": 1, "b": 2}, {"a": 1, "b": 3}, "the heads changed")
+    Traceback (most recent call last):
+    qafs_utils.run.ArtefactError: the heads changed (b): renew them with `make figures INPUT=images`
+    """
     differ = [k for k in sorted(now.keys() | before.keys())
               if k not in now or k not in before or not np.array_equal(now[k], before[k])]
     if differ:
@@ -178,6 +219,11 @@ def require_same_parameters(run, artefact, names):
     """Raise ArtefactError unless this run has the parameters that an artefact was made with.
 
     artefact: as `Run.load` returns it; names: parameters that both notebooks have.
+
+    >>> made = {"record": {"notebook": "03_qubo", "parameters": {"beta": 0.7}}}
+    >>> require_same_parameters(Run("04_annealing", {"profile": "smoke", "beta": 0.9}), made, ["beta"])
+    Traceback (most recent call last):
+    qafs_utils.run.ArtefactError: 04_annealing and 03_qubo disagree: beta = 0.9 (was 0.7). Set both alike and rerun
     """
     made = artefact["record"]["parameters"]
     differ = [f"{n} = {run.parameters[n]!r} (was {made[n]!r})" for n in names if run.parameters[n] != made[n]]
@@ -189,7 +235,11 @@ def require_same_parameters(run, artefact, names):
 
 
 def to_csv(table):
-    """A DataFrame as CSV bytes with six significant digits."""
+    """A DataFrame as CSV bytes with six significant digits.
+
+    >>> to_csv(pd.DataFrame({"d": [5], "gap": [0.123456789]})).split()
+    [b'd,gap', b'5,0.123457']
+    """
     return table.to_csv(index=False, float_format="%.6g", lineterminator="\n").encode()
 
 
@@ -197,6 +247,12 @@ def publish(source=ROOT / "build" / "images" / "data", target=PUBLISHED, limit_m
     """Copy the image-reading notebooks' artefacts of a full run to data/published and list their SHA-256.
 
     Raises ArtefactError if a notebook left none, or they exceed `limit_mb`.
+
+    >>> from tempfile import TemporaryDirectory
+    >>> with TemporaryDirectory() as empty:
+    ...     publish(Path(empty), Path(empty))  # doctest: +ELLIPSIS
+    Traceback (most recent call last):
+    qafs_utils.run.ArtefactError: notebooks ['01', '02', '06', '12'] left nothing in ...
     """
     files = sorted(p for p in source.glob("[0-9]*") if p.name[:2] in IMAGE_NOTEBOOKS)
     absent = set(IMAGE_NOTEBOOKS) - {p.name[:2] for p in files}
