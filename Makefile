@@ -24,8 +24,8 @@ help:      ## list the targets
 
 figures: build/$(INPUT)/figures.done   ## every figure and table into figures/ (INPUT=published, or INPUT=images)
 
-test: $(VENV)   ## all tests, a smoke run of the notebooks among them
-	$(PYTHON) -m pytest -q tests
+test: $(VENV)   ## all tests and the docstrings' examples; a smoke run of the notebooks among them
+	$(PYTHON) -m pytest -q
 
 smoke: build/smoke/figures.done   ## all notebooks on small synthetic images
 
