@@ -480,6 +480,20 @@ def bits(indices, d):
     return (np.asarray(indices)[:, None] >> np.arange(d) & 1).astype(bool)
 
 
+def sample_set(bits, bqm):
+    """One bit-string (d,) of 0 and 1, in the order of the model's variables  ->  its dimod.SampleSet.
+
+    >>> bqm = dimod.BinaryQuadraticModel({"a": -1.0, "b": 0.5}, {}, 0.0, dimod.SPIN)
+    >>> first = sample_set([1, 0], bqm).first
+    >>> {v: int(s) for v, s in first.sample.items()}, float(first.energy)
+    ({'a': 1, 'b': -1}, -1.5)
+    """
+    values = np.asarray(bits, dtype=np.int8)[None]
+    if bqm.vartype is dimod.SPIN:
+        values = 2 * values - 1
+    return dimod.SampleSet.from_samples_bqm((values, list(bqm.variables)), bqm)
+
+
 class SchrodingerSampler(dimod.Sampler):
     """Exact annealer that follows Ocean's conventions: bit-strings drawn from |psi(annealing_time)|^2."""
 

@@ -22,7 +22,7 @@ import dimod
 import numpy as np
 from numba import njit
 
-from .annealing import biases
+from .annealing import biases, sample_set
 from .qubo import require_size
 
 TOLERANCE = 1e-9  # of the energy, or of the largest coefficient if that is larger
@@ -466,7 +466,7 @@ class ExactSampler(dimod.Sampler):
         -1.0
         """
         self.remove_unknown_kwargs(**unknown)
-        clock, labels = time.perf_counter(), list(bqm.variables)
+        clock = time.perf_counter()
         if not time_limit >= 0:
             raise ValueError(f"time_limit must be a number of seconds >= 0, got {time_limit}")
         b, Q, offset = biases(bqm)
@@ -477,10 +477,7 @@ class ExactSampler(dimod.Sampler):
         scale = float(max(np.abs(Q).max(initial=0), np.abs(b).max(initial=0))) or 1.0
         search = _BranchAndBound((Q + Q.T) / scale, b / scale, start, time_limit, size)
         bound = search.run() * scale + offset
-        sample = search.best.astype(np.int8)
-        if bqm.vartype is dimod.SPIN:
-            sample = 2 * sample - 1
-        found = dimod.SampleSet.from_samples_bqm((sample[None], labels), bqm)
+        found = sample_set(search.best, bqm)
         energy = float(found.record.energy[0])
         found.info.update(
             energy=energy,

@@ -16,17 +16,9 @@ from scipy.stats import hypergeom
 from sklearn.linear_model import lars_path
 from tqdm import tqdm
 
-from .annealing import SchrodingerSampler, biases, bits, energies
+from .annealing import SchrodingerSampler, biases, bits, energies, sample_set
 from .exact import ExactSampler
 from .hardware import HybridSampler, QPUSampler
-
-
-def _set_of(bits, bqm):
-    """One bit-string (d,) of 0 and 1, in the order of the model's variables, as its SampleSet."""
-    values = np.asarray(bits, dtype=np.int8)[None]
-    if bqm.vartype is dimod.SPIN:
-        values = 2 * values - 1
-    return dimod.SampleSet.from_samples_bqm((values, list(bqm.variables)), bqm)
 
 
 class BruteForceSampler(dimod.Sampler):
@@ -45,7 +37,7 @@ class BruteForceSampler(dimod.Sampler):
     def sample(self, bqm, **parameters):
         """The ground state, the first in the order of `annealing.energies` if degenerate: model  ->  SampleSet."""
         self.remove_unknown_kwargs(**parameters)
-        return _set_of(bits(np.array([np.argmin(energies(bqm))]), bqm.num_variables)[0], bqm)
+        return sample_set(bits(np.array([np.argmin(energies(bqm))]), bqm.num_variables)[0], bqm)
 
 
 class GreedySampler(dimod.Sampler):
@@ -68,7 +60,7 @@ class GreedySampler(dimod.Sampler):
             best = left.argmin()
             chosen[best] = True
             change = change + couplings[best]
-        return _set_of(chosen, bqm)
+        return sample_set(chosen, bqm)
 
 
 SOLVERS = {
