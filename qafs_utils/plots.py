@@ -969,7 +969,7 @@ def hardware_demand(demand, largest, sizes, left):
     for axis, label in zip(axes, ("physical qubits", "longest chain")):
         axis.set(xscale="log", xlabel="number of candidates $d$", ylabel=label)
     axes[0].set(yscale="log")
-    axes[1].plot([], [], "k:", lw=0.9, label="largest $d$ that fits,\nas many qubits missing as in use")
+    axes[1].plot([], [], "k:", lw=0.9, label="largest that fits")
     axes[1].legend(loc="upper left", fontsize=6)
     betas = sorted(left.beta.unique())
     groups = [left.free[left.beta == b] for b in betas]
