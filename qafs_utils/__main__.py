@@ -8,10 +8,12 @@
 
 import argparse
 import ast
+import json
 import logging
 import os
 import sys
 import time
+from pathlib import Path
 
 import nbformat
 import pandas as pd
@@ -20,6 +22,7 @@ import yaml
 from .claims import with_table
 from .run import IMAGE_NOTEBOOKS, PROFILES, ROOT, check_profile, publish, write_atomically
 
+RECORDS = Path("figures/RECORDS.json")  # under ROOT
 # glibc gives large blocks back and faults them in again: a third of a forward pass. Notebook kernels inherit this.
 ALLOCATOR = {"MALLOC_MMAP_MAX_": "0", "MALLOC_TRIM_THRESHOLD_": str(2**40)}
 
@@ -113,17 +116,28 @@ def fetch():
 
 def summary(profile):
     """Copy build/<profile>/figures to figures/, renew README's claims table, say what was made and what stays."""
-    made = sorted((ROOT / "build" / profile / "figures").iterdir())
+    made = sorted((ROOT / "build" / profile / "figures").glob("[!.]*"))
     for path in made:
         write_atomically(ROOT / "figures" / path.name, path.read_bytes())
     print(f"\nfigures/: {len(made)} files made from profile {profile!r}")
     for path in (p for p in made if p.name == "table02_claims.csv"):
         page = with_table((ROOT / "README.md").read_text(), pd.read_csv(path))
         write_atomically(ROOT / "README.md", page.encode())
-    kept = sorted({p.name for p in (ROOT / "figures").glob("*.*")} - {p.name for p in made})
+    collect_records(profile)
+    kept = sorted({p.name for p in (ROOT / "figures").glob("[!.]*.*")} - {p.name for p in made} - {RECORDS.name})
     if kept:
         print(f"as committed, not remade: {', '.join(kept)}")
         print(f"(notebooks {', '.join(IMAGE_NOTEBOOKS)} need the photographs: `make figures INPUT=images` makes these)")
+
+
+def collect_records(profile):
+    """Renew figures/RECORDS.json with what this profile's notebooks made; other notebooks' records stay."""
+    path = ROOT / RECORDS
+    records = json.loads(path.read_text()) if path.exists() else {}
+    for made in (ROOT / "build" / profile / "records").glob("[!.]*.json"):
+        records[made.stem] = json.loads(made.read_text())
+    records = {name: r for name, r in records.items() if (ROOT / "notebooks" / f"{name}.ipynb").exists()}
+    write_atomically(path, (json.dumps(records, sort_keys=True, indent=1) + "\n").encode())
 
 
 def main():

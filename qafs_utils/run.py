@@ -4,17 +4,20 @@ An artefact is a compressed .npz, or a .csv, with a JSON record of what made it 
 begins with its notebook's number. Files are written to a temporary name and moved, so none is ever half there.
 """
 
+import ast
 import hashlib
 import importlib.metadata
 import io
 import json
 import os
+import tokenize
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
-ROOT = Path(__file__).resolve().parents[1]
+PACKAGE = Path(__file__).resolve().parent
+ROOT = PACKAGE.parent
 PUBLISHED = ROOT / "data" / "published"
 PAPER_VALUES = ROOT / "data" / "paper_values"
 BENCHMARKS = ROOT / "benchmarks"
@@ -64,6 +67,8 @@ def sha256(path):
 def write_atomically(path, content):
     """Write bytes to a temporary neighbour of `path`, then move it there: the file is whole or absent.
 
+    Raises ArtefactError, naming the file, the cause and the remedy, when the disk is full or does not let us write.
+
     >>> from tempfile import TemporaryDirectory
     >>> with TemporaryDirectory() as folder:
     ...     path = Path(folder) / "new" / "a.txt"
@@ -71,14 +76,82 @@ def write_atomically(path, content):
     ...     path.read_bytes(), [p.name for p in path.parent.iterdir()]
     (b'whole', ['a.txt'])
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(f".{path.name}.part")
+    part = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
-        with open(part, "wb") as f:
-            f.write(content)
-        os.replace(part, path)
-    finally:
-        part.unlink(missing_ok=True)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            with open(part, "wb") as f:
+                f.write(content)
+                f.flush()
+                os.fsync(f.fileno())  # a disk may say only here that it is full
+            os.replace(part, path)
+        finally:
+            part.unlink(missing_ok=True)
+    except OSError as error:
+        raise ArtefactError(unwritable(path, error)) from error
+
+
+def unwritable(path, error):
+    """What to tell when writing `path` failed with an OSError: the cause and the remedy in one line."""
+    where = path.relative_to(ROOT) if path.is_relative_to(ROOT) else path
+    return (
+        f"cannot write {where}: {error.strerror or error}. Make room on the disk, or allow writing there, and run the "
+        "same command again: what is finished stays and is not done twice"
+    )
+
+
+def remove_parts(*folders):
+    """Delete the temporary files that a killed run has left in these folders."""
+    for folder in folders:
+        for part in folder.glob(".*.part"):
+            part.unlink(missing_ok=True)
+
+
+def bare(source):
+    """Python source without comments, docstrings and blank lines: what decides the results."""
+    lines = source.splitlines()
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, (ast.Module, ast.ClassDef, ast.FunctionDef)) and ast.get_docstring(node) is not None:
+            first, last = node.body[0].lineno - 1, node.body[0].end_lineno
+            lines[first:last] = [""] * (last - first)
+    for token in tokenize.generate_tokens(io.StringIO(source).readline):
+        if token.type == tokenize.COMMENT:
+            row, column = token.start
+            lines[row - 1] = lines[row - 1][:column]
+    return "\n".join(line.rstrip() for line in lines if line.strip())
+
+
+def imported(source):
+    """Names of the qafs_utils modules that Python source imports."""
+    names = set()
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.ImportFrom):
+            package, _, module = ("qafs_utils." * node.level + (node.module or "")).rstrip(".").partition(".")
+            if package == "qafs_utils":
+                names |= {module} if module else {alias.name for alias in node.names}
+    return {name for name in names if (PACKAGE / f"{name}.py").exists()}
+
+
+def code_hash(notebook):
+    """SHA-256 of the code of a notebook and of all modules it rests on, comments and docstrings aside.
+
+    Taken from the text, not from Python's syntax tree, so that it is the same in every version of Python.
+    None if there is no notebook of that name.
+    """
+    from IPython.core.inputtransformer2 import TransformerManager
+
+    path = ROOT / "notebooks" / f"{notebook}.ipynb"
+    if not path.exists():
+        return None
+    cells = [c for c in json.loads(path.read_text())["cells"] if c["cell_type"] == "code"]
+    source = "".join(TransformerManager().transform_cell("".join(c["source"])) for c in cells)  # magics, if any
+    sources, waiting = {"": source}, imported(source)
+    while waiting:
+        name = waiting.pop()
+        sources[name] = (PACKAGE / f"{name}.py").read_text()
+        waiting |= imported(sources[name]) - sources.keys()
+    text = "\n".join(f"# {name}\n{bare(sources[name])}" for name in sorted(sources))
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
 def published_sums():
@@ -115,6 +188,8 @@ class Run:
         check_profile(self.profile)
         self.folder = ROOT / "build" / self.profile
         self.inputs = {}
+        self.code = code_hash(notebook)
+        self.made = {}
 
     def path(self, name):
         """Where an artefact is read from: build/<profile>/data, or data/published for published image notebooks."""
@@ -168,11 +243,11 @@ class Run:
         ):
             content = io.BytesIO()
             figure.savefig(content, format=suffix, metadata=metadata)
-            write_atomically(self.folder / "figures" / f"{name}.{suffix}", content.getvalue())
+            self._present(f"{name}.{suffix}", content.getvalue())
 
     def table(self, name, table):
         """Write a published table as CSV into the run's figures."""
-        write_atomically(self.folder / "figures" / f"{name}.csv", to_csv(table))
+        self._present(f"{name}.csv", to_csv(table))
 
     def record(self, versions=True):
         """What made an artefact: notebook, parameters, SHA-256 of the artefacts read, package versions."""
@@ -181,6 +256,14 @@ class Run:
         if versions:
             record["versions"] = {p: importlib.metadata.version(p) for p in PACKAGES}
         return record
+
+    def _present(self, file, content):
+        """Write a figure or table, and the record of all that this notebook has made so far (figures/RECORDS.json)."""
+        write_atomically(self.folder / "figures" / file, content)
+        self.made[file] = hashlib.sha256(content).hexdigest()[:16]
+        record = self.record() | {"code": self.code, "files": self.made}
+        content = json.dumps(record, sort_keys=True, indent=1) + "\n"
+        write_atomically(self.folder / "records" / f"{self.notebook}.json", content.encode())
 
     def _read(self, file):
         path = self.path(file)

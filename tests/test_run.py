@@ -1,6 +1,8 @@
 """Artefacts and the command line: nothing half-written, damage noticed, parameters checked."""
 
+import errno
 import json
+import shutil
 import subprocess
 import sys
 
@@ -45,10 +47,10 @@ def test_a_failed_write_keeps_the_good_file(root, monkeypatch):
     good = path.read_bytes()
 
     def fail(part, target):
-        raise OSError("No space left on device")
+        raise OSError(errno.ENOSPC, "No space left on device")
 
     monkeypatch.setattr(runs.os, "replace", fail)
-    with pytest.raises(OSError, match="No space left"):
+    with pytest.raises(runs.ArtefactError, match="cannot write build/smoke/data/02_x.npz: No space left.*Make room"):
         make().save("02_x", a=np.arange(4))
     assert path.read_bytes() == good and [p.name for p in path.parent.iterdir()] == [path.name]
 
@@ -104,6 +106,48 @@ def test_figures_say_what_made_them(root):
     assert json.loads(Image.open(folder / "fig99_x.png").info["Description"])["parameters"] == {"beta": 0.7}
     make().figure("fig99_x", figure)
     assert {p.name: p.read_bytes() for p in folder.iterdir()} == first
+
+
+def test_every_figure_and_table_is_recorded(root, monkeypatch):
+    from qafs_utils import plots
+
+    (root / "notebooks").symlink_to(cli.ROOT / "notebooks")
+    run = make()
+    run.figure("fig99_x", plots.plt.subplots()[0])
+    run.table("table99_x", pd.DataFrame({"v": [1.5]}))
+    monkeypatch.setattr(cli, "ROOT", root)
+    (root / "figures").mkdir()
+    kept = {"04_annealing": {"files": {"fig98.png": "0"}}}
+    (root / cli.RECORDS).write_text(json.dumps(kept | {"98_gone": {}}))
+    cli.collect_records("smoke")
+    records = json.loads((root / cli.RECORDS).read_text())
+    assert records.keys() == {"04_annealing", "02_feature_maps"} and records["04_annealing"] == kept["04_annealing"]
+    record = records["02_feature_maps"]
+    assert record.keys() == {"notebook", "parameters", "inputs", "versions", "code", "files"}
+    assert record["files"].keys() == {"fig99_x.png", "fig99_x.pdf", "table99_x.csv"}
+    assert all(runs.sha256(root / "build/smoke/figures" / f).startswith(h) for f, h in record["files"].items())
+    assert record["code"] == runs.code_hash("02_feature_maps")
+
+
+def test_the_hash_of_the_code_ignores_what_cannot_change_results(root, monkeypatch):
+    for folder in ("notebooks", "qafs_utils"):
+        shutil.copytree(cli.ROOT / folder, root / folder)
+    monkeypatch.setattr(runs, "PACKAGE", root / "qafs_utils")
+
+    def changed(module, text):
+        path = root / "qafs_utils" / f"{module}.py"
+        source = path.read_text()
+        path.write_text(source + text)
+        after = runs.code_hash("03_qubo")
+        path.write_text(source)
+        return after != before
+
+    before = runs.code_hash("03_qubo")
+    assert not changed("qubo", '\n\n# a comment\n')
+    assert not changed("metrics", "\n\nunrelated = 1\n")  # 03 does not import it
+    assert changed("kernels", "\n\nx = 1\n")  # imported by an import
+    source = 'def f():\n    """Says so.\n\n    At length."""\n    x = "# kept"  # dropped\n\n    return x\n'
+    assert runs.bare(source) == 'def f():\n    x = "# kept"\n    return x'
 
 
 def test_unknown_profile():
