@@ -4,10 +4,12 @@
     python -m qafs_utils data                    fetch and verify STL-10 and the ImageNet weights
     python -m qafs_utils publish                 copy a full run's image artefacts to data/published
     python -m qafs_utils summary PROFILE         copy figures and say which were made and which stay as committed
+    python -m qafs_utils verify                  recompute a sample of what is committed and compare
 """
 
 import argparse
 import ast
+import errno
 import json
 import logging
 import os
@@ -20,9 +22,10 @@ import pandas as pd
 import yaml
 
 from .claims import with_table
-from .run import IMAGE_NOTEBOOKS, PROFILES, ROOT, check_profile, publish, write_atomically
+from .run import IMAGE_NOTEBOOKS, PROFILES, ROOT, alone, check_profile, publish, unwritable, write_atomically
 
 RECORDS = Path("figures/RECORDS.json")  # under ROOT
+UNWRITABLE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES)
 # glibc gives large blocks back and faults them in again: a third of a forward pass. Notebook kernels inherit this.
 ALLOCATOR = {"MALLOC_MMAP_MAX_": "0", "MALLOC_TRIM_THRESHOLD_": str(2**40)}
 
@@ -70,16 +73,21 @@ def run_notebook(profile, notebook):
     """Execute one notebook with papermill; the executed copy appears only when it succeeded.
 
     A failed run stays beside it as <notebook>.failed.ipynb, traceback inside. Raises ValueError for bad parameters,
-    RuntimeError naming the error of a failing cell.
+    RuntimeError naming the error of a failing cell, a full disk, or another run of the profile at work.
 
     >>> run_notebook("paper", "03_qubo")
     Traceback (most recent call last):
     ValueError: unknown profile 'paper': choose from published, images, smoke
     """
+    check_profile(profile)
+    with alone(profile):
+        _execute(profile, notebook)
+
+
+def _execute(profile, notebook):
     import papermill
     from papermill.exceptions import PapermillExecutionError
 
-    check_profile(profile)
     for name, value in ALLOCATOR.items():
         os.environ.setdefault(name, value)
     values = overrides(notebook, profile) | {"profile": profile}
@@ -96,6 +104,10 @@ def run_notebook(profile, notebook):
     except PapermillExecutionError as error:
         where = failed.relative_to(ROOT)
         raise RuntimeError(f"{notebook}: {error.ename}: {error.evalue} (traceback in {where})") from None
+    except OSError as error:
+        if error.errno in UNWRITABLE:
+            raise RuntimeError(unwritable(Path(error.filename or failed), error)) from None
+        raise
     os.replace(failed, done)
     print(f"{notebook}: {time.perf_counter() - start:.0f} s", flush=True)
 
@@ -112,6 +124,14 @@ def fetch():
         print(f"{RAW}: {split} {stl10(split)[0].shape} verified")
     resnet18()
     print(f"{weights_path()}: loads")
+
+
+def verify():
+    """Recompute a sample of the committed results and compare; raises ArtefactError naming what differs."""
+    os.environ.setdefault("TQDM_DISABLE", "1")  # one line a check, no progress bars
+    from .verify import verify
+
+    verify()
 
 
 def summary(profile):
@@ -151,10 +171,15 @@ def main():
     commands.add_parser("data")
     commands.add_parser("publish")
     commands.add_parser("summary").add_argument("profile", choices=PROFILES)
+    commands.add_parser("verify")
     arguments = vars(parser.parse_args())
-    command = {"run": run_notebook, "data": fetch, "publish": publish, "summary": summary}[arguments.pop("command")]
+    known = {"run": run_notebook, "data": fetch, "publish": publish, "summary": summary, "verify": verify}
+    command = known[arguments.pop("command")]
     try:
         command(**arguments)
+    except KeyboardInterrupt:
+        print("interrupted: what is finished stays, the same command goes on from there", file=sys.stderr)
+        sys.exit(130)
     except Exception as error:
         sys.exit(f"error: {error}")
 

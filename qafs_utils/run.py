@@ -5,6 +5,9 @@ begins with its notebook's number. Files are written to a temporary name and mov
 """
 
 import ast
+import contextlib
+import fcntl
+import functools
 import hashlib
 import importlib.metadata
 import io
@@ -95,18 +98,31 @@ def unwritable(path, error):
     """What to tell when writing `path` failed with an OSError: the cause and the remedy in one line."""
     where = path.relative_to(ROOT) if path.is_relative_to(ROOT) else path
     return (
-        f"cannot write {where}: {error.strerror or error}. Make room on the disk, or allow writing there, and run the "
-        "same command again: what is finished stays and is not done twice"
+        f"cannot write {where}: {error.strerror or error}. Make room on that disk, or allow writing there, and run the "
+        "same command again: what is finished stays"
     )
 
 
-def remove_parts(*folders):
-    """Delete the temporary files that a killed run has left in these folders."""
-    for folder in folders:
-        for part in folder.glob(".*.part"):
+@contextlib.contextmanager
+def alone(profile):
+    """Hold build/<profile> for one run at a time, and clear it of the temporary files that a killed run has left.
+
+    The operating system lets go of the lock when the process ends, however it ends. Raises RuntimeError while another
+    run has it.
+    """
+    folder = ROOT / "build" / profile
+    folder.mkdir(parents=True, exist_ok=True)
+    with open(folder / ".lock", "w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise RuntimeError(f"another run of profile {profile!r} is at work: wait for it, or end it first") from None
+        for part in folder.glob("*/.*.part"):
             part.unlink(missing_ok=True)
+        yield
 
 
+@functools.cache
 def bare(source):
     """Python source without comments, docstrings and blank lines: what decides the results."""
     lines = source.splitlines()
@@ -121,15 +137,16 @@ def bare(source):
     return "\n".join(line.rstrip() for line in lines if line.strip())
 
 
+@functools.cache
 def imported(source):
-    """Names of the qafs_utils modules that Python source imports."""
+    """The qafs_utils modules that Python source imports: frozenset of names."""
     names = set()
     for node in ast.walk(ast.parse(source)):
         if isinstance(node, ast.ImportFrom):
             package, _, module = ("qafs_utils." * node.level + (node.module or "")).rstrip(".").partition(".")
             if package == "qafs_utils":
                 names |= {module} if module else {alias.name for alias in node.names}
-    return {name for name in names if (PACKAGE / f"{name}.py").exists()}
+    return frozenset(name for name in names if (PACKAGE / f"{name}.py").exists())
 
 
 def code_hash(notebook):
@@ -145,7 +162,7 @@ def code_hash(notebook):
         return None
     cells = [c for c in json.loads(path.read_text())["cells"] if c["cell_type"] == "code"]
     source = "".join(TransformerManager().transform_cell("".join(c["source"])) for c in cells)  # magics, if any
-    sources, waiting = {"": source}, imported(source)
+    sources, waiting = {"": source}, set(imported(source))
     while waiting:
         name = waiting.pop()
         sources[name] = (PACKAGE / f"{name}.py").read_text()

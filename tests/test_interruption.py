@@ -1,0 +1,192 @@
+"""Runs that are interrupted, killed or out of disk: nothing corrupt stays, and the same command goes on from there."""
+
+import json
+import os
+import resource
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import nbformat
+import numpy as np
+import pandas as pd
+import pytest
+
+from qafs_utils import run
+
+ROOT = Path(__file__).resolve().parents[1]
+TARGET = "build/published/notebooks/97_tiny.ipynb"
+DATA = "build/published/data"
+# a notebook like the others, but quick and in steps: artefacts of 4 MB, a table, a figure
+CELLS = ['profile = "published"\nsteps = 4\nseed = 0', """\
+import time
+import numpy as np
+import pandas as pd
+from matplotlib.figure import Figure
+from qafs_utils.run import Run
+run = Run("97_tiny", globals())
+rng = np.random.default_rng(seed)
+for step in range(steps):
+    run.save(f"97_step{step}", numbers=rng.random(500_000))
+    run.save_table(f"97_table{step}", pd.DataFrame({"v": rng.random(10)}))
+    time.sleep(0.2)
+run.figure("fig97_tiny", Figure())
+run.table("table97_tiny", pd.DataFrame({"v": rng.random(10)}))
+"""]
+
+
+@pytest.fixture(scope="module")
+def copy(tmp_path_factory):
+    """The repository without data and outcomes, with the tiny notebook as the only one in the graph."""
+    target = tmp_path_factory.mktemp("repository") / "qafs"
+    target.mkdir()
+    shutil.copytree(ROOT / "qafs_utils", target / "qafs_utils", ignore=shutil.ignore_patterns("__pycache__"))
+    cells = [nbformat.v4.new_code_cell(source) for source in CELLS]
+    cells[0].metadata["tags"] = ["parameters"]
+    (target / "notebooks").mkdir()
+    kernel = {"kernelspec": {"name": "python3", "display_name": "Python 3", "language": "python"}}
+    nbformat.write(nbformat.v4.new_notebook(cells=cells, metadata=kernel), target / "notebooks/97_tiny.ipynb")
+    graph = (ROOT / "Makefile").read_text()
+    (target / "Makefile").write_text(graph.replace("define graph\n", "define graph\n$(call run,$(1),97_tiny,,)\n"))
+    return target
+
+
+def start(copy, **options):
+    environment = os.environ | {"PYTHONPATH": str(copy)}
+    return subprocess.Popen(["make", TARGET, f"PYTHON={sys.executable}"], cwd=copy, stdout=subprocess.PIPE, text=True,
+                            stderr=subprocess.PIPE, env=environment, start_new_session=True, **options)
+
+
+def outcome(copy):
+    """{name: bytes} of all artefacts, figures and records."""
+    folders = ("data", "figures", "records")
+    return {p.name: p.read_bytes() for f in folders for p in (copy / "build/published" / f).iterdir()}
+
+
+def finish(copy):
+    """Run to the end -> its outcome."""
+    process = start(copy)
+    _, errors = process.communicate(timeout=120)
+    assert process.returncode == 0, errors[-3000:]
+    return outcome(copy)
+
+
+@pytest.fixture(scope="module")
+def undisturbed(copy):
+    made = finish(copy)
+    assert {"97_step3.npz", "97_table3.csv", "fig97_tiny.png", "table97_tiny.csv", "97_tiny.json"} <= made.keys()
+    shutil.rmtree(copy / "build")
+    return made
+
+
+def wait_for(condition):
+    deadline = time.monotonic() + 60
+    while not condition():
+        assert time.monotonic() < deadline, "the run did not get there"
+        time.sleep(0.002)
+
+
+def kernels(copy):
+    """Process ids of the notebook kernels at work in the copy."""
+    found = []
+    for folder in Path("/proc").glob("[0-9]*"):
+        try:
+            if b"ipykernel" in (folder / "cmdline").read_bytes() and (folder / "cwd").readlink() == copy:
+                found.append(int(folder.name))
+        except OSError:  # it has ended meanwhile
+            pass
+    return found
+
+
+def check_what_is_there(copy):
+    """No executed notebook, and every file with a final name is whole."""
+    assert not (copy / TARGET).exists()
+    for path in (copy / DATA).glob("[0-9]*"):
+        if path.suffix == ".npz":
+            with np.load(path) as arrays:
+                assert arrays["numbers"].shape == (500_000,) and json.loads(str(arrays["record"]))
+        elif path.suffix == ".csv":
+            assert len(pd.read_csv(path)) == 10
+        else:
+            assert json.loads(path.read_text())["notebook"] == "97_tiny"
+    assert not list((copy / "build/published").glob("figures/[!.]*"))
+
+
+def newer(copy, since, *patterns):
+    """Whether a file of the data that matches a pattern was written since then (nanoseconds)."""
+    for path in (path for pattern in patterns for path in (copy / DATA).glob(pattern)):
+        try:
+            if path.stat().st_mtime_ns > since:
+                return True
+        except FileNotFoundError:  # moved to its final name meanwhile
+            pass
+    return False
+
+
+def limit(size):
+    """Let no file grow beyond `size` bytes, as on a full disk."""
+    return lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (size, resource.getrlimit(resource.RLIMIT_FSIZE)[1]))
+
+
+def interrupted(copy, kill, moment):
+    """Start the run and send a signal to all its processes when moment(time of the start) comes -> its messages."""
+    since = time.time_ns()
+    process = start(copy)
+    wait_for(lambda: moment(since))
+    os.killpg(process.pid, kill)
+    _, errors = process.communicate(timeout=60)
+    assert process.returncode != 0
+    wait_for(lambda: not kernels(copy))  # no orphan goes on computing
+    check_what_is_there(copy)
+    return errors
+
+
+def out_of_disk(copy, size):
+    """Start the run with files limited to `size` bytes -> the one line of its error."""
+    process = start(copy, preexec_fn=limit(size))
+    _, errors = process.communicate(timeout=60)
+    assert process.returncode != 0
+    check_what_is_there(copy)
+    assert not list((copy / "build").rglob("*.part"))
+    lines = [line for line in errors.splitlines() if line.startswith("error: ")]
+    assert len(lines) == 1
+    return lines[0]
+
+
+needs_proc = pytest.mark.skipif(not Path("/proc/self/cwd").exists(), reason="finds kernels in /proc")
+
+
+@needs_proc
+def test_whatever_stops_a_run_it_resumes_and_makes_the_same_bytes(copy, undisturbed):
+    errors = interrupted(copy, signal.SIGINT, lambda since: newer(copy, since, "97_table0.csv"))
+    assert "interrupted: what is finished stays, the same command goes on from there" in errors
+    interrupted(copy, signal.SIGKILL, lambda since: kernels(copy))
+    interrupted(copy, signal.SIGKILL, lambda since: newer(copy, since, ".97_step1*.part", "97_step1.npz"))
+    where = "error: cannot write build/published/notebooks/97_tiny.failed.ipynb: File too large. Make room on that disk"
+    assert out_of_disk(copy, 500).startswith(where)
+    line = out_of_disk(copy, 1_000_000)
+    assert "cannot write build/published/data/97_step0.npz: File too large. Make room on that disk" in line
+    for name in ("data/.97_step0.npz.1.part", "figures/.fig97_tiny.png.1.part"):  # as a kill may leave them
+        part = copy / "build/published" / name
+        part.parent.mkdir(exist_ok=True)
+        part.write_bytes(b"half")
+    assert finish(copy) == undisturbed  # the parts are gone, too
+
+
+@needs_proc
+def test_a_run_that_outlives_make_ends_well_and_is_not_joined_by_another(copy, undisturbed, monkeypatch):
+    shutil.rmtree(copy / "build", ignore_errors=True)
+    process = start(copy)
+    wait_for(lambda: newer(copy, 0, "97_step0.npz"))
+    process.kill()  # make alone: the notebook goes on
+    monkeypatch.setattr(run, "ROOT", copy)
+    with pytest.raises(RuntimeError, match="another run of profile 'published' is at work: wait for it"):
+        with run.alone("published"):
+            pass
+    process.communicate(timeout=60)
+    assert outcome(copy) == undisturbed and (copy / TARGET).exists()
+    with run.alone("published"):
+        pass
