@@ -14,7 +14,7 @@ ifeq ($(filter $(INPUT),published images),)
 $(error unknown INPUT '$(INPUT)': choose published or images)
 endif
 
-.PHONY: help figures test smoke benchmark lab data publish clean
+.PHONY: help figures verify html test smoke benchmark lab data publish clean
 .NOTPARALLEL:
 .DELETE_ON_ERROR:
 .SECONDEXPANSION:
@@ -23,6 +23,12 @@ help:      ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-9s %s\n", $$1, $$2}' Makefile
 
 figures: build/$(INPUT)/figures.done   ## every figure and table into figures/ (INPUT=published, or INPUT=images)
+
+html: $$(foreach n,$$(call needed,$(INPUT)),build/$(INPUT)/notebooks/$$n.ipynb)   ## the executed notebooks as web pages in build/html
+	$(PYTHON) -m qafs_utils html $(INPUT)
+
+verify: $(VENV)   ## recompute a sample of the committed figures and tables and compare; about a minute
+	$(PYTHON) -m qafs_utils verify
 
 test: $(VENV)   ## all tests and the docstrings' examples; a smoke run of the notebooks among them
 	$(PYTHON) -m pytest -q

@@ -1,10 +1,11 @@
-"""What the Makefile calls: run one notebook, fetch the raw inputs, publish artefacts, sum up the figures.
+"""What the Makefile calls: run one notebook, fetch the raw inputs, publish artefacts, sum up, verify and show.
 
     python -m qafs_utils run PROFILE NOTEBOOK    validated parameters, output moved into place on success only
     python -m qafs_utils data                    fetch and verify STL-10 and the ImageNet weights
     python -m qafs_utils publish                 copy a full run's image artefacts to data/published
     python -m qafs_utils summary PROFILE         copy figures and say which were made and which stay as committed
     python -m qafs_utils verify                  recompute a sample of what is committed and compare
+    python -m qafs_utils html PROFILE            the executed notebooks as web pages in build/html
 """
 
 import argparse
@@ -134,6 +135,13 @@ def verify():
     verify()
 
 
+def render(profile):
+    """Write the notebooks as web pages to build/html."""
+    from .html import render
+
+    render(profile)
+
+
 def summary(profile):
     """Copy build/<profile>/figures to figures/, renew README's claims table, say what was made and what stays."""
     made = sorted((ROOT / "build" / profile / "figures").glob("[!.]*"))
@@ -172,8 +180,10 @@ def main():
     commands.add_parser("publish")
     commands.add_parser("summary").add_argument("profile", choices=PROFILES)
     commands.add_parser("verify")
+    commands.add_parser("html").add_argument("profile", choices=PROFILES)
     arguments = vars(parser.parse_args())
-    known = {"run": run_notebook, "data": fetch, "publish": publish, "summary": summary, "verify": verify}
+    known = {"run": run_notebook, "data": fetch, "publish": publish, "summary": summary, "verify": verify,
+             "html": render}
     command = known[arguments.pop("command")]
     try:
         command(**arguments)

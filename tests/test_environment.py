@@ -39,3 +39,17 @@ def test_everything_is_pinned_and_the_card_is_covered():
 def test_pyproject_names_the_same_packages():
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     assert {*project["dependencies"], *project["optional-dependencies"]["test"]} == requirements().keys()
+
+
+def test_pre_commit_uses_the_pinned_versions():
+    repositories = yaml.safe_load((ROOT / ".pre-commit-config.yaml").read_text())["repos"]
+    versions = {r["repo"].rsplit("/", 1)[1].removesuffix("-pre-commit"): r["rev"].lstrip("v") for r in repositories}
+    assert {name: versions[name] for name in ("ruff", "nbstripout")} == {
+        name: requirements()[name] for name in ("ruff", "nbstripout")}
+
+
+def test_every_supported_python_is_tested():
+    workflow = yaml.safe_load((ROOT / ".github/workflows/test.yml").read_text())
+    versions = workflow["jobs"]["test"]["strategy"]["matrix"]["python"]
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    assert project["requires-python"] == f">={versions[0]}" and "3.13" in versions

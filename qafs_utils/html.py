@@ -1,0 +1,70 @@
+"""The notebooks as web pages: build/html/<notebook>.html and an index with their first sentence and figures."""
+
+import html
+import json
+import re
+
+import nbformat
+from nbconvert import HTMLExporter
+from pygments.formatters import HtmlFormatter
+
+from .__main__ import RECORDS
+from .run import IMAGE_NOTEBOOKS, ROOT, write_atomically
+
+STYLE = """
+body { max-width: 60em; margin: 2em auto; padding: 0 1em; font-family: sans-serif; line-height: 1.5; }
+img { max-width: 100%; } pre { overflow-x: auto; } .highlight, .note { background: #f5f5f5; padding: 0 0.6em; }
+table { border-collapse: collapse; display: block; overflow-x: auto; }
+td, th { padding: 0.1em 0.6em; text-align: right; }
+.figures img { height: 11em; margin: 0.3em; } .anchor-link { display: none; }
+"""
+
+
+def page(title, body, scripts=""):
+    """A whole HTML page as bytes."""
+    style = STYLE + HtmlFormatter().get_style_defs(".highlight")
+    head = f'<meta charset="utf-8"><title>{html.escape(title)}</title>{scripts}\n<style>{style}</style>'
+    return f'<!DOCTYPE html>\n<html lang="en"><head>{head}</head>\n<body>\n{body}\n</body></html>\n'.encode()
+
+
+def opening(notebook):
+    """(title, first sentence) of a notebook's first cell, both Markdown."""
+    title, _, rest = notebook.cells[0].source.partition("\n")
+    paragraph = " ".join(rest.strip().split("\n\n")[0].split())
+    abbreviated = "".join(rf"(?<!\b{word}\.)" for word in ("Sec", "Secs", "Fig", "Figs", "Eq", "Eqs"))
+    return title.lstrip("# "), re.split(rf"(?<=[.?:]){abbreviated}\s+(?=[A-Z])", paragraph)[0]
+
+
+def render(profile):
+    """Write build/html: the executed notebooks of a profile, the source of those that it does not run, and an index."""
+    target, source = ROOT / "build" / "html", ROOT / "build" / profile / "notebooks"
+    exporter = HTMLExporter(template_name="basic", exclude_input_prompt=True, exclude_output_prompt=True)
+    inline = """<script>window.MathJax = {tex2jax: {inlineMath: [["$", "$"]]}};</script>"""
+    mathjax = f'{inline}<script src="{exporter.mathjax_url}"></script>'
+    records = json.loads((ROOT / RECORDS).read_text()) if (ROOT / RECORDS).exists() else {}
+    entries, not_run = [], []
+    for path in sorted((ROOT / "notebooks").glob("[0-9]*.ipynb")):
+        executed = source / path.name
+        notebook = nbformat.read(executed if executed.exists() else path, 4)
+        title, sentence = opening(notebook)
+        note = ""
+        if not executed.exists():
+            not_run.append(path.stem)
+            why = ("it reads the photographs, and its outcome is committed: <code>make html INPUT=images</code> runs it"
+                   if path.name[:2] in IMAGE_NOTEBOOKS else "<code>make html</code> runs it")
+            note = f'<p class="note">Not run with profile {profile!r}, so without outputs; {why}.</p>'
+        body, _ = exporter.from_notebook_node(notebook)
+        top = f'<p><a href="index.html">All notebooks</a></p>\n{note}\n'
+        write_atomically(target / f"{path.stem}.html", page(title, top + body, mathjax))
+        pictures = [f for f in sorted(records.get(path.stem, {}).get("files", {})) if f.endswith(".png")]
+        pictures = [f for f in pictures if (ROOT / "figures" / f).exists()]
+        for name in pictures:
+            write_atomically(target / "figures" / name, (ROOT / "figures" / name).read_bytes())
+        shown = "".join(f'<a href="figures/{f}"><img src="figures/{f}" alt="{f[:-4]}"></a>' for f in pictures)
+        entries.append(f'<h2><a href="{path.stem}.html">{html.escape(title)}</a></h2>\n<p>{html.escape(sentence)}'
+                       f'{" <em>(not run)</em>" if note else ""}</p>\n<p class="figures">{shown}</p>')
+    index = "<h1>qafs: the notebooks</h1>\n" + "\n".join(entries)
+    write_atomically(target / "index.html", page("qafs", index, mathjax))
+    print(f"{len(entries)} notebooks -> {(target / 'index.html').relative_to(ROOT)}")
+    if not_run:
+        print(f"without outputs, not run with profile {profile!r}: {', '.join(not_run)}")

@@ -1,0 +1,39 @@
+"""The notebooks as web pages: executed ones with their outputs, the others marked; an index of all."""
+
+import shutil
+
+import nbformat
+import pytest
+
+from qafs_utils import html, run
+
+
+@pytest.fixture
+def root(tmp_path, monkeypatch):
+    monkeypatch.setattr(html, "ROOT", tmp_path)
+    (tmp_path / "notebooks").mkdir()
+    for name in ("02_feature_maps", "03_qubo"):
+        shutil.copy(run.ROOT / "notebooks" / f"{name}.ipynb", tmp_path / "notebooks")
+    (tmp_path / "figures").mkdir()
+    (tmp_path / "figures/fig99.png").write_bytes(b"png")
+    (tmp_path / "figures/RECORDS.json").write_text('{"03_qubo": {"files": {"fig99.png": "0", "fig99.pdf": "0"}}}')
+    notebook = nbformat.read(tmp_path / "notebooks/03_qubo.ipynb", 4)
+    code = [c for c in notebook.cells if c.cell_type == "code"][-1]
+    code.outputs, code.execution_count = [nbformat.v4.new_output("stream", text="an output of 03\n")], 7
+    executed = tmp_path / "build/published/notebooks"
+    executed.mkdir(parents=True)
+    nbformat.write(notebook, executed / "03_qubo.ipynb")
+    return tmp_path
+
+
+def test_pages_and_index(root, capsys):
+    html.render("published")
+    pages = root / "build/html"
+    executed, source = (pages / "03_qubo.html").read_text(), (pages / "02_feature_maps.html").read_text()
+    assert "an output of 03" in executed and "Not run" not in executed and "In&nbsp;[" not in executed
+    assert "Not run with profile 'published'" in source and "MathJax" in source and source.count("<html") == 1
+    index = (pages / "index.html").read_text()
+    assert "03 · The selection problem" in index and "asks how much the choices that the paper leaves open" in index
+    assert '<img src="figures/fig99.png"' in index and (pages / "figures/fig99.png").read_bytes() == b"png"
+    assert index.count("(not run)") == 1
+    assert "not run with profile 'published': 02_feature_maps" in capsys.readouterr().out
