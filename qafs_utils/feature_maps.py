@@ -164,6 +164,8 @@ def _derivatives(forward, inputs, class_index, batch, origin):
         with torch.enable_grad():
             maps, logits = forward(inputs[start : start + batch])
             chosen = logits.argmax(1) if class_index is None else torch.as_tensor(class_index)[start : start + batch]
+            if not (0 <= chosen.min() and chosen.max() < logits.shape[1]):
+                raise ValueError(f"classes must lie in 0..{logits.shape[1] - 1}, got {chosen.tolist()}")
             score = logits.gather(1, chosen.to(logits.device)[:, None]).sum()
             (gradients,) = torch.autograd.grad(score, maps)
         outputs.append([t.detach().float().cpu() for t in (maps, gradients, logits)])

@@ -39,6 +39,11 @@ class Selection:
         """The QUBO of this image as a dimod.BinaryQuadraticModel; see `feature_selection_bqm`."""
         return feature_selection_bqm(self.redundancy, self.field, beta, pair_sum)
 
+    def matrix(self, beta=0.7, pair_sum="p<q"):
+        """Q of the energy n.Q.n: (d, d), linear terms on the diagonal, every pair once above it."""
+        linear, couplings, _ = biases(self.bqm(beta, pair_sum))
+        return couplings.T + np.diag(linear)
+
     def reversed(self):
         """The problem that rewards redundancy, -J for J: of a fixed size, the most redundant maps (paper, Sec. III).
 
