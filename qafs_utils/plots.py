@@ -5,6 +5,8 @@ from pathlib import Path
 import matplotlib.pyplot as plt
 import numpy as np
 import seaborn as sns
+from matplotlib.layout_engine import PlaceHolderLayoutEngine
+from matplotlib.patches import Rectangle
 from matplotlib.ticker import MaxNLocator
 from scipy import ndimage
 
@@ -678,15 +680,144 @@ def pipeline(image, maps, example, selected, heatmap):
         axis.set_xlabel(f"$n_{{{a}}}={int(selected[a])}$", fontsize=7)
         for spine in axis.spines.values():
             spine.set(visible=True, linewidth=1.8, color=METHOD_COLOURS["QA-Grad-CAM"] if selected[a] else "0.8")
-    axis = below.subplots()
-    d, populations = len(example["maps"]), example["populations"]
-    for rank, k in enumerate(np.argsort(-populations[-1])[:3]):
+    bit_strings(below.subplots(), example["s"], example["populations"], example["energies"], len(example["maps"]))
+    photograph(right.subplots(), image, "explanation map", heatmap)
+    return figure
+
+
+def bit_strings(axis, s, populations, energies, d, shown=3):
+    """Probability of the finally likeliest bit-strings along s (n,): populations (n, 2^d), energies (2^d,)."""
+    for rank, k in enumerate(np.argsort(-populations[-1])[:shown]):
         bits = "".join(str(k >> p & 1) for p in range(d))
-        optimum = " (optimum)" if k == example["energies"].argmin() else ""
-        axis.plot(example["s"], populations[:, k], color=RANK_COLOURS[rank], label=bits + optimum)
+        optimum = " (optimum)" if k == energies.argmin() else ""
+        axis.plot(s, populations[:, k], color=RANK_COLOURS[rank], label=bits + optimum)
     axis.set(xlabel="annealing, $s = t/\\tau$", ylabel="probability", ylim=(0, None))
     axis.legend(title="bits in the order of the maps", title_fontsize=6, fontsize=6)
-    photograph(right.subplots(), image, "explanation map", heatmap)
+
+
+def detached(height, layout=None):
+    """A figure across the page that pyplot forgets at once: a notebook shows it as a cell's result, and only then."""
+    figure = plt.figure(figsize=(PAGE, height), layout=layout)
+    plt.close(figure)
+    return figure
+
+
+def small_maps(axis, maps, numbers, selected):
+    """Feature maps as tiles of one axes, with their numbers; each has its own colour scale, the selected ones a frame.
+
+    maps: (n, H, W); numbers: (n,); selected: (n,) bool.
+    """
+    columns = max(1, int(np.ceil(np.sqrt(len(maps)))))
+    rows = max(1, -(-len(maps) // columns))
+    for i, (tile, number, chosen) in enumerate(zip(maps, numbers, selected)):
+        x, y = i % columns + 0.06, 1.2 * (i // columns) + 0.28
+        axis.imshow(np.asarray(tile, float), extent=(x, x + 0.88, y + 0.88, y))
+        edge = {"lw": 1.8 if chosen else 0.8, "ec": METHOD_COLOURS["QUBO optimum"] if chosen else "0.8"}
+        axis.add_patch(Rectangle((x, y), 0.88, 0.88, fill=False, clip_on=False, **edge))
+        weight = "bold" if chosen else "normal"
+        axis.text(x + 0.44, y - 0.06, number, ha="center", fontsize=6, weight=weight)
+    axis.set(xlim=(0, columns), ylim=(1.2 * rows, 0), aspect="equal", anchor="N")
+    axis.axis("off")
+
+
+def qubo_matrix(axis, matrix, numbers, selected):
+    """The coefficients of one QUBO, (d, d) upper triangle and diagonal; those that the selection adds up are framed.
+
+    numbers: (d,) maps, written left of the diagonal; selected: (d,) bool. Without ticks and colour bar, which take most
+    of the time to draw.
+    """
+    d = len(matrix)
+    reach = np.abs(matrix).max(initial=0) or 1.0
+    look = {"cmap": "RdBu_r", "vmin": -reach, "vmax": reach}
+    axis.imshow(np.ma.masked_where(np.tri(d, k=-1, dtype=bool), matrix), extent=(0, d, d, 0), **look)
+    frame = {"fill": False, "lw": 1.3, "ec": METHOD_COLOURS["QUBO optimum"], "clip_on": False}
+    for p, q in np.argwhere(np.triu(np.outer(selected, selected))):
+        axis.add_patch(Rectangle((q, p), 1, 1, **frame))
+    for p, (number, bold) in enumerate(zip(numbers, selected)):
+        style = {"fontsize": 6 if d < 14 else 5, "weight": "bold" if bold else "normal"}
+        axis.text(p - 0.03 * d, p + 0.5, number, ha="right", va="center", **style)
+    left, right, top, bottom = 0.06 * d, 0.11 * d, 0.6 * d, 0.97 * d
+    axis.imshow(np.linspace(reach, -reach, 64)[:, None], extent=(left, right, bottom, top), aspect="auto", **look)
+    for value, y in ((reach, top), (0, (top + bottom) / 2), (-reach, bottom)):
+        axis.text(right + 0.03 * d, y, number_text(value, 2), fontsize=6, va="center")
+    axis.text(left, top - 0.08 * d, "$Q_{pq}$", fontsize=7, va="center")
+    axis.set(xlim=(0, d), ylim=(d, 0), aspect="equal", anchor="N")
+    axis.axis("off")
+
+
+def number_text(value, digits):
+    """A number with a fixed number of digits and a proper minus sign."""
+    return f"{value:.{digits}f}".replace("-", "\N{MINUS SIGN}")
+
+
+def explanation(image, maps, problem, matrix, selected, heatmap, name, lines=(), shown=16):
+    """One explanation: image, candidate maps with the selected ones framed, QUBO, explanation map, and lines of text.
+
+    image: uint8 (3, h, w), or None; maps: (N_f, H, W); problem: qubo.Selection; matrix: (d, d) its coefficients;
+    selected: (N_f,) bool; heatmap: (S, S) in [0, 1]; name: of the class; lines: (label, value) pairs of text.
+    Of more than `shown` candidates the selected ones come first, then the most important ones.
+    """
+    figure = detached(1.95, PlaceHolderLayoutEngine(True, True))  # of fixed layout: it is drawn while a slider moves
+    bits, order = selected[problem.maps], np.arange(problem.d)
+    if problem.d > shown:
+        order = np.lexsort((problem.field, ~bits))[:shown]
+        matrix = np.triu((np.triu(matrix) + np.triu(matrix, 1).T)[np.ix_(order, order)])
+    few = f"{problem.d} candidates" if len(order) == problem.d else f"{len(order)} of {problem.d}"
+    columns = ((0.005, 0.2), (0.23, 0.245), (0.515, 0.225), (0.76, 0.235))
+    titles = ("scores" if image is None else "image", f"{few}; framed: selected ({bits.sum()})", "QUBO, Eq. 4")
+    titles += (f"explanation of “{name}”",)
+    axes = [figure.add_axes((x, 0.02, width, 0.88)) for x, width in columns]
+    for (x, width), title in zip(columns, titles):
+        figure.text(x + width / 2, 0.94, title, ha="center", fontsize=8)
+    left, middle, right, last = axes
+    if image is not None:
+        photograph(left.inset_axes((0, 0.42, 1, 0.58), anchor="N"), image)
+    left.axis("off")
+    for i, (label, value) in enumerate(lines):
+        y = (0.97 if image is None else 0.36) - (0.105 if image is None else 0.07) * i
+        left.text(0, y, label, fontsize=6.5, va="top", transform=left.transAxes)
+        left.text(1, y, value, fontsize=6.5, va="top", ha="right", transform=left.transAxes)
+    small_maps(middle, maps[problem.maps[order]], problem.maps[order], bits[order])
+    qubo_matrix(right, matrix, problem.maps[order], bits[order])
+    if image is None:
+        last.imshow(heatmap, cmap="inferno", vmin=0, vmax=1)
+    else:
+        photograph(last, image, None, heatmap)
+    last.set_anchor("N")
+    last.axis("off")
+    return figure
+
+
+def five_steps(maps, importance, problem, matrix, anneal, selected, heatmap):
+    """Fig. 20: the method on one image, from its feature maps (Eq. 1) to the explanation map.
+
+    maps: (N_f, H, W); importance: (N_f,); problem: qubo.Selection; matrix: (d, d) its coefficients; anneal: s,
+    populations, energies as for `bit_strings`; selected: (N_f,) bool; heatmap: (S, S) in [0, 1].
+    """
+    figure = detached(4.3)
+    grid = figure.add_gridspec(2, 12, height_ratios=(1.15, 1))
+    axis = figure.add_subplot(grid[0, :4])
+    small_maps(axis, maps, np.arange(len(maps)), selected)
+    axis.set_title("1  feature maps; framed: selected")
+    axis = figure.add_subplot(grid[0, 4:8])
+    power = int(np.floor(np.log10(np.abs(importance).max())))
+    colours = np.where(importance > 0, MODEL_COLOURS[16], "0.75")
+    axis.barh(range(len(maps)), importance / 10.0**power, color=colours)
+    axis.axvline(0, color="k", lw=0.6)
+    axis.set_yticks(range(len(maps)), range(len(maps)), fontsize=6)
+    axis.set(ylim=(len(maps) - 0.4, -0.6), xlabel=f"importance $\\alpha_a$ ($10^{{{power}}}$)", ylabel="map $a$")
+    axis.set_title("2  importance; blue: candidates")
+    axis = figure.add_subplot(grid[0, 8:])
+    qubo_matrix(axis, matrix, problem.maps, selected[problem.maps])
+    axis.set_title("3  QUBO, Eqs. 3 to 5")
+    axis = figure.add_subplot(grid[1, :8])
+    bit_strings(axis, *anneal, problem.d)
+    axis.set_title("4  annealing, Eq. 6")
+    axis = figure.add_subplot(grid[1, 8:])
+    shown = axis.imshow(heatmap, cmap="inferno", vmin=0, vmax=1)
+    axis.set(xticks=[], yticks=[])
+    axis.set_title("5  explanation map")
+    figure.colorbar(shown, ax=axis, label="relative weight")
     return figure
 
 
