@@ -13,6 +13,8 @@ from .explanation import select, to_square
 from .feature_maps import capture, contributions
 from .metrics import subset_scores
 
+OPTIONS = solvers.TRIALS | {"simulated_annealing": {"num_reads": 10}}  # a view does not wait for a hundred reads
+
 
 class Explorer:
     """Views of images whose maps are given, after the block, where the classifier is linear in them.
@@ -60,7 +62,7 @@ class Explorer:
 
     def _solution(self, image, n_features, class_index, beta, size, solver):
         problem = self.problem(image, n_features, class_index)[1]
-        options = solvers.TRIALS.get(solver, {})
+        options = OPTIONS.get(solver, {})
         return select(problem, n_features, solver, beta, self.pair_sum, size or None, self.seed, **options)
 
     def choose(self, image=0, n_features=16, class_index=-1, beta=0.7, size=0, solver="exact"):

@@ -115,7 +115,7 @@ def test_smoke_run_of_all_notebooks(copy):
     executed = sorted(p.stem for p in (copy / "build/smoke/notebooks").glob("*.ipynb"))
     assert executed == [p.stem for p in NOTEBOOKS]
     made = {p.name for p in (copy / "build/smoke/figures").iterdir()}
-    for number in range(1, 20):
+    for number in range(1, 22):
         names = [name for name in made if name.startswith(f"fig{number:02d}")]
         assert {Path(name).suffix for name in names} >= {".png", ".pdf"}, f"Fig. {number}: {names}"
     assert "table01_average_drop.csv" in made
