@@ -250,7 +250,6 @@ def test_a_change_is_seen_within_three_tenths_of_a_second(explorer, change):
         before = time.process_time()  # of the work itself, whatever else the machine is doing
         explorer.png(**(start | change))
         seconds.append(time.process_time() - before)
-    print("SEC", change, seconds)
     assert min(seconds[1:]) < 0.3
 
 
