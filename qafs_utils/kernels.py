@@ -23,6 +23,8 @@ THREADS = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 
 POOL = ThreadPoolExecutor(THREADS)
 
 _FAST = True  # sums may be reordered; callers check for NaN and infinity
+# What `lanczos` calls is inlined by numba, not by LLVM, whose copies round otherwise in the process that compiles
+# than when they are loaded from the cache.
 SHARED = 17  # log2 of the largest vector that one thread treats alone
 _ROW = 11  # log2 of the numbers whose lower qubits are rotated in the first-level cache
 _PANEL = 128  # rows of a panel: seven qubits a sweep
@@ -300,7 +302,7 @@ def _flips_block(typingctx, x, y, start, qubits, scale):
     return types.void(x, y, types.intp, types.intp, types.float64), build
 
 
-@njit(fastmath=_FAST, cache=True, nogil=True)
+@njit(fastmath=_FAST, cache=True, nogil=True, inline="always")
 def _flips_row(x, y, start, width, scale):
     """y = scale sum_p X_p x on `width` numbers from `start`."""
     qubits = 0
@@ -334,7 +336,7 @@ def hamiltonian(x, diagonal, flip, y):
             y_[k] += diagonal_[k] * x_[k]
 
 
-@njit(fastmath=_FAST, cache=True, nogil=True)
+@njit(fastmath=_FAST, cache=True, nogil=True, inline="always")
 def _product(x, previous, diagonal, below, y, flip, scale, back):
     """y = scale (flip sum_p X_p x + diagonal x) - back previous  ->  y x, all y below_i, all x below_i."""
     overlaps, width = np.zeros(1 + 2 * len(below)), min(1 << _ROW, x.size)
@@ -356,7 +358,7 @@ def _product(x, previous, diagonal, below, y, flip, scale, back):
     return overlaps
 
 
-@njit(fastmath=_FAST, cache=True, nogil=True)
+@njit(fastmath=_FAST, cache=True, nogil=True, inline="always")
 def _subtract(x, below, y, of_x, of_below):
     """y -= of_x x + sum_i of_below_i below_i  ->  y y."""
     square, width = 0.0, min(1 << _ROW, x.size)
@@ -373,7 +375,7 @@ def _subtract(x, below, y, of_x, of_below):
     return square
 
 
-@njit(cache=True, nogil=True)
+@njit(fastmath=_FAST, cache=True, nogil=True)
 def lanczos(basis, diagonal, flip, first, last, alpha, norms, below):
     """Lanczos steps first..last of H = diag(diagonal) + flip sum_p X_p, orthogonal to the rows of `below`.
 
