@@ -128,7 +128,10 @@ def fetch():
 
 
 def verify():
-    """Recompute a sample of the committed results and compare; raises ArtefactError naming what differs."""
+    """Recompute a sample of the committed results and compare; raises ArtefactError naming what differs.
+
+    >>> verify()  # doctest: +SKIP
+    """
     os.environ.setdefault("TQDM_DISABLE", "1")  # one line a check, no progress bars
     from .verify import verify
 
@@ -136,7 +139,10 @@ def verify():
 
 
 def render(profile):
-    """Write the notebooks as web pages to build/html."""
+    """Write the notebooks as web pages to build/html.
+
+    >>> render("published")  # doctest: +SKIP
+    """
     from .html import render
 
     render(profile)
@@ -159,7 +165,10 @@ def summary(profile):
 
 
 def collect_records(profile):
-    """Renew figures/RECORDS.json with what this profile's notebooks made; other notebooks' records stay."""
+    """Renew figures/RECORDS.json with what this profile's notebooks made; other notebooks' records stay.
+
+    >>> collect_records("published")  # doctest: +SKIP
+    """
     path = ROOT / RECORDS
     records = json.loads(path.read_text()) if path.exists() else {}
     for made in (ROOT / "build" / profile / "records").glob("[!.]*.json"):

@@ -422,33 +422,44 @@ def anneal(
     return AnnealResult(*results, steps=steps, error=error)
 
 
-def populations(energies, s, annealing_time=50.0, driver="scaled", schedule="linear", tolerance=1e-6):
-    """Probabilities along one anneal: energies (2^d,), s (n,) rising in [0, 1]  ->  (n, 2^d).
+def states(energies, s, annealing_time=50.0, driver="scaled", schedule="linear", tolerance=1e-6):
+    """The state along one anneal: energies (2^d,), s (n,) rising in [0, 1]  ->  (n, 2^d) complex.
 
     Steps as `anneal` needs them, at least one between neighbouring s. Raises as `anneal`, and ValueError for
     an s that does not rise in [0, 1].
 
-    >>> populations([0.0, -1.0], [0.0, 0.5, 1.0], annealing_time=100.0).round(3)
-    array([[0.5  , 0.5  ],
-           [0.278, 0.722],
-           [0.   , 1.   ]])
+    >>> states([0.0, -1.0], [0.0, 1.0], annealing_time=100.0)[0].real
+    array([ 0.70710678, -0.70710678])
     """
     s = np.asarray(s, dtype=np.float64)
     if not (s.ndim == 1 and s.size and s[0] >= 0 and s[-1] <= 1 and (np.diff(s) > 0).all()):
         raise ValueError("s must be one-dimensional and rise in [0, 1]")
     steps = anneal(energies, annealing_time, driver, schedule, tolerance).steps
     batch, d = checked(energies)
-    require_memory(d, len(s) + 4, "the populations")
+    require_memory(d, 2 * len(s) + 6, "the states")
     g, schedule = driver_strength(driver, d), find_schedule(schedule)
-    start = _turns(d) * start_state(d, driver)
+    turns = _turns(d)
+    start = turns * start_state(d, driver)
     re, im = start.real[None].copy(), start.imag[None].copy()
-    found, now = np.empty((len(s), 2**d)), 0.0
+    found, now = np.empty((len(s), 2**d), dtype=complex), 0.0
     for row, there in zip(found, s):
         if there > now:
             needed = int(np.ceil(steps * (there - now)))
             _evolve(re, im, batch, *layers(annealing_time, g, schedule, needed, 4, now, there))
-        row[:], now = re[0] ** 2 + im[0] ** 2, there
+        row[:], now = turns.conj() * (re[0] + 1j * im[0]), there
     return found
+
+
+def populations(energies, s, annealing_time=50.0, driver="scaled", schedule="linear", tolerance=1e-6):
+    """Probabilities of the bit-strings along one anneal: |`states`|^2, (n, 2^d). Raises as `states`.
+
+    >>> populations([0.0, -1.0], [0.0, 0.5, 1.0], annealing_time=100.0).round(3)
+    array([[0.5  , 0.5  ],
+           [0.278, 0.722],
+           [0.   , 1.   ]])
+    """
+    along = states(energies, s, annealing_time, driver, schedule, tolerance)
+    return along.real**2 + along.imag**2
 
 
 def draw(probabilities, num_reads, seed=None):

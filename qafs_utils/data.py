@@ -74,6 +74,15 @@ def verify_stl10(root=RAW):
     return absent
 
 
+def checksums(name):
+    """{file: MD5} of the images that `load_images` reads by that name, which it verifies; none for synthetic ones.
+
+    >>> sorted(checksums("stl10")), checksums("synthetic")
+    (['test_X.bin', 'test_y.bin', 'train_X.bin', 'train_y.bin'], {})
+    """
+    return dict(LabelledSTL10.train_list + LabelledSTL10.test_list) if name == "stl10" else {}
+
+
 def stl10(split, root=RAW):
     """Labelled STL-10 (Coates, Lee and Ng 2011), downloaded by torchvision (2.6 GB) when absent.
 

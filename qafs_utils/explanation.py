@@ -19,7 +19,13 @@ HEADS = {f"nf{n}": f"nf{n}_{'full' if n == 512 else 'paper'}_seed0" for n in (16
 
 @dataclass(frozen=True)
 class Trained:
-    """A trained network in two parts: `Trunk` and head. It takes images of image_size x image_size pixels."""
+    """A trained network in two parts: `Trunk` and head. It takes images of image_size x image_size pixels.
+
+    >>> head = models.ReducedHead(16, size=4).eval()
+    >>> network = Trained(models.Trunk(models.resnet18("random")), head, image_size=64)
+    >>> explain(np.eye(96, dtype=np.uint8)[:, :, None].repeat(3, 2), network).maps.shape
+    (16, 4, 4)
+    """
 
     trunk: models.Trunk
     head: nn.Module
@@ -34,6 +40,12 @@ class Explanation:
     maps: (N, H, W); importance: (N,); problem: the candidates' qubo.Selection; selected: (N,) bool, the numbers of the
     maps are `np.flatnonzero(selected)`; heatmap: (S, S) in [0, 1]; matrix: (d, d) of `Selection.matrix`; info: what the
     solver says, with the energy.
+
+    >>> found = explain(np.arange(192, dtype=np.uint8).reshape(8, 8, 3), models.resnet18("random"), layer="layer3")
+    >>> found.heatmap.shape, bool(found.importance[found.selected].min() > 0)
+    ((224, 224), True)
+    >>> [text.get_text() for text in found.plot().axes[0].texts][::2]
+    ['probability', 'energy', 'proven bound']
     """
 
     image: np.ndarray
@@ -64,6 +76,12 @@ def read_image(image):
     """An image as uint8 (3, h, w): a path, an open file, a PIL image, or an array (3, h, w) or (h, w, 3) of uint8.
 
     Raises DataError for a file that is absent or no image, ValueError for another shape or type, and NaN.
+
+    >>> read_image(np.zeros((5, 7, 3), np.uint8)).shape
+    (3, 5, 7)
+    >>> read_image(np.zeros((5, 7, 3)))
+    Traceback (most recent call last):
+    ValueError: pixels must be uint8 from 0 to 255, these are float64: of [0, 1] make (255 * x).astype('uint8')
     """
     if not isinstance(image, (np.ndarray, torch.Tensor, Image.Image)):
         try:
@@ -93,6 +111,9 @@ def to_square(image, size):
     """uint8 (3, h, w) to pixels (1, 3, size, size) in [0, 1]: the whole image, stretched; averaged when it shrinks.
 
     Where it grows it is `data.to_pixels`.
+
+    >>> to_square(np.zeros((3, 40, 60), np.uint8), 32).unique()
+    tensor([0.])
     """
     pixels = torch.as_tensor(image.copy())[None].float() / 255
     shrinks = max(image.shape) > size
@@ -105,6 +126,10 @@ def trained(name, weights="imagenet", heads=None, image_size=224, device="auto")
     weights: of the trunk, as for `models.resnet18`; heads: artefact 01_heads, the published one for None.
     Raises ValueError for an unknown name, DataError for weights that are absent and cannot be downloaded, damaged, or
     not those that the heads were trained on.
+
+    >>> trained("nf8")  # doctest: +ELLIPSIS
+    Traceback (most recent call last):
+    ValueError: unknown model 'nf8': choose from nf16, nf24, nf32, nf512, or give a torch.nn.Module and the name of ...
     """
     if name not in HEADS:
         hint = "or give a torch.nn.Module and the name of its layer"
@@ -126,6 +151,11 @@ def select(problem, n_features, solver="exact", beta=0.7, pair_sum="p<q", size=N
     size: exactly so many maps. "exact" searches among these alone; for other solvers the model gets the penalty of
     `qubo.exactly`, and what they find need not be of that size: the energy is that of the selection without penalty.
     Seeded as the first image of `solvers.solve_all`; options are the solver's. Raises as that, and as `require_size`.
+
+    >>> problem = qubo.selection(np.ones((3, 2, 2)), np.array([1.0, -1.0, 0.5]))  # candidates 0 and 2 are alike
+    >>> selected, info = select(problem, 3)
+    >>> selected, round(info["energy"], 3)
+    (array([ True, False,  True]), -0.75)
     """
     sampler, bqm = solvers.solver(solver), problem.bqm(beta, pair_sum)
     asked = bqm
@@ -153,8 +183,11 @@ def explain(image, model, beta=0.7, solver="exact", layer=None, class_index=None
     to explain, the predicted one for None. beta, pair_sum: of Eq. 4. solver, size (exactly so many maps), seed and the
     solver's own options: as for `select`. image_size: of the network's input, 224 by default. class_names: for labels.
 
-    >>> found = explain("photograph.jpg", "nf16", beta=0.7)
-    >>> found.plot().savefig("explanation.png")
+    >>> found = explain("photograph.jpg", "nf16", beta=0.7)  # doctest: +SKIP
+    >>> image = np.arange(192, dtype=np.uint8).reshape(8, 8, 3)
+    >>> found = explain(image, models.resnet18("random"), layer="layer3", size=5)
+    >>> found.maps.shape, found.selected.sum(), found.info["proven"]
+    ((256, 14, 14), np.int64(5), True)
 
     Raises DataError for an unreadable file and missing weights, NoPositiveMapError when no map speaks for the class,
     ValueError for what does not fit: image, model, layer, class, beta, size, solver.

@@ -23,6 +23,12 @@ class Explorer:
     photographs: B images uint8 (3, h, w), or None for each that there is none of; image_size: of the heatmap.
     Other images are put in with `add`. A choice is: image, n_features, class_index (-1 for the predicted one), beta,
     size (0 for any), solver.
+
+    >>> maps = np.eye(2).reshape(1, 2, 2, 1)  # one image, two maps of 2 x 1, orthogonal
+    >>> weight = np.array([[2.0, 0.0, 1.0, 0.0], [0.0, 0.0, 0.0, 0.0]])  # of two classes: the first map counts twice
+    >>> view = Explorer({2: (maps, weight, np.zeros(2))}, image_size=4).choose(n_features=2, beta=0.7)
+    >>> view["selected"], round(view["scores"]["energy"], 3), view["scores"]["optimal"]
+    (array([ True,  True]), -1.05, True)
     """
 
     def __init__(self, models, photographs=None, image_size=224, pair_sum="p<q", seed=0):

@@ -21,14 +21,23 @@ td, th { padding: 0.1em 0.6em; text-align: right; }
 
 
 def page(title, body, scripts=""):
-    """A whole HTML page as bytes."""
+    """A whole HTML page as bytes: title as text, body and scripts as HTML.
+
+    >>> b"<title>a &lt; b</title>" in page("a < b", "<p>text</p>")
+    True
+    """
     style = STYLE + HtmlFormatter().get_style_defs(".highlight")
     head = f'<meta charset="utf-8"><title>{html.escape(title)}</title>{scripts}\n<style>{style}</style>'
     return f'<!DOCTYPE html>\n<html lang="en"><head>{head}</head>\n<body>\n{body}\n</body></html>\n'.encode()
 
 
 def opening(notebook):
-    """(title, first sentence) of a notebook's first cell, both Markdown."""
+    """(title, first sentence) of a notebook's first cell, both Markdown.
+
+    >>> cell = nbformat.v4.new_markdown_cell("# 03 · QUBO\\n\\nTurns maps into a QUBO (paper, Sec. II.1). And more.")
+    >>> opening(nbformat.v4.new_notebook(cells=[cell]))
+    ('03 · QUBO', 'Turns maps into a QUBO (paper, Sec. II.1).')
+    """
     title, _, rest = notebook.cells[0].source.partition("\n")
     paragraph = " ".join(rest.strip().split("\n\n")[0].split())
     abbreviated = "".join(rf"(?<!\b{word}\.)" for word in ("Sec", "Secs", "Fig", "Figs", "Eq", "Eqs"))
@@ -36,7 +45,10 @@ def opening(notebook):
 
 
 def render(profile):
-    """Write build/html: the executed notebooks of a profile, the source of those that it does not run, and an index."""
+    """Write build/html: the executed notebooks of a profile, the source of those that it does not run, and an index.
+
+    >>> render("published")  # doctest: +SKIP
+    """
     target, source = ROOT / "build" / "html", ROOT / "build" / profile / "notebooks"
     exporter = HTMLExporter(template_name="basic", exclude_input_prompt=True, exclude_output_prompt=True)
     inline = """<script>window.MathJax = {tex2jax: {inlineMath: [["$", "$"]]}};</script>"""
@@ -56,7 +68,7 @@ def render(profile):
         body, _ = exporter.from_notebook_node(notebook)
         top = f'<p><a href="index.html">All notebooks</a></p>\n{note}\n'
         write_atomically(target / f"{path.stem}.html", page(title, top + body, mathjax))
-        pictures = [f for f in sorted(records.get(path.stem, {}).get("files", {})) if f.endswith(".png")]
+        pictures = [f for f in sorted(records.get(path.stem, {}).get("figures", {})) if f.endswith(".png")]
         pictures = [f for f in pictures if (ROOT / "figures" / f).exists()]
         for name in pictures:
             write_atomically(target / "figures" / name, (ROOT / "figures" / name).read_bytes())

@@ -71,6 +71,15 @@ def resnet18(weights="imagenet", seed=0):
     return net.eval().requires_grad_(False)
 
 
+def checksums(weights):
+    """{file: SHA-256} of the weights that `resnet18` reads by that name; none for random ones.
+
+    >>> checksums("random")
+    {}
+    """
+    return {weights_path().name: sha256(weights_path())} if weights == "imagenet" else {}
+
+
 class Trunk(nn.Module):
     """ResNet-18 up to and including layer3, frozen, with the input normalisation in front.
 

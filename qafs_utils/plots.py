@@ -5,6 +5,7 @@ from pathlib import Path
 import matplotlib.pyplot as plt
 import numpy as np
 import seaborn as sns
+from matplotlib.collections import LineCollection
 from matplotlib.layout_engine import PlaceHolderLayoutEngine
 from matplotlib.patches import Rectangle
 from matplotlib.ticker import MaxNLocator
@@ -103,28 +104,96 @@ def selection_problem(problem):
     return figure
 
 
-def one_anneal(s, levels, populations, energies, d, shown=4):
-    """Instantaneous levels (len(s), k) and the probability of the finally likeliest bit-strings (len(s), 2^d).
+def landscape(axis, energies, probabilities=None):
+    """All bit-strings by the maps in which they differ from the optimum and their energy; lines change one map.
 
-    s: (len(s),) in [0, 1]; energies: (2^d,), to name the optimum; shown: number of bit-strings.
+    energies: (2^d,); probabilities: (2^d,), as areas of the points. The optimum is in the colour of the method.
 
-    >>> s, levels = np.array([0.0, 0.5, 1.0]), np.array([[-1.0, 1.0], [-0.5, 0.5], [0.0, 1.0]])
-    >>> figure = one_anneal(s, levels, np.array([[0.5, 0.5], [0.7, 0.3], [0.9, 0.1]]), np.array([0.0, 1.0]), d=1)
-    >>> [text.get_text() for text in figure.axes[1].get_legend().texts]
-    ['0 (optimum)', '1']
+    >>> axis = plt.figure().subplots()
+    >>> landscape(axis, np.array([0.0, -1.0, -0.5, -0.2]))
+    >>> axis.collections[-1].get_offsets().tolist()  # the optimum
+    [[0.0, -1.0]]
     """
-    figure, (left, right) = plt.subplots(1, 2, figsize=(PAGE, 2.3))
-    left.plot(s, levels - levels[:, :1], color="0.75", lw=0.8)
-    left.plot(s, levels[:, 1] - levels[:, 0], color=METHOD_COLOURS["QA-Grad-CAM"], label="$E_1 - E_0$")
-    left.set(xlabel="$s = t/\\tau$", ylabel="energy above the ground state")
-    left.legend()
-    for rank, k in enumerate(np.argsort(-populations[-1])[:shown]):
-        bits = "".join(str(k >> p & 1) for p in range(d))
-        ground = " (optimum)" if energies[k] <= energies.min() + 1e-9 else ""
-        right.plot(s, populations[:, k], color=RANK_COLOURS[rank], label=bits + ground)
-    right.axhline(0.5**d, color="0.5", ls=":", lw=0.8)
-    right.set(xlabel="$s = t/\\tau$", ylabel="probability", ylim=(0, None))
-    right.legend()
+    d, best = len(energies).bit_length() - 1, energies.argmin()
+    k = np.arange(len(energies))
+    distance = np.array([int(i).bit_count() for i in k ^ best])
+    edges = [((distance[i], energies[i]), (distance[i ^ 1 << p], energies[i ^ 1 << p]))
+             for i in k for p in range(d) if not i >> p & 1]
+    axis.add_collection(LineCollection(edges, colors="0.85", linewidths=0.4, zorder=1))
+    area = np.full(len(k), 8.0) if probabilities is None else 1.0 + 180 * probabilities
+    others = k != best
+    axis.scatter(distance[others], energies[others], area[others], color="0.35", linewidths=0, zorder=2)
+    axis.scatter(0, energies[best], area[best], color=METHOD_COLOURS["QUBO optimum"], linewidths=0, zorder=3)
+    axis.set(xlabel="maps changed", xticks=range(d + 1), xlim=(-0.9, d + 0.5))
+    axis.margins(y=0.12)
+
+
+def one_anneal(s, levels, occupied, populations, energies, gap, times=(0.0, 0.25, 0.5, 0.75, 1.0)):
+    """Fig. 22: one anneal from inside. Above levels, their occupation and the bit-strings, below the energy landscape.
+
+    s: (n,) rising from 0 to 1; levels, occupied: (n, 2^d) as `spectrum.occupations`; populations: (n, 2^d);
+    energies: (2^d,); gap: `spectrum.Gap`; times: values of s at which the landscape is shown.
+
+    >>> from qafs_utils import annealing, spectrum
+    >>> E, s = np.array([0.0, -1.0, -0.5, -0.2]), np.linspace(0, 1, 11)
+    >>> states = annealing.states(E, s)
+    >>> levels, occupied = spectrum.occupations(E, states, s)
+    >>> figure = one_anneal(s, levels, occupied, abs(states) ** 2, E, spectrum.minimum_gap(E))
+    >>> [axis.get_title() for axis in figure.axes[3:]]
+    ['$s=0$', '$s=0.25$', '$s=0.5$', '$s=0.75$', '$s=1$']
+    """
+    figure = plt.figure(figsize=(PAGE, 4.3))
+    above, below = figure.subfigures(2, 1, height_ratios=(1, 1))
+    left, middle, right = above.subplots(1, 3)
+    spectrum = levels - levels[:, :1]
+    left.plot(s, spectrum[:, 2:], color="0.8", lw=0.5)
+    left.plot(s, spectrum[:, 1], color=METHOD_COLOURS["QA-Grad-CAM"])
+    left.plot(gap.s, gap.gap, "o", color="black", ms=3)
+    for axis in (left, middle):
+        axis.axvline(gap.s, color="black", lw=0.6, ls=":")
+    left.text(gap.s - 0.03, 1.2 * spectrum.max(), f"minimum gap {gap.gap:.3f}\nat $s^*={gap.s:.2f}$", ha="right",
+              va="top", fontsize=7)
+    left.set(xlabel="$s = t/\\tau$", ylabel="energy above ground state", ylim=(0, 1.25 * spectrum.max()))
+    parts = {"ground state": occupied[:, 0], "first excited": occupied[:, 1], "higher": occupied[:, 2:].sum(1)}
+    colours = (METHOD_COLOURS["QA-Grad-CAM"], "0.45", "0.85")
+    middle.stackplot(s, *parts.values(), labels=parts, colors=colours, linewidth=0)
+    middle.set(xlabel="$s = t/\\tau$", ylabel="occupation of levels", xlim=(0, 1), ylim=(0, 1))
+    middle.legend(loc="lower left", frameon=True, framealpha=0.85, edgecolor="none")
+    bit_strings(right, s, populations, energies, len(energies).bit_length() - 1)
+    axes = below.subplots(1, len(times), sharey=True)
+    for axis, time in zip(axes, times):
+        landscape(axis, energies, populations[np.abs(s - time).argmin()])
+        axis.set_title(f"$s={time:g}$")
+    axes[0].set_ylabel("energy of bit-string")
+    return figure
+
+
+def map_usage(usages, candidates):
+    """Fig. 23: how often each class selects each map, one panel a model.
+
+    usages: {title: (10, N_f) share of a class's images in which the map is selected}; candidates: {title: (10, N_f)
+    bool}, a dot where N_f <= 32. Larger models have only the maps that some image selects, sorted by the class that
+    selects them most.
+
+    >>> small, large = np.eye(10, 16), np.eye(10, 512)
+    >>> figure = map_usage({"small": small, "large": large}, {"small": small > 0, "large": large > 0})
+    >>> [axis.get_xlabel() for axis in figure.axes[:2]]
+    ['map', '10 of 512 maps, by class']
+    """
+    figure, axes = plt.subplots(1, len(usages), figsize=(PAGE, 2.3), sharey=True, width_ratios=[1.3, 1][: len(usages)])
+    for axis, (title, usage) in zip(np.atleast_1d(axes), usages.items()):
+        label = "map"
+        if usage.shape[1] > 32:
+            used = np.flatnonzero(usage.any(0))
+            order = used[np.lexsort((-usage[:, used].max(0), usage[:, used].argmax(0)))]
+            label, usage = f"{len(used)} of {usage.shape[1]} maps, by class", usage[:, order]
+        else:
+            c, a = np.nonzero(candidates[title])
+            axis.plot(a, c, ".", color="0.6", ms=2)
+        image = axis.imshow(usage, cmap="Blues", vmin=0, vmax=1, aspect="auto", interpolation="nearest")
+        axis.set(title=title, xlabel=label, yticks=range(10), yticklabels=CLASSES)
+        axis.tick_params(length=0)
+    figure.colorbar(image, ax=axes, label="share of the class's images", pad=0.01)
     return figure
 
 
@@ -686,7 +755,13 @@ def pipeline(image, maps, example, selected, heatmap):
 
 
 def bit_strings(axis, s, populations, energies, d, shown=3):
-    """Probability of the finally likeliest bit-strings along s (n,): populations (n, 2^d), energies (2^d,)."""
+    """Probability of the finally likeliest bit-strings along s (n,): populations (n, 2^d), energies (2^d,).
+
+    >>> axis = plt.figure().subplots()
+    >>> bit_strings(axis, np.array([0.0, 1.0]), np.array([[0.5, 0.5], [0.1, 0.9]]), np.array([0.0, -1.0]), d=1)
+    >>> [line.get_label() for line in axis.lines]
+    ['1 (optimum)', '0']
+    """
     for rank, k in enumerate(np.argsort(-populations[-1])[:shown]):
         bits = "".join(str(k >> p & 1) for p in range(d))
         optimum = " (optimum)" if k == energies.argmin() else ""
@@ -696,7 +771,11 @@ def bit_strings(axis, s, populations, energies, d, shown=3):
 
 
 def detached(height, layout=None):
-    """A figure across the page that pyplot forgets at once: a notebook shows it as a cell's result, and only then."""
+    """A figure across the page that pyplot forgets at once: a notebook shows it as a cell's result, and only then.
+
+    >>> detached(2.0).number in plt.get_fignums()
+    False
+    """
     figure = plt.figure(figsize=(PAGE, height), layout=layout)
     plt.close(figure)
     return figure
@@ -706,6 +785,11 @@ def small_maps(axis, maps, numbers, selected):
     """Feature maps as tiles of one axes, with their numbers; each has its own colour scale, the selected ones a frame.
 
     maps: (n, H, W); numbers: (n,); selected: (n,) bool.
+
+    >>> axis = plt.figure().subplots()
+    >>> small_maps(axis, np.zeros((2, 7, 7)), [4, 9], [False, True])
+    >>> [(text.get_text(), text.get_weight()) for text in axis.texts]
+    [('4', 'normal'), ('9', 'bold')]
     """
     columns = max(1, int(np.ceil(np.sqrt(len(maps)))))
     rows = max(1, -(-len(maps) // columns))
@@ -725,6 +809,11 @@ def qubo_matrix(axis, matrix, numbers, selected):
 
     numbers: (d,) maps, written left of the diagonal; selected: (d,) bool. Without ticks and colour bar, which take most
     of the time to draw.
+
+    >>> axis = plt.figure().subplots()
+    >>> qubo_matrix(axis, np.array([[-0.7, 0.3], [0.0, -0.35]]), [4, 9], [True, True])
+    >>> len(axis.patches)  # both fields and their coupling
+    3
     """
     d = len(matrix)
     reach = np.abs(matrix).max(initial=0) or 1.0
@@ -746,7 +835,11 @@ def qubo_matrix(axis, matrix, numbers, selected):
 
 
 def number_text(value, digits):
-    """A number with a fixed number of digits and a proper minus sign."""
+    """A number with a fixed number of digits and a proper minus sign.
+
+    >>> number_text(-0.5, 2)
+    '−0.50'
+    """
     return f"{value:.{digits}f}".replace("-", "\N{MINUS SIGN}")
 
 
@@ -756,6 +849,13 @@ def explanation(image, maps, problem, matrix, selected, heatmap, name, lines=(),
     image: uint8 (3, h, w), or None; maps: (N_f, H, W); problem: qubo.Selection; matrix: (d, d) its coefficients;
     selected: (N_f,) bool; heatmap: (S, S) in [0, 1]; name: of the class; lines: (label, value) pairs of text.
     Of more than `shown` candidates the selected ones come first, then the most important ones.
+
+    >>> from qafs_utils import qubo
+    >>> maps = np.eye(2).reshape(2, 2, 1)
+    >>> problem = qubo.selection(maps, np.array([1.0, 0.5]))
+    >>> figure = explanation(None, maps, problem, problem.matrix(0.7), np.array([True, False]), np.ones((4, 4)), "cat")
+    >>> [text.get_text() for text in figure.texts]
+    ['scores', '2 candidates; framed: selected (1)', 'QUBO, Eq. 4', 'explanation of “cat”']
     """
     figure = detached(1.95, PlaceHolderLayoutEngine(True, True))  # of fixed layout: it is drawn while a slider moves
     bits, order = selected[problem.maps], np.arange(problem.d)
@@ -793,6 +893,14 @@ def five_steps(maps, importance, problem, matrix, anneal, selected, heatmap):
 
     maps: (N_f, H, W); importance: (N_f,); problem: qubo.Selection; matrix: (d, d) its coefficients; anneal: s,
     populations, energies as for `bit_strings`; selected: (N_f,) bool; heatmap: (S, S) in [0, 1].
+
+    >>> from qafs_utils import qubo
+    >>> maps, chosen = np.eye(2).reshape(2, 2, 1), np.array([True, False])
+    >>> problem = qubo.selection(maps, np.array([1.0, -0.5]))
+    >>> anneal = np.array([0.0, 1.0]), np.array([[0.5, 0.5], [0.1, 0.9]]), np.array([0.0, -0.7])
+    >>> figure = five_steps(maps, np.array([1.0, -0.5]), problem, problem.matrix(0.7), anneal, chosen, np.ones((4, 4)))
+    >>> [axis.get_title()[0] for axis in figure.axes if axis.get_title()]
+    ['1', '2', '3', '4', '5']
     """
     figure = detached(4.3)
     grid = figure.add_gridspec(2, 12, height_ratios=(1.15, 1))

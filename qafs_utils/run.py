@@ -4,23 +4,21 @@ An artefact is a compressed .npz, or a .csv, with a JSON record of what made it 
 begins with its notebook's number. Files are written to a temporary name and moved, so none is ever half there.
 """
 
-import ast
 import contextlib
 import fcntl
-import functools
 import hashlib
 import importlib.metadata
 import io
 import json
 import os
-import tokenize
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
-PACKAGE = Path(__file__).resolve().parent
-ROOT = PACKAGE.parent
+from .provenance import code_hash
+
+ROOT = Path(__file__).resolve().parents[1]
 PUBLISHED = ROOT / "data" / "published"
 PAPER_VALUES = ROOT / "data" / "paper_values"
 BENCHMARKS = ROOT / "benchmarks"
@@ -95,7 +93,11 @@ def write_atomically(path, content):
 
 
 def unwritable(path, error):
-    """What to tell when writing `path` failed with an OSError: the cause and the remedy in one line."""
+    """What to tell when writing `path` failed with an OSError: the cause and the remedy in one line.
+
+    >>> unwritable(ROOT / "build/a.npz", OSError(28, "No space left on device"))[:56]
+    'cannot write build/a.npz: No space left on device. Make '
+    """
     where = path.relative_to(ROOT) if path.is_relative_to(ROOT) else path
     return (
         f"cannot write {where}: {error.strerror or error}. Make room on that disk, or allow writing there, and run the "
@@ -108,7 +110,13 @@ def alone(profile):
     """Hold build/<profile> for one run at a time, and clear it of the temporary files that a killed run has left.
 
     The operating system lets go of the lock when the process ends, however it ends. Raises RuntimeError while another
-    run has it.
+    run has it, ArtefactError when the folder cannot be written.
+
+    >>> with alone("doctest"):
+    ...     with alone("doctest"):
+    ...         pass
+    Traceback (most recent call last):
+    RuntimeError: another run of profile 'doctest' is at work: wait for it, or end it first
     """
     folder = ROOT / "build" / profile
     folder.mkdir(parents=True, exist_ok=True)
@@ -120,55 +128,6 @@ def alone(profile):
         for part in folder.glob("*/.*.part"):
             part.unlink(missing_ok=True)
         yield
-
-
-@functools.cache
-def bare(source):
-    """Python source without comments, docstrings and blank lines: what decides the results."""
-    lines = source.splitlines()
-    for node in ast.walk(ast.parse(source)):
-        if isinstance(node, (ast.Module, ast.ClassDef, ast.FunctionDef)) and ast.get_docstring(node) is not None:
-            first, last = node.body[0].lineno - 1, node.body[0].end_lineno
-            lines[first:last] = [""] * (last - first)
-    for token in tokenize.generate_tokens(io.StringIO(source).readline):
-        if token.type == tokenize.COMMENT:
-            row, column = token.start
-            lines[row - 1] = lines[row - 1][:column]
-    return "\n".join(line.rstrip() for line in lines if line.strip())
-
-
-@functools.cache
-def imported(source):
-    """The qafs_utils modules that Python source imports: frozenset of names."""
-    names = set()
-    for node in ast.walk(ast.parse(source)):
-        if isinstance(node, ast.ImportFrom):
-            package, _, module = ("qafs_utils." * node.level + (node.module or "")).rstrip(".").partition(".")
-            if package == "qafs_utils":
-                names |= {module} if module else {alias.name for alias in node.names}
-    return frozenset(name for name in names if (PACKAGE / f"{name}.py").exists())
-
-
-def code_hash(notebook):
-    """SHA-256 of the code of a notebook and of all modules it rests on, comments and docstrings aside.
-
-    Taken from the text, not from Python's syntax tree, so that it is the same in every version of Python.
-    None if there is no notebook of that name.
-    """
-    from IPython.core.inputtransformer2 import TransformerManager
-
-    path = ROOT / "notebooks" / f"{notebook}.ipynb"
-    if not path.exists():
-        return None
-    cells = [c for c in json.loads(path.read_text())["cells"] if c["cell_type"] == "code"]
-    source = "".join(TransformerManager().transform_cell("".join(c["source"])) for c in cells)  # magics, if any
-    sources, waiting = {"": source}, set(imported(source))
-    while waiting:
-        name = waiting.pop()
-        sources[name] = (PACKAGE / f"{name}.py").read_text()
-        waiting |= imported(sources[name]) - sources.keys()
-    text = "\n".join(f"# {name}\n{bare(sources[name])}" for name in sorted(sources))
-    return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
 def published_sums():
@@ -204,9 +163,8 @@ class Run:
         self.profile = self.parameters["profile"]
         check_profile(self.profile)
         self.folder = ROOT / "build" / self.profile
-        self.inputs = {}
-        self.code = code_hash(notebook)
-        self.made = {}
+        self.inputs, self.sources, self.made = {}, {}, {"artefacts": {}, "figures": {}}
+        self.code = code_hash(notebook, ROOT)
 
     def path(self, name):
         """Where an artefact is read from: build/<profile>/data, or data/published for published image notebooks."""
@@ -214,20 +172,24 @@ class Run:
             return PUBLISHED / name
         return self.folder / "data" / name
 
+    def uses(self, sources):
+        """Note raw files that the notebook reads, {name: checksum}, for the record of what it makes."""
+        self.sources |= sources
+
     def save(self, name, **arrays):
         """Write an artefact `<name>.npz` with arrays, and the record of what made it  ->  its path."""
         record = json.dumps(self.record(), sort_keys=True)
         path = self.folder / "data" / f"{name}.npz"
         content = io.BytesIO()
         np.savez_compressed(content, record=record, **arrays)
-        write_atomically(path, content.getvalue())
+        self._write("artefacts", path, content.getvalue())
         return path
 
     def save_table(self, name, table):
         """Write an artefact `<name>.csv` from a DataFrame, and `<name>.json` with the record of what made it."""
         record = json.dumps(self.record(), sort_keys=True, indent=1) + "\n"
-        write_atomically(self.folder / "data" / f"{name}.json", record.encode())
-        write_atomically(self.folder / "data" / f"{name}.csv", to_csv(table))
+        self._write("artefacts", self.folder / "data" / f"{name}.json", record.encode())
+        self._write("artefacts", self.folder / "data" / f"{name}.csv", to_csv(table))
 
     def load(self, name):
         """Arrays of an artefact as a dict, the record decoded.
@@ -260,11 +222,11 @@ class Run:
         ):
             content = io.BytesIO()
             figure.savefig(content, format=suffix, metadata=metadata)
-            self._present(f"{name}.{suffix}", content.getvalue())
+            self._write("figures", self.folder / "figures" / f"{name}.{suffix}", content.getvalue())
 
     def table(self, name, table):
         """Write a published table as CSV into the run's figures."""
-        self._present(f"{name}.csv", to_csv(table))
+        self._write("figures", self.folder / "figures" / f"{name}.csv", to_csv(table))
 
     def record(self, versions=True):
         """What made an artefact: notebook, parameters, SHA-256 of the artefacts read, package versions."""
@@ -274,11 +236,11 @@ class Run:
             record["versions"] = {p: importlib.metadata.version(p) for p in PACKAGES}
         return record
 
-    def _present(self, file, content):
-        """Write a figure or table, and the record of all that this notebook has made so far (figures/RECORDS.json)."""
-        write_atomically(self.folder / "figures" / file, content)
-        self.made[file] = hashlib.sha256(content).hexdigest()[:16]
-        record = self.record() | {"code": self.code, "files": self.made}
+    def _write(self, kind, path, content):
+        """Write a file, and the record of all that this notebook has made so far (they become figures/RECORDS.json)."""
+        write_atomically(path, content)
+        self.made[kind][path.name] = hashlib.sha256(content).hexdigest()[:16]
+        record = self.record() | {"code": self.code, "sources": self.sources} | self.made
         content = json.dumps(record, sort_keys=True, indent=1) + "\n"
         write_atomically(self.folder / "records" / f"{self.notebook}.json", content.encode())
 

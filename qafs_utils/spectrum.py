@@ -22,6 +22,7 @@ _LARGE = 1 << 13  # vectors for which threads pay
 _NEAR = 3  # solved values of s whose vectors are combined into the start at another
 _GUARD = 3e-3  # residual of the third level, kept so that its crossing with the second is seen
 _CELLS = 64  # cells in which an interval's bound is evaluated
+_DENSE = 10  # qubits up to which all levels are found
 
 
 _SPARE = []  # bases of earlier solvers: memory fresh from the system costs more than the Lanczos steps in it
@@ -196,6 +197,36 @@ def level_curves(energies, s, driver="scaled", schedule="linear", k=2, residual=
     for row, here in zip(curves, s):
         row[:], vectors = solver.solve(here, vectors)
     return curves
+
+
+def occupations(energies, states, s, driver="scaled", schedule="linear"):
+    """All instantaneous levels and their occupation |<E_k(s)|psi(s)>|^2, by dense diagonalisation.
+
+    energies: (2^d,), d <= 10; states: (n, 2^d) as `annealing.states` gives them at s (n,)  ->  levels (n, 2^d) rising,
+    occupations (n, 2^d), of which only the sum over equal levels has a meaning.
+    Raises ValueError as `annealing.checked`, or for more qubits or other shapes.
+
+    >>> from qafs_utils import annealing
+    >>> E, s = [0.0, -1.0], [0.0, 1.0]
+    >>> levels, occupied = occupations(E, annealing.states(E, s, annealing_time=100.0), s)
+    >>> levels, occupied.round(3)  # starts in the ground state and stays there
+    (array([[-1.,  1.],
+           [-1.,  0.]]), array([[1., 0.],
+           [1., 0.]]))
+    """
+    batch, d = checked(energies)
+    s, states = np.atleast_1d(np.asarray(s, dtype=np.float64)), np.asarray(states)
+    if d > _DENSE or len(batch) > 1 or states.shape != (len(s), 2**d):
+        raise ValueError(f"one problem of at most {_DENSE} qubits and its states (n, 2^d) at s (n,), got d = {d}, "
+                         f"energies {np.shape(energies)}, states {states.shape}, s {s.shape}")
+    schedule, flips = find_schedule(schedule), np.zeros((2**d, 2**d))
+    for p in range(d):
+        flips[np.arange(2**d), np.arange(2**d) ^ (1 << p)] = driver_strength(driver, d)
+    levels, occupied = np.empty((2, len(s), 2**d))
+    for row, here in enumerate(s):
+        levels[row], vectors = np.linalg.eigh(schedule.A(here) * flips + schedule.B(here) * np.diag(batch[0]))
+        occupied[row] = np.abs(vectors.T @ states[row]) ** 2
+    return levels, occupied
 
 
 @dataclass(frozen=True)

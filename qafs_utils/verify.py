@@ -12,6 +12,7 @@ from PIL import Image
 
 from . import annealing, claims, data, feature_maps, metrics, models, qubo, run, solvers, spectrum
 from .__main__ import RECORDS, defaults, overrides
+from .provenance import code_hash
 
 ENERGY = 1e-6  # relative, of an energy
 PRINTED = 2e-5  # relative, of what the tables give with six digits
@@ -23,28 +24,45 @@ SIZES = (*REDUCED, 512)
 
 
 class NotChecked(Exception):
-    """A check that cannot be made here; the message says why."""
+    """A check that cannot be made here; the message says why.
+
+    >>> raise NotChecked("no photographs")
+    Traceback (most recent call last):
+    qafs_utils.verify.NotChecked: no photographs
+    """
 
 
 def published(name):
-    """Arrays of an artefact of data/published, its hash checked."""
+    """Arrays of an artefact of data/published, its hash checked. Raises ArtefactError.
+
+    >>> published("02_images")["labels"].shape
+    (200,)
+    """
     return run.Run("verify", {"profile": "published"}).load(name)
 
 
 def table(name):
-    """A committed table: figures/<name>.csv as a DataFrame."""
+    """A committed table: figures/<name>.csv as a DataFrame.
+
+    >>> table("table02_claims").verdict.nunique()
+    4
+    """
     return pd.read_csv(run.ROOT / "figures" / f"{name}.csv")
 
 
 def differences(name, committed, ours, relative=0.0, absolute=0.0):
-    """One line for each entry of two DataFrames, alike in rows and columns, that differs by more than the tolerance."""
+    """One line for each entry of two DataFrames, alike in rows and columns, that differs by more than the tolerance.
+
+    >>> differences("a.csv", pd.DataFrame({"gap": [0.1, 0.2]}), pd.DataFrame({"gap": [0.1, 0.3]}), absolute=0.05)
+    ['a.csv, 1, gap: committed 0.2, recomputed 0.3']
+    """
     differ = ~np.isclose(ours, committed, rtol=relative, atol=absolute, equal_nan=True)
     rows = [", ".join(map(str, np.atleast_1d(np.array(row, object)))) for row in committed.index]
     return [f"{name}, {rows[i]}, {committed.columns[j]}: committed {committed.iat[i, j]:.6g}, "
             f"recomputed {ours.iat[i, j]:.6g}" for i, j in zip(*np.nonzero(differ))]
 
 
-def published_files():
+def _published_files():
     sums = run.published_sums()
     present = {p.name for p in run.PUBLISHED.glob("[!.]*")} - {"SHA256SUMS"}
     wrong = [f"data/published/{name} is missing" for name in sorted(sums.keys() - present)]
@@ -54,7 +72,7 @@ def published_files():
     return f"{len(sums)} files have the SHA-256 listed", wrong
 
 
-def records():
+def _records():
     """Every figure and table was made from what is published now, with the parameters that the notebooks have now."""
     sums, wrong, files, other_code = run.published_sums(), [], {}, []
     folder = run.ROOT / "figures"
@@ -68,7 +86,9 @@ def records():
             wrong.append(f"{notebook} now has other parameters than its figures were made with: {', '.join(names)}")
         wrong += [f"{notebook}: its figures were made from another {name} than is published" for name, digest
                   in record["inputs"].items() if name in sums and not sums[name].startswith(digest)]
-        for name, digest in record["files"].items():
+        wrong += [f"{notebook} made another {name} than is published" for name, digest
+                  in record["artefacts"].items() if name in sums and not sums[name].startswith(digest)]
+        for name, digest in record["figures"].items():
             files[name] = notebook
             if not (folder / name).exists():
                 wrong.append(f"figures/{name} is missing")
@@ -76,7 +96,7 @@ def records():
                 wrong.append(f"figures/{name} is not the file that {notebook} made")
             elif name.endswith(".png"):
                 wrong += _png(folder / name, record)
-        if record["code"] != run.code_hash(notebook):
+        if record["code"] != code_hash(notebook):
             other_code.append(notebook[:2])
     unknown = {p.name for p in folder.glob("[!.]*.*")} - files.keys() - {RECORDS.name}
     wrong += [f"figures/{name} has no record" for name in sorted(unknown)]
@@ -92,19 +112,23 @@ def _png(path, record):
     return [f"figures/{path.name} was made with other {', '.join(wrong)} than its record says"] if wrong else []
 
 
-def readme():
+def _readme():
     page = (run.ROOT / "README.md").read_text()
     same = claims.with_table(page, table("table02_claims")) == page
     return "its claims are those of table02_claims.csv", [] if same else ["its claims are not table02_claims.csv's"]
 
 
 def problems_of(n):
-    """(the problems of the 200 images at N_f = n, their maps' artefact)."""
+    """(the problems of the 200 images at N_f = n, their maps' artefact).
+
+    >>> len(problems_of(16)[0])
+    200
+    """
     maps = published(f"02_maps_nf{n}")
     return qubo.selections(maps["maps_block"], maps["importance_block"]), maps
 
 
-def optima():
+def _optima():
     """Candidates and proven optima of ten images a model, against enumeration and what is published."""
     proofs, scores, wrong = table("fig15_proofs").set_index(["n_features", "beta"]), published("06_scores"), []
     few = data.draw_per_class(np.ones(200, bool), scores["labels"], 1)
@@ -130,7 +154,7 @@ def optima():
     return f"those of {len(few)} images a model are proven, enumerated and published alike (fig15_proofs.csv)", wrong
 
 
-def overlaps():
+def _overlaps():
     """Fig. 2 from the optima of all 200 images."""
     problems, _ = problems_of(16)
     bits, _ = solvers.solve_all(problems, 16, "exact", desc="proof, N_f=16")
@@ -141,7 +165,7 @@ def overlaps():
         "fig02_bhattacharyya_nf16_qa.csv", committed, ours, PRINTED, 1e-6)
 
 
-def anneals():
+def _anneals():
     """Median fidelities of Fig. 5 and gaps of Fig. 4 at N_f = 16, from the simulated anneal of all 200 images."""
     at, given = ["annealing_time", "d"], defaults("05_gap_and_fidelity")
     reported = table("fig05_fidelity_medians")
@@ -165,7 +189,7 @@ def anneals():
     return "fidelities and gaps of Figs. 4 and 5 at N_f=16 follow from the anneal of 200 images", wrong
 
 
-def average_drops():
+def _average_drops():
     """Four columns of Table 1, by class, from the scores of the masked images."""
     scores, committed = published("06_scores"), table("table01_average_drop").set_index("class")
     columns = {"N_f=16 Grad-CAM": "nf16/Grad-CAM", "N_f=16 QA-Grad-CAM": "nf16/qa",
@@ -179,7 +203,7 @@ def average_drops():
         "table01_average_drop.csv", committed, pd.DataFrame(ours, committed.index), PRINTED, 1e-5)
 
 
-def fixed_sizes():
+def _fixed_sizes():
     """Table 7 at k = 5: the proven five maps at N_f = 512, and the five most important ones."""
     problems, maps = problems_of(512)
     heads, name, k = published("01_heads"), "nf512_full_seed0/classifier", 5
@@ -197,7 +221,7 @@ def fixed_sizes():
         "table07_selections.csv", committed, pd.DataFrame.from_dict(ours, "index", columns=columns), PRINTED)
 
 
-def photographs():
+def _photographs():
     """Maps, logits and importance of three images, from STL-10 and the network."""
     if data.verify_stl10():
         raise NotChecked("no photographs (`make data` fetches STL-10 and the ImageNet weights)")
@@ -221,14 +245,17 @@ def photographs():
 
 
 CHECKS = {
-    "published artefacts": published_files, "records": records, "README": readme, "optima": optima,
-    "overlaps": overlaps, "anneals": anneals, "Average Drop": average_drops, "fixed sizes": fixed_sizes,
-    "photographs": photographs,
+    "published artefacts": _published_files, "records": _records, "README": _readme, "optima": _optima,
+    "overlaps": _overlaps, "anneals": _anneals, "Average Drop": _average_drops, "fixed sizes": _fixed_sizes,
+    "photographs": _photographs,
 }
 
 
 def verify():
-    """Make every check and print a line for each. Raises ArtefactError, with all mismatches, if one fails."""
+    """Make every check and print a line for each. Raises ArtefactError, with all mismatches, if one fails.
+
+    >>> verify()  # doctest: +SKIP
+    """
     failed = []
     for title, check in CHECKS.items():
         try:

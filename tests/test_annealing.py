@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import scipy.linalg
 
-from qafs_utils import annealing
+from qafs_utils import annealing, spectrum
 from qafs_utils.annealing import (
     SchrodingerSampler,
     anneal,
@@ -70,7 +70,13 @@ def test_state_is_qutips(driver, schedule):
     )
     options = {"atol": 1e-11, "rtol": 1e-10, "nsteps": 10**6, "max_step": tau / 50}
     start = qutip.Qobj(annealing.start_state(d, driver).astype(complex))
-    exact = qutip.sesolve(H, start, [0, tau], options=options).states[-1].full().ravel()
+    middle, exact = (x.full().ravel() for x in qutip.sesolve(H, start, [0, 0.6 * tau, tau], options=options).states[1:])
+    along = annealing.states(E, [0.0, 0.6, 1.0], tau, driver, path, tolerance=1e-8)
+    np.testing.assert_allclose(along[1], middle, atol=1e-6)  # phase included
+    levels, vectors = H(0.6 * tau).eigenstates()
+    found, occupied = spectrum.occupations(E, along, [0.0, 0.6, 1.0], driver, path)
+    np.testing.assert_allclose(found[1], levels, atol=1e-10)
+    np.testing.assert_allclose(occupied[1], [abs(np.vdot(v.full(), middle)) ** 2 for v in vectors], atol=1e-6)
     result = anneal(E, tau, driver, path, tolerance=1e-8)
     assert abs(np.vdot(exact, result.state)) ** 2 == pytest.approx(1, abs=1e-6)
     np.testing.assert_allclose(result.probabilities, abs(exact) ** 2, atol=1e-7)

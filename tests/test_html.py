@@ -16,7 +16,7 @@ def root(tmp_path, monkeypatch):
         shutil.copy(run.ROOT / "notebooks" / f"{name}.ipynb", tmp_path / "notebooks")
     (tmp_path / "figures").mkdir()
     (tmp_path / "figures/fig99.png").write_bytes(b"png")
-    (tmp_path / "figures/RECORDS.json").write_text('{"03_qubo": {"files": {"fig99.png": "0", "fig99.pdf": "0"}}}')
+    (tmp_path / "figures/RECORDS.json").write_text('{"03_qubo": {"figures": {"fig99.png": "0", "fig99.pdf": "0"}}}')
     notebook = nbformat.read(tmp_path / "notebooks/03_qubo.ipynb", 4)
     code = [c for c in notebook.cells if c.cell_type == "code"][-1]
     code.outputs, code.execution_count = [nbformat.v4.new_output("stream", text="an output of 03\n")], 7

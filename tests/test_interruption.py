@@ -54,10 +54,16 @@ def copy(tmp_path_factory):
     return target
 
 
-def start(copy, **options):
+def start(copy, limit=None):
+    """Run the tiny notebook; limit: bytes beyond which no file grows, as on a full disk."""
+    def prepare():
+        signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background jobs ignore it
+        if limit is not None:
+            resource.setrlimit(resource.RLIMIT_FSIZE, (limit, resource.getrlimit(resource.RLIMIT_FSIZE)[1]))
+
     environment = os.environ | {"PYTHONPATH": str(copy)}
     return subprocess.Popen(["make", TARGET, f"PYTHON={sys.executable}"], cwd=copy, stdout=subprocess.PIPE, text=True,
-                            stderr=subprocess.PIPE, env=environment, start_new_session=True, **options)
+                            stderr=subprocess.PIPE, env=environment, start_new_session=True, preexec_fn=prepare)
 
 
 def outcome(copy):
@@ -126,11 +132,6 @@ def newer(copy, since, *patterns):
     return False
 
 
-def limit(size):
-    """Let no file grow beyond `size` bytes, as on a full disk."""
-    return lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (size, resource.getrlimit(resource.RLIMIT_FSIZE)[1]))
-
-
 def interrupted(copy, kill, moment):
     """Start the run and send a signal to all its processes when moment(time of the start) comes -> its messages."""
     since = time.time_ns()
@@ -146,7 +147,7 @@ def interrupted(copy, kill, moment):
 
 def out_of_disk(copy, size):
     """Start the run with files limited to `size` bytes -> the one line of its error."""
-    process = start(copy, preexec_fn=limit(size))
+    process = start(copy, size)
     _, errors = process.communicate(timeout=60)
     assert process.returncode != 0
     check_what_is_there(copy)

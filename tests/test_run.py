@@ -2,7 +2,6 @@
 
 import errno
 import json
-import shutil
 import subprocess
 import sys
 
@@ -12,6 +11,7 @@ import pytest
 
 from qafs_utils import __main__ as cli
 from qafs_utils import run as runs
+from qafs_utils.provenance import code_hash
 
 
 @pytest.fixture
@@ -111,43 +111,26 @@ def test_figures_say_what_made_them(root):
 def test_every_figure_and_table_is_recorded(root, monkeypatch):
     from qafs_utils import plots
 
-    (root / "notebooks").symlink_to(cli.ROOT / "notebooks")
+    for folder in ("notebooks", "qafs_utils"):
+        (root / folder).symlink_to(cli.ROOT / folder)
     run = make()
+    run.uses({"train_X.bin": "md5"})
+    run.save("02_x", a=np.arange(3))
     run.figure("fig99_x", plots.plt.subplots()[0])
     run.table("table99_x", pd.DataFrame({"v": [1.5]}))
     monkeypatch.setattr(cli, "ROOT", root)
     (root / "figures").mkdir()
-    kept = {"04_annealing": {"files": {"fig98.png": "0"}}}
+    kept = {"04_annealing": {"figures": {"fig98.png": "0"}}}
     (root / cli.RECORDS).write_text(json.dumps(kept | {"98_gone": {}}))
     cli.collect_records("smoke")
     records = json.loads((root / cli.RECORDS).read_text())
     assert records.keys() == {"04_annealing", "02_feature_maps"} and records["04_annealing"] == kept["04_annealing"]
     record = records["02_feature_maps"]
-    assert record.keys() == {"notebook", "parameters", "inputs", "versions", "code", "files"}
-    assert record["files"].keys() == {"fig99_x.png", "fig99_x.pdf", "table99_x.csv"}
-    assert all(runs.sha256(root / "build/smoke/figures" / f).startswith(h) for f, h in record["files"].items())
-    assert record["code"] == runs.code_hash("02_feature_maps")
-
-
-def test_the_hash_of_the_code_ignores_what_cannot_change_results(root, monkeypatch):
-    for folder in ("notebooks", "qafs_utils"):
-        shutil.copytree(cli.ROOT / folder, root / folder)
-    monkeypatch.setattr(runs, "PACKAGE", root / "qafs_utils")
-
-    def changed(module, text):
-        path = root / "qafs_utils" / f"{module}.py"
-        source = path.read_text()
-        path.write_text(source + text)
-        after = runs.code_hash("03_qubo")
-        path.write_text(source)
-        return after != before
-
-    before = runs.code_hash("03_qubo")
-    assert not changed("qubo", '\n\n# a comment\n')
-    assert not changed("metrics", "\n\nunrelated = 1\n")  # 03 does not import it
-    assert changed("kernels", "\n\nx = 1\n")  # imported by an import
-    source = 'def f():\n    """Says so.\n\n    At length."""\n    x = "# kept"  # dropped\n\n    return x\n'
-    assert runs.bare(source) == 'def f():\n    x = "# kept"\n    return x'
+    assert record.keys() == {"notebook", "parameters", "inputs", "sources", "versions", "code", "artefacts", "figures"}
+    assert record["figures"].keys() == {"fig99_x.png", "fig99_x.pdf", "table99_x.csv"}
+    assert all(runs.sha256(root / "build/smoke/figures" / f).startswith(h) for f, h in record["figures"].items())
+    assert record["artefacts"].keys() == {"02_x.npz"} and record["sources"] == {"train_X.bin": "md5"}
+    assert record["code"] == code_hash("02_feature_maps")
 
 
 def test_unknown_profile():

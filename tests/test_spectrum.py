@@ -143,6 +143,8 @@ def test_gap_of_the_driver(driver, gap):
     (lambda: minimum_gap([0.0]), "k must lie"),
     (lambda: minimum_gap([0.0, 1.0], tolerance=0), "tolerance"),
     (lambda: spectrum.minimum_gap([0.0, 1.0], "x"), "unknown driver"),
+    (lambda: spectrum.occupations(np.zeros(2**11), np.zeros((1, 2**11)), 0.5), "at most 10 qubits"),
+    (lambda: spectrum.occupations([0.0, 1.0], np.zeros((2, 2)), 0.5), r"states \(2, 2\)"),
 ])  # fmt: skip
 def test_bad_input_is_named(call, message):
     with pytest.raises(ValueError, match=message):
