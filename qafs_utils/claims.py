@@ -3,6 +3,11 @@
 import numpy as np
 
 MARKS = ("<!-- claims -->", "<!-- end of claims -->")
+HEADLINES = (  # what README shows of the table, by id
+    "shots", "overlap_mean", "overlap_below_all", "redundancy_lower_nf16", "filter_helps", "ad_qa_minus_gradcam",
+    "ad_sa_high_minus_gradcam_pp", "beta_best", "gap_median_nf16", "fidelity_flat_tau50", "landau_zener",
+    "couplings_sk", "sa_verifiable",
+)  # fmt: skip
 VERDICTS = ("reproduced", "direction only", "not reproduced", "cannot be tested")
 
 
@@ -36,8 +41,10 @@ def _text(x):
     return x.replace("|", "\\|") if isinstance(x, str) else ""
 
 
-def markdown(table):
-    """The claims table for README.md: a line of counts, then place, statement, paper, ours, seeds, verdict and why.
+def markdown(table, headlines=None):
+    """The claims table as Markdown: a line of counts, then place, statement, paper, ours, seeds, verdict and why.
+
+    headlines: ids of the statements to show, without seeds and why; None for all. Raises KeyError for an unknown id.
 
     table: columns place, statement, reported, ours, low, high, seeds, verdict, why of `figures/table02_claims.csv`.
 
@@ -48,17 +55,21 @@ def markdown(table):
     | Fig. 4 | median gap | 0.0947 | 0.0359 [0.0307, 0.0432] |  | not reproduced | depends on the pair sum |
     """
     counts = ", ".join(f"{(table.verdict == v).sum()} {v}" for v in VERDICTS)
-    lines = [f"Of {len(table)} statements: {counts}.", ""]
-    lines += ["| place | statement | paper | ours [95 %] | over seeds | verdict | why |", 7 * "|---" + "|"]
-    for _, r in table.iterrows():
-        ours = _number(r.ours) + (f" [{_number(r.low)}, {_number(r.high)}]" if r.low < r.high else "")
-        cells = (r.place, r.statement, _number(r.reported), ours, r.seeds, r.verdict, r.why)
-        lines.append("| " + " | ".join(map(_text, cells)) + " |")
+    shown = table if headlines is None else table.set_index("id").loc[list(headlines)]
+    columns = ["place", "statement", "paper", "ours [95 %]", "over seeds", "verdict", "why"]
+    if headlines is not None:
+        columns = [name for name in columns if name not in ("over seeds", "why")]
+    lines = [f"Of {len(table)} statements: {counts}.", "", f"| {' | '.join(columns)} |", len(columns) * "|---" + "|"]
+    for _, r in shown.iterrows():
+        interval = f" [{_number(r.low)}, {_number(r.high)}]" if r.low < r.high else ""
+        cells = {"place": r.place, "statement": r.statement, "paper": _number(r.reported), "verdict": r.verdict,
+                 "ours [95 %]": _number(r.ours) + interval, "over seeds": r.seeds, "why": r.why}
+        lines.append("| " + " | ".join(_text(cells[name]) for name in columns) + " |")
     return "\n".join(lines) + "\n"
 
 
 def with_table(page, table):
-    """A page whose part between the marks `<!-- claims -->` and `<!-- end of claims -->` is renewed by `markdown`.
+    """A page whose part between the marks `<!-- claims -->` and `<!-- end of claims -->` is renewed: HEADLINES.
 
     Raises ValueError when a mark is missing.
 
@@ -70,4 +81,4 @@ def with_table(page, table):
     _, last, after = rest.partition(MARKS[1])
     if not (first and last):
         raise ValueError(f"the page has lost its marks {MARKS[0]} and {MARKS[1]}: put them around the claims table")
-    return f"{before}{first}\n{markdown(table)}{last}{after}"
+    return f"{before}{first}\n{markdown(table, HEADLINES)}{last}{after}"

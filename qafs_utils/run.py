@@ -228,6 +228,10 @@ class Run:
         """Write a published table as CSV into the run's figures."""
         self._write("figures", self.folder / "figures" / f"{name}.csv", to_csv(table))
 
+    def page(self, name, text):
+        """Write a published page of Markdown into the run's figures."""
+        self._write("figures", self.folder / "figures" / f"{name}.md", text.encode())
+
     def record(self, versions=True):
         """What made an artefact: notebook, parameters, SHA-256 of the artefacts read, package versions."""
         parameters = {k: v for k, v in self.parameters.items() if k != "profile"}

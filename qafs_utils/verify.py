@@ -112,10 +112,13 @@ def _png(path, record):
     return [f"figures/{path.name} was made with other {', '.join(wrong)} than its record says"] if wrong else []
 
 
-def _readme():
-    page = (run.ROOT / "README.md").read_text()
-    same = claims.with_table(page, table("table02_claims")) == page
-    return "its claims are those of table02_claims.csv", [] if same else ["its claims are not table02_claims.csv's"]
+def _pages():
+    readme, full = (run.ROOT / name for name in ("README.md", "figures/table02_claims.md"))
+    rows = table("table02_claims")
+    expected = {readme: claims.with_table(readme.read_text(), rows), full: claims.markdown(rows)}
+    wrong = [f"{path.name}: its claims are not table02_claims.csv's" for path, text in expected.items()
+             if path.read_text() != text]
+    return "README's claims and table02_claims.md are table02_claims.csv", wrong
 
 
 def problems_of(n):
@@ -245,7 +248,7 @@ def _photographs():
 
 
 CHECKS = {
-    "published artefacts": _published_files, "records": _records, "README": _readme, "optima": _optima,
+    "published artefacts": _published_files, "records": _records, "pages": _pages, "optima": _optima,
     "overlaps": _overlaps, "anneals": _anneals, "Average Drop": _average_drops, "fixed sizes": _fixed_sizes,
     "photographs": _photographs,
 }

@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from qafs_utils import run
+from qafs_utils import claims, run
 from qafs_utils.claims import MARKS, markdown, verdict, with_table
 
 
@@ -28,32 +28,12 @@ def test_verdict(arguments, expected):
     assert verdict(**arguments) == expected
 
 
-TABLE = pd.DataFrame(
-    [
-        {
-            "place": "Table 1",
-            "statement": "a|b",
-            "reported": 10.0,
-            "ours": 9.5,
-            "low": 9.0,
-            "high": 10.5,
-            "seeds": "8 to 11",
-            "verdict": "reproduced",
-            "why": "because",
-        },
-        {
-            "place": "Fig. 2",
-            "statement": "s",
-            "reported": np.nan,
-            "ours": np.nan,
-            "low": np.nan,
-            "high": np.nan,
-            "seeds": np.nan,
-            "verdict": "cannot be tested",
-            "why": np.nan,
-        },
-    ]
-)
+TABLE = pd.DataFrame([
+    {"id": "a", "place": "Table 1", "statement": "a|b", "reported": 10.0, "ours": 9.5, "low": 9.0, "high": 10.5,
+     "seeds": "8 to 11", "verdict": "reproduced", "why": "because"},
+    {"id": "b", "place": "Fig. 2", "statement": "s", "reported": np.nan, "ours": np.nan, "low": np.nan, "high": np.nan,
+     "seeds": np.nan, "verdict": "cannot be tested", "why": np.nan},
+])  # fmt: skip
 
 
 def test_markdown_counts_and_escapes():
@@ -61,21 +41,24 @@ def test_markdown_counts_and_escapes():
     assert lines[0] == "Of 2 statements: 1 reproduced, 0 direction only, 0 not reproduced, 1 cannot be tested."
     assert lines[4] == "| Table 1 | a\\|b | 10 | 9.5 [9, 10.5] | 8 to 11 | reproduced | because |"
     assert lines[5] == "| Fig. 2 | s |  |  |  | cannot be tested |  |"
+    short = markdown(TABLE, ["b"]).splitlines()
+    assert short[0] == lines[0] and short[4:] == ["| Fig. 2 | s |  |  | cannot be tested |"]
+    with pytest.raises(KeyError, match="c"):
+        markdown(TABLE, ["c"])
 
 
-def test_the_table_is_renewed_between_its_marks():
+def test_the_table_is_renewed_between_its_marks(monkeypatch):
+    monkeypatch.setattr(claims, "HEADLINES", ("a",))
     page = f"top\n{MARKS[0]}\nold\n{MARKS[1]}\nbottom\n"
     renewed = with_table(page, TABLE)
-    assert (
-        renewed.startswith(f"top\n{MARKS[0]}\nOf 2")
-        and renewed.endswith(f"{MARKS[1]}\nbottom\n")
-        and "old" not in renewed
-    )
+    assert renewed == f"top\n{MARKS[0]}\n{markdown(TABLE, ['a'])}{MARKS[1]}\nbottom\n"
     assert with_table(renewed, TABLE) == renewed
     with pytest.raises(ValueError, match="marks"):
         with_table("no marks", TABLE)
 
 
-def test_readme_shows_the_committed_claims():
+def test_the_committed_pages_show_the_committed_claims():
+    table = pd.read_csv(run.ROOT / "figures" / "table02_claims.csv")
     page = (run.ROOT / "README.md").read_text()
-    assert with_table(page, pd.read_csv(run.ROOT / "figures" / "table02_claims.csv")) == page
+    assert with_table(page, table) == page
+    assert (run.ROOT / "figures" / "table02_claims.md").read_text() == markdown(table)
