@@ -18,8 +18,7 @@ import pandas as pd
 from tqdm import tqdm
 
 from qafs_utils import qubo, solvers
-from qafs_utils.__main__ import defaults
-from qafs_utils.run import PUBLISHED, to_csv, write_atomically
+from qafs_utils.run import PUBLISHED, defaults, to_csv, write_atomically
 
 PARAMETERS = defaults("10_optimality")
 TIMED = {name: options for name, options in solvers.TRIALS.items() if name != "schrodinger"} | {"exact": {}}

@@ -9,7 +9,6 @@
 """
 
 import argparse
-import ast
 import errno
 import json
 import logging
@@ -18,56 +17,25 @@ import sys
 import time
 from pathlib import Path
 
-import nbformat
 import pandas as pd
-import yaml
 
 from .claims import with_table
-from .run import IMAGE_NOTEBOOKS, PROFILES, ROOT, alone, check_profile, publish, unwritable, write_atomically
+from .run import (
+    IMAGE_NOTEBOOKS,
+    PROFILES,
+    RECORDS,
+    ROOT,
+    alone,
+    check_profile,
+    overrides,
+    publish,
+    unwritable,
+    write_atomically,
+)
 
-RECORDS = Path("figures/RECORDS.json")  # under ROOT
 UNWRITABLE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES)
 # glibc gives large blocks back and faults them in again: a third of a forward pass. Notebook kernels inherit this.
 ALLOCATOR = {"MALLOC_MMAP_MAX_": "0", "MALLOC_TRIM_THRESHOLD_": str(2**40)}
-
-
-def defaults(notebook):
-    """{name: value} of a notebook's parameter cell, literals only.
-
-    Raises ValueError if there is no such notebook, cell, or a value is not a literal.
-
-    >>> defaults("03_qubo")["beta"]
-    0.7
-    """
-    path = ROOT / "notebooks" / f"{notebook}.ipynb"
-    if not path.exists():
-        raise ValueError(f"there is no notebook {path.relative_to(ROOT)}")
-    tagged = [c for c in nbformat.read(path, 4).cells if "parameters" in c.metadata.get("tags", [])]
-    if len(tagged) != 1:
-        raise ValueError(f"{notebook}: expected one cell tagged 'parameters', found {len(tagged)}")
-    return {a.targets[0].id: ast.literal_eval(a.value) for a in ast.parse(tagged[0].source).body}
-
-
-def overrides(notebook, profile):
-    """Parameters of params/<profile>/<notebook>.yaml, checked against the notebook's parameter cell.
-
-    Raises ValueError for a name the notebook does not have, or a value of another type.
-
-    >>> overrides("04_annealing", "smoke")
-    {'betas_full': [0.5, 0.7, 0.99, 1.0], 'seeds': [0, 1]}
-    """
-    known = defaults(notebook)
-    path = ROOT / "params" / profile / f"{notebook}.yaml"
-    if not path.exists():
-        return {}
-    values = yaml.safe_load(path.read_text()) or {}
-    for name, value in values.items():
-        where = f"{path.relative_to(ROOT)}: {name}"
-        if name not in known:
-            raise ValueError(f"{where} is not a parameter of {notebook}; it has {', '.join(sorted(known))}")
-        if type(value) is not type(known[name]):
-            raise ValueError(f"{where} must be {type(known[name]).__name__}, as in the notebook, got {value!r}")
-    return values
 
 
 def run_notebook(profile, notebook):
@@ -149,15 +117,15 @@ def render(profile):
 
 
 def summary(profile):
-    """Copy build/<profile>/figures to figures/, renew README's claims table, say what was made and what stays."""
-    made = sorted((ROOT / "build" / profile / "figures").glob("[!.]*"))
+    """Copy the figures and tables of a run to figures/, renew README's claims and RECORDS.json, say what stays."""
+    records = collect_records(profile)
+    made = [ROOT / "build" / profile / "figures" / name for r in records.values() for name in r["figures"]]
     for path in made:
         write_atomically(ROOT / "figures" / path.name, path.read_bytes())
     print(f"\nfigures/: {len(made)} files made from profile {profile!r}")
     for path in (p for p in made if p.name == "table02_claims.csv"):
         page = with_table((ROOT / "README.md").read_text(), pd.read_csv(path))
         write_atomically(ROOT / "README.md", page.encode())
-    collect_records(profile)
     kept = sorted({p.name for p in (ROOT / "figures").glob("[!.]*.*")} - {p.name for p in made} - {RECORDS.name})
     if kept:
         print(f"as committed, not remade: {', '.join(kept)}")
@@ -167,14 +135,17 @@ def summary(profile):
 def collect_records(profile):
     """Renew figures/RECORDS.json with what this profile's notebooks made; other notebooks' records stay.
 
+    ->  {notebook: record} of this profile.
+
     >>> collect_records("published")  # doctest: +SKIP
     """
-    path = ROOT / RECORDS
+    path, exists = ROOT / RECORDS, lambda name: (ROOT / "notebooks" / f"{name}.ipynb").exists()
     records = json.loads(path.read_text()) if path.exists() else {}
-    for made in (ROOT / "build" / profile / "records").glob("[!.]*.json"):
-        records[made.stem] = json.loads(made.read_text())
-    records = {name: r for name, r in records.items() if (ROOT / "notebooks" / f"{name}.ipynb").exists()}
+    files = sorted((ROOT / "build" / profile / "records").glob("[!.]*.json"))
+    made = {p.stem: json.loads(p.read_text()) for p in files if exists(p.stem)}
+    records = {name: r for name, r in records.items() if exists(name)} | made
     write_atomically(path, (json.dumps(records, sort_keys=True, indent=1) + "\n").encode())
+    return made
 
 
 def main():

@@ -160,9 +160,7 @@ def checked(energies):
     ((1, 4), 2)
     """
     batch = np.atleast_2d(np.ascontiguousarray(energies, dtype=np.float64))
-    d = batch.shape[-1].bit_length() - 1
-    if batch.ndim != 2 or batch.size == 0 or batch.shape[-1] != 2**d:
-        raise ValueError(f"energies must be (2^d,) or (B, 2^d), one for each bit-string, got {np.shape(energies)}")
+    d = number_of_qubits(batch.shape)
     if not np.isfinite(batch).all():
         raise ValueError("energies hold NaN or infinite values: check the biases of the model they come from")
     return batch, d

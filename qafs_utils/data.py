@@ -129,10 +129,10 @@ def synthetic(per_class, seed=0, size=96):
     return images.clip(0, 255).astype(np.uint8), labels.astype(np.int64)
 
 
-def load_images(name, split, seed=0, per_class=12):
+def load_images(name, split, per_class=12):
     """Images by name: "stl10" or "synthetic" (seeded, `per_class` images of each class and split).
 
-    ->  images (N, 3, 96, 96) uint8, labels (N,) int64.  Raises ValueError for another name.
+    split: "train" or "test"  ->  images (N, 3, 96, 96) uint8, labels (N,) int64.  Raises ValueError for another name.
 
     >>> images, labels = load_images("synthetic", "test", per_class=1)
     >>> images.shape, labels
@@ -141,7 +141,7 @@ def load_images(name, split, seed=0, per_class=12):
     if name == "stl10":
         return stl10(split)
     if name == "synthetic":
-        return synthetic(per_class, seed + (split == "test"))
+        return synthetic(per_class, seed=("train", "test").index(split))
     raise ValueError(f"unknown image set {name!r}: choose 'stl10' or 'synthetic'")
 
 

@@ -26,7 +26,7 @@ from .annealing import biases, sample_set
 from .qubo import require_size
 
 TOLERANCE = 1e-9  # of the energy, or of the largest coefficient if that is larger
-_NODES, _IMPROVED_NODES = 15_000, 1000  # of one depth-first search: then its bounds are improved; then it is split
+PLAIN_NODES, _IMPROVED_NODES = 15_000, 1000  # of one depth-first search: then its bounds are improved; then it is split
 _SWEEPS, _NODE_SWEEPS = 200, 12  # of coordinate descent, in a first relaxation and in the nodes of a search
 _ROUNDS, _POLISH = 50, 30  # multiplier steps between two bounds, sweeps for the u that fits the last of them
 _STEP = 0.6  # length of these steps, over the couplings' root mean square
@@ -396,7 +396,7 @@ class _BranchAndBound:
         m, free = len(b), part.values < 0
         states, points, bounds = np.full((m + 2, m), -1, np.int8), np.empty((m + 2, m)), np.empty(m + 2)
         points[0], bounds[0], best = part.x, part.bound - constant, np.empty(m)
-        limit = _NODES if part.V is None else _IMPROVED_NODES
+        limit = PLAIN_NODES if part.V is None else _IMPROVED_NODES
         top, nodes, low, chunk = 0, 0, np.inf, 1 + 10**7 // (m + 1) ** 2
         while top >= 0 and nodes < limit and not self.late:
             upper = self.upper - constant

@@ -14,7 +14,7 @@ from .data import CLASSES, NORMALISATIONS, DataError
 from .feature_maps import capture, capture_layer, importance
 from .run import Run
 
-HEADS = {f"nf{n}": f"nf{n}_{'full' if n == 512 else 'paper'}_seed0" for n in (16, 24, 32, 512)}  # the headline models
+HEADS = {f"nf{n}": models.head_name(n) for n in (16, 24, 32, 512)}  # the headline models
 
 
 @dataclass(frozen=True)

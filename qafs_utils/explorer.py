@@ -11,7 +11,7 @@ from . import cams, plots, qubo, solvers
 from .data import CLASSES
 from .explanation import select, to_square
 from .feature_maps import capture, contributions
-from .metrics import subset_scores
+from .metrics import mean_cosines, subset_scores
 
 OPTIONS = solvers.TRIALS | {"simulated_annealing": {"num_reads": 10}}  # a view does not wait for a hundred reads
 
@@ -84,8 +84,6 @@ class Explorer:
         selected, info = self.solution(image, n_features, c, beta, size, solver)
         proof = self.solution(image, n_features, c, beta, size, "exact")[1]
         k = int(selected.sum())
-        bits = selected[problem.maps]
-        cosines = problem.redundancy[np.ix_(bits, bits)][np.triu_indices(k, 1)]
         kept = np.stack([np.ones(n_features, bool), selected, solvers.top_k(alpha[None], np.array([k]))[0]])
         probability = subset_scores(evidence[None].repeat(3, 0), bias, [c] * 3, kept)
         cam = cams.grad_cam(*(torch.as_tensor(v)[None] for v in (self.maps[n_features][image], alpha, selected)))
@@ -101,7 +99,7 @@ class Explorer:
                 "bound": proof["bound"],
                 "proven": proof["proven"],
                 "optimal": bool(info["energy"] <= proof["energy"] + 1e-9) and (not size or k == size),
-                "mean_cosine": float(cosines.mean()) if len(cosines) else float("nan"),
+                "mean_cosine": float(mean_cosines([problem.redundancy], [selected[problem.maps]])[0]),
                 "probability_all": probability[0],
                 "probability": probability[1],
                 "probability_top_k": probability[2],

@@ -143,7 +143,7 @@ def _replaced(network, layer, images, change):
         return change(maps)
 
     with network.get_submodule(layer).register_forward_hook(hook):
-        logits = torch.func.functional_call(network, frozen, images.detach().to(next(iter(frozen.values()))))
+        logits = torch.func.functional_call(network, frozen, images.detach().to(next(iter(frozen.values()), images)))
     if runs != 1:
         once = "choose one that runs once, such as the block around it"
         raise ValueError(f"layer {layer!r} runs {runs} times in a forward pass: {once}")
@@ -155,10 +155,12 @@ def _replaced(network, layer, images, change):
 def _derivatives(forward, inputs, class_index, batch, origin):
     """What `capture` returns, in batches: forward(part of inputs) -> maps that are a leaf, and logits.
 
-    Raises ValueError naming the origin of maps that are not finite.
+    Raises ValueError without inputs, and naming the origin of maps that are not finite.
     """
     if class_index is not None and np.shape(class_index) != (len(inputs),):
         raise ValueError(f"class_index must be ({len(inputs)},), a class an image, got shape {np.shape(class_index)}")
+    if not len(inputs):
+        raise ValueError("there are no images to take maps from")
     outputs = []
     for start in range(0, len(inputs), batch):
         with torch.enable_grad():
@@ -186,6 +188,8 @@ def arrays(head, features, targets):
     >>> {name: (values.shape, str(values.dtype)) for name, values in kept.items()}
     {'maps_conv': ((3, 4, 2, 2), 'float16'), 'importance_conv': ((3, 4), 'float32'), 'logits': ((3, 10), 'float32')}
     """
+    if not targets:
+        raise ValueError("give at least one target, a stage of the head such as 'block'")
     kept = {}
     for target in targets:
         maps, gradients, logits = capture(head, features, target)

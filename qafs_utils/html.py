@@ -8,8 +8,7 @@ import nbformat
 from nbconvert import HTMLExporter
 from pygments.formatters import HtmlFormatter
 
-from .__main__ import RECORDS
-from .run import IMAGE_NOTEBOOKS, ROOT, write_atomically
+from .run import IMAGE_NOTEBOOKS, RECORDS, ROOT, write_atomically
 
 STYLE = """
 body { max-width: 60em; margin: 2em auto; padding: 0 1em; font-family: sans-serif; line-height: 1.5; }
@@ -53,7 +52,7 @@ def render(profile):
     exporter = HTMLExporter(template_name="basic", exclude_input_prompt=True, exclude_output_prompt=True)
     inline = """<script>window.MathJax = {tex2jax: {inlineMath: [["$", "$"]]}};</script>"""
     mathjax = f'{inline}<script src="{exporter.mathjax_url}"></script>'
-    records = json.loads((ROOT / RECORDS).read_text()) if (ROOT / RECORDS).exists() else {}
+    committed = json.loads((ROOT / RECORDS).read_text()) if (ROOT / RECORDS).exists() else {}
     entries, not_run = [], []
     for path in sorted((ROOT / "notebooks").glob("[0-9]*.ipynb")):
         executed = source / path.name
@@ -68,10 +67,12 @@ def render(profile):
         body, _ = exporter.from_notebook_node(notebook)
         top = f'<p><a href="index.html">All notebooks</a></p>\n{note}\n'
         write_atomically(target / f"{path.stem}.html", page(title, top + body, mathjax))
-        pictures = [f for f in sorted(records.get(path.stem, {}).get("figures", {})) if f.endswith(".png")]
-        pictures = [f for f in pictures if (ROOT / "figures" / f).exists()]
+        own = ROOT / "build" / profile / "records" / f"{path.stem}.json"  # of this run, else what is committed
+        folder = own.parents[1] / "figures" if own.exists() else ROOT / "figures"
+        record = json.loads(own.read_text()) if own.exists() else committed.get(path.stem, {"figures": {}})
+        pictures = [f for f in sorted(record["figures"]) if f.endswith(".png") and (folder / f).exists()]
         for name in pictures:
-            write_atomically(target / "figures" / name, (ROOT / "figures" / name).read_bytes())
+            write_atomically(target / "figures" / name, (folder / name).read_bytes())
         shown = "".join(f'<a href="figures/{f}"><img src="figures/{f}" alt="{f[:-4]}"></a>' for f in pictures)
         entries.append(f'<h2><a href="{path.stem}.html">{html.escape(title)}</a></h2>\n<p>{html.escape(sentence)}'
                        f'{" <em>(not run)</em>" if note else ""}</p>\n<p class="figures">{shown}</p>')

@@ -347,17 +347,20 @@ def subset_scores(contributions, bias, target, kept):
     if contributions.ndim != 3 or kept.shape != contributions.shape[:2] or bias.shape != contributions.shape[2:]:
         shapes = f"{contributions.shape}, {bias.shape} and {kept.shape}"
         raise ValueError(f"expected contributions (B, N_f, C), bias (C,) and kept (B, N_f), got {shapes}")
+    target = np.asarray(target)
+    if target.shape != kept.shape[:1] or not np.isin(target, np.arange(len(bias))).all():
+        raise ValueError(f"target must be ({len(kept)},) classes from 0 to {len(bias) - 1}, got {target.tolist()}")
     if not np.isfinite(contributions).all() or not np.isin(kept, (0, 1)).all():
         raise ValueError("contributions must be finite and kept a bit-string (bool or 0/1) per image")
     logits = np.einsum("bn,bnc->bc", kept.astype(float), contributions) + bias
-    return scipy.special.softmax(logits, axis=1)[np.arange(len(kept)), np.asarray(target)]
+    return scipy.special.softmax(logits, axis=1)[np.arange(len(kept)), target]
 
 
 def best_subset_scores(contributions, bias, target, keep=True):
     """The best that any subset of each size can do, by exhaustive search: arguments as `subset_scores`.
 
     ->  (B, N_f + 1): the largest probability with k maps kept, or (keep=False) the smallest with k maps removed.
-    Raises ValueError beyond 20 maps.
+    Raises ValueError beyond 20 maps, and unless there is one target an image.
 
     >>> contributions = np.array([[[np.log(3), 0.0], [0.0, np.log(3)]]])
     >>> best_subset_scores(contributions, np.zeros(2), [0]).round(9)  # no map, the best one, both
@@ -371,11 +374,24 @@ def best_subset_scores(contributions, bias, target, keep=True):
     order = np.argsort(size, kind="stable")
     starts = np.searchsorted(size[order], np.arange(n + 1))
     ranked = bits[order].astype(float)
-    for b, (of, c) in enumerate(zip(contributions, target)):
+    for b, (of, c) in enumerate(zip(contributions, target, strict=True)):
         logits = (ranked if keep else 1 - ranked) @ of + bias
         probability = scipy.special.softmax(logits, axis=1)[:, c]
         best[b] = np.maximum.reduceat(probability, starts) if keep else np.minimum.reduceat(probability, starts)
     return best
+
+
+def mean_cosines(redundancy, selected):
+    """Mean cosine among the selected maps of each image: (B, N, N) and (B, N) bool  ->  (B,), NaN below two maps.
+
+    >>> mean_cosines([[[1.0, 0.2, 0.4], [0.2, 1.0, 0.6], [0.4, 0.6, 1.0]]], np.array([[True, True, True]])).round(9)
+    array([0.4])
+    """
+    values = np.full(len(selected), np.nan)
+    for i, (J, bits) in enumerate(zip(redundancy, selected, strict=True)):
+        if bits.sum() > 1:
+            values[i] = np.asarray(J)[np.ix_(bits, bits)][np.triu_indices(bits.sum(), 1)].mean(dtype=np.float64)
+    return values
 
 
 def bhattacharyya_matrix(selections, labels, n_classes):

@@ -63,7 +63,7 @@ def resnet18(weights="imagenet", seed=0):
         raise DataError(f"{path} is truncated or corrupt (unknown SHA-256). Delete it and run `make data`.")
     try:
         net = torchvision.models.resnet18(weights="IMAGENET1K_V1", progress=False)
-    except OSError as error:  # URLError is one
+    except Exception as error:  # of many kinds: URLError, http.client's, torch.hub's RuntimeError for a wrong hash
         raise DataError(
             f"the ImageNet weights are not at {path} and could not be downloaded: {error}. With a network run "
             f"`make data`; without, copy {path.name} there or set TORCH_HOME."
@@ -247,6 +247,15 @@ def require_trunk(trunk, saved):
         )
 
 
+def head_name(n_features, seed=0):
+    """Name in artefact 01_heads of the headline model with that many maps and training seed.
+
+    >>> head_name(16), head_name(512, seed=4)
+    ('nf16_paper_seed0', 'nf512_full_seed4')
+    """
+    return f"nf{n_features}_{'full' if n_features == 512 else 'paper'}_seed{seed}"
+
+
 def trained_head(name, saved, net, size=14):
     """A head by its name ("nf16_paper_seed0") from the arrays of artefact 01_heads ("<name>/<parameter>").
 
@@ -258,9 +267,10 @@ def trained_head(name, saved, net, size=14):
     ('conv', 'bn', 'relu')
     """
     arrays = {key.partition("/")[2]: value for key, value in saved.items() if key.startswith(f"{name}/")}
-    if not arrays:
+    match = re.fullmatch(r"nf(\d+)_(\w+)_seed\d+", name)
+    if not arrays or not match:
         raise ValueError(f"no trained head {name!r}; there are {sorted({k.split('/')[0] for k in saved if '/' in k})}")
-    n_features, block = re.fullmatch(r"nf(\d+)_(\w+)_seed\d+", name).groups()
+    n_features, block = match.groups()
     return load_head(build_head(int(n_features), block, net, size), arrays)
 
 
@@ -339,12 +349,15 @@ def train(model, features, labels, validation_features, validation_labels, epoch
     model: a ReducedHead on trunk features (N, 256, s, s), or a FullHead's classifier on its `pooled` maps (N, 512).
     labels: (N,)  ->  list of dicts, one an epoch: epoch, loss, validation_accuracy.
     The model is left in eval mode with the parameters of the best epoch (the earliest of equals), on its own device.
+    Raises ValueError for fewer than one epoch.
 
     >>> features, labels = torch.eye(4), [0, 1, 0, 1]
     >>> history = train(nn.Linear(4, 2), features, labels, features, labels, epochs=9, learning_rate=0.5)
     >>> len(history), history[-1]["epoch"], history[-1]["validation_accuracy"]
     (9, 9, 1.0)
     """
+    if epochs < 1:
+        raise ValueError(f"training takes at least one epoch, got {epochs}")
     device = next(model.parameters()).device
     labels, generator = torch.as_tensor(labels), torch.Generator().manual_seed(seed)
     optimiser = torch.optim.Adam(model.parameters(), lr=learning_rate)

@@ -495,7 +495,7 @@ def fidelities(table, couplings, reported):
         by_size.plot([], [], "kx", label="paper")
         by_class.set(xticks=range(10), title=f"$N_f = {n}$", ylim=(-0.02, 1.02))
         by_class.set_xticklabels(CLASSES, rotation=90)
-        by_size.set(xlabel="number of candidates $d$", yscale="log", ylim=(2e-4, 1.3))
+        by_size.set(xlabel="number of candidates $d$", yscale="log", ylim=(min(1e-3, 0.4 * 0.5 ** table.d.max()), 1.5))
         by_size.xaxis.set_major_locator(MaxNLocator(integer=True))
         J = couplings[n]
         below.hist(J, np.linspace(0, 1, 41), density=True, color=MODEL_COLOURS[n], alpha=0.6)
@@ -566,7 +566,10 @@ def gap_against_size(table, fits):
         axis.set(xscale="log", yscale="log", xlabel="number of candidates $d$")
         axis.set_title(f"$N_f={n}$: exponent ${exponent:.1f}$\n[${low:.1f}$, ${high:.1f}$]")
         axis.minorticks_off()
-        axis.set_xticks(d, [str(v) if len(d) < 6 or k % 2 == 0 else "" for k, v in enumerate(d)])
+        labelled = list(d[:1])  # as many as have room
+        for v in d[1:]:
+            labelled += [v] if v > 1.1 * labelled[-1] else []
+        axis.set_xticks(d, [str(v) if v in labelled else "" for v in d])
     axes[0, 0].set_ylabel("minimum gap $\\Delta_{\\min}$")
     figure.legend(*axes[0, 0].get_legend_handles_labels(), loc="outside upper center", ncols=4)
     return figure
@@ -1051,7 +1054,7 @@ def landscape_and_proof(spectra, nodes, minima, plain_nodes):
     middle.set_xticks(sizes, [f"{d:g}" for d in sizes])
     middle.minorticks_off()
     right.set_yscale("symlog", linthresh=1)
-    right.set(xlabel="maps that differ from the optimum", ylabel="energy above the optimum (%)", ylim=(-0.1, None))
+    right.set(xlabel="maps changed from optimum", ylabel="energy above the optimum (%)", ylim=(-0.1, None))
     right.legend(fontsize=6)
     return figure
 
@@ -1197,7 +1200,7 @@ def hardware_demand(demand, largest, sizes, left):
         axes[0].axvspan(min(d), max(d), color=MODEL_COLOURS[n], alpha=0.25, lw=0)
         axes[0].annotate(
             f"{n}",
-            (np.median(d), 1),
+            (np.sqrt(min(d) * max(d)), 1),
             (0, 2),
             xycoords=("data", "axes fraction"),
             textcoords="offset points",

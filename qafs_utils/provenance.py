@@ -46,6 +46,22 @@ def imported(source):
     return frozenset(names)
 
 
+def modules(source, root=ROOT):
+    """{name: source} of the qafs_utils modules that Python source rests on: imported, and imported by those in turn.
+
+    >>> sorted(modules("from qafs_utils import claims"))
+    ['claims']
+    """
+    found, waiting = {}, set(imported(source))
+    while waiting:
+        name = waiting.pop()
+        module = root / "qafs_utils" / f"{name}.py"
+        if module.exists():
+            found[name] = module.read_text()
+            waiting |= imported(found[name]) - found.keys()
+    return found
+
+
 def code_hash(notebook, root=ROOT):
     """SHA-256 (16 digits) of the code of root/notebooks/<notebook>.ipynb and of all modules it rests on.
 
@@ -62,12 +78,6 @@ def code_hash(notebook, root=ROOT):
         return None
     cells = [c for c in json.loads(path.read_text())["cells"] if c["cell_type"] == "code"]
     source = "".join(TransformerManager().transform_cell("".join(c["source"])) for c in cells)  # magics, if any
-    sources, waiting = {"": source}, set(imported(source))
-    while waiting:
-        name = waiting.pop()
-        module = root / "qafs_utils" / f"{name}.py"
-        if module.exists():
-            sources[name] = module.read_text()
-            waiting |= imported(sources[name]) - sources.keys()
+    sources = {"": source} | modules(source, root)
     text = "\n".join(f"# {name}\n{bare(sources[name])}" for name in sorted(sources))
     return hashlib.sha256(text.encode()).hexdigest()[:16]

@@ -44,6 +44,10 @@ class Selection:
         linear, couplings, _ = biases(self.bqm(beta, pair_sum))
         return couplings.T + np.diag(linear)
 
+    def energy(self, selected, beta=0.7, pair_sum="p<q"):
+        """Energy (Eq. 4) of a selection (N_f,) bool; maps that are no candidates do not count."""
+        return float(self.bqm(beta, pair_sum).energy(dict(enumerate(selected[self.maps].astype(int)))))
+
     def reversed(self):
         """The problem that rewards redundancy, -J for J: of a fixed size, the most redundant maps (paper, Sec. III).
 
@@ -55,10 +59,14 @@ class Selection:
 def field(importance):
     """Linear term h = -alpha / max(alpha) of the candidates (paper, Eq. 5): (d,) positive  ->  (d,) in [-1, 0).
 
+    Raises ValueError for importances that are not positive: those are no candidates (Eq. 2).
+
     >>> field([4.0, 2.0, 1.0])
     array([-1.  , -0.5 , -0.25])
     """
     importance = np.asarray(importance, dtype=np.float64)
+    if not (importance > 0).all():
+        raise ValueError(f"the field is of candidates, whose importance is positive; got one of {importance.min()}")
     return -importance / importance.max()
 
 
@@ -343,16 +351,18 @@ def common_maps(selected, labels, first, second, count=3):
     """Pairs of images of two classes whose selections share most maps, each image used once.
 
     selected: (B, N_f) bool; labels: (B,); first, second: classes
-    ->  list of (i, j, common maps (N_f,) bool), `count` pairs, or a single one if no map is shared.
-    Raises ValueError for a class without images.
+    ->  list of (i, j, common maps (N_f,) bool): `count` pairs, the later of which may share none, or a single one if
+    no pair shares a map. Raises ValueError for a class without images.
 
     >>> selected = np.array([[1, 1, 0], [0, 1, 1], [1, 1, 0]], dtype=bool)
     >>> ((i, j, common),) = common_maps(selected, np.array([0, 1, 1]), 0, 1, count=1)
     >>> int(i), int(j), common
     (0, 2, array([ True,  True, False]))
     """
-    pairs = []
+    pairs, labels = [], np.asarray(labels)
     rows, columns = np.flatnonzero(labels == first), np.flatnonzero(labels == second)
+    if not (len(rows) and len(columns)):
+        raise ValueError(f"class {second if len(rows) else first} has no image")
     shared = (selected[rows, None] & selected[None, columns]).sum(-1)
     for _ in range(min(count, len(rows), len(columns)) if shared.any() else 1):
         i, j = np.unravel_index(shared.argmax(), shared.shape)

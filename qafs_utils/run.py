@@ -1,9 +1,10 @@
-"""Where a run lives: its profile, its artefacts and figures. The only module that knows paths.
+"""Where a run lives: its profile, parameters, artefacts and figures. The only module that knows where these lie.
 
 An artefact is a compressed .npz, or a .csv, with a JSON record of what made it (parameters, inputs, versions); its name
 begins with its notebook's number. Files are written to a temporary name and moved, so none is ever half there.
 """
 
+import ast
 import contextlib
 import fcntl
 import hashlib
@@ -13,8 +14,10 @@ import json
 import os
 from pathlib import Path
 
+import nbformat
 import numpy as np
 import pandas as pd
+import yaml
 
 from .provenance import code_hash
 
@@ -22,6 +25,7 @@ ROOT = Path(__file__).resolve().parents[1]
 PUBLISHED = ROOT / "data" / "published"
 PAPER_VALUES = ROOT / "data" / "paper_values"
 BENCHMARKS = ROOT / "benchmarks"
+RECORDS = Path("figures/RECORDS.json")  # under ROOT
 PROFILES = {
     "published": "starts from the committed outcome of the image-reading notebooks",
     "images": "everything from STL-10 and the ImageNet weights",
@@ -51,6 +55,45 @@ def check_profile(profile):
     """
     if profile not in PROFILES:
         raise ValueError(f"unknown profile {profile!r}: choose from {', '.join(PROFILES)}")
+
+
+def defaults(notebook):
+    """{name: value} of a notebook's parameter cell, literals only.
+
+    Raises ValueError if there is no such notebook, cell, or a value is not a literal.
+
+    >>> defaults("03_qubo")["beta"]
+    0.7
+    """
+    path = ROOT / "notebooks" / f"{notebook}.ipynb"
+    if not path.exists():
+        raise ValueError(f"there is no notebook {path.relative_to(ROOT)}")
+    tagged = [c for c in nbformat.read(path, 4).cells if "parameters" in c.metadata.get("tags", [])]
+    if len(tagged) != 1:
+        raise ValueError(f"{notebook}: expected one cell tagged 'parameters', found {len(tagged)}")
+    return {a.targets[0].id: ast.literal_eval(a.value) for a in ast.parse(tagged[0].source).body}
+
+
+def overrides(notebook, profile):
+    """Parameters of params/<profile>/<notebook>.yaml, checked against the notebook's parameter cell.
+
+    Raises ValueError for a name the notebook does not have, or a value of another type.
+
+    >>> overrides("04_annealing", "smoke")
+    {'betas_full': [0.5, 0.7, 0.99, 1.0], 'seeds': [0, 1]}
+    """
+    known = defaults(notebook)
+    path = ROOT / "params" / profile / f"{notebook}.yaml"
+    if not path.exists():
+        return {}
+    values = yaml.safe_load(path.read_text()) or {}
+    for name, value in values.items():
+        where = f"{path.relative_to(ROOT)}: {name}"
+        if name not in known:
+            raise ValueError(f"{where} is not a parameter of {notebook}; it has {', '.join(sorted(known))}")
+        if type(value) is not type(known[name]):
+            raise ValueError(f"{where} must be {type(known[name]).__name__}, as in the notebook, got {value!r}")
+    return values
 
 
 def sha256(path):
@@ -119,8 +162,12 @@ def alone(profile):
     RuntimeError: another run of profile 'doctest' is at work: wait for it, or end it first
     """
     folder = ROOT / "build" / profile
-    folder.mkdir(parents=True, exist_ok=True)
-    with open(folder / ".lock", "w") as lock:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        lock = open(folder / ".lock", "w")
+    except OSError as error:
+        raise ArtefactError(unwritable(folder, error)) from error
+    with lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
@@ -334,4 +381,4 @@ def publish(source=ROOT / "build" / "images" / "data", target=PUBLISHED, limit_m
         write_atomically(target / path.name, path.read_bytes())
     sums = "".join(f"{sha256(p)}  {p.name}\n" for p in files)
     write_atomically(target / "SHA256SUMS", sums.encode())
-    print(f"{len(files)} artefacts, {size:.1f} MB -> {target.relative_to(ROOT)}")
+    print(f"{len(files)} artefacts, {size:.1f} MB -> {target}")

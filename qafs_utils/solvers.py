@@ -268,5 +268,6 @@ def lasso_order(activations, logit):
     norm = np.linalg.norm(X, axis=0)
     X = np.divide(X, norm, out=np.zeros_like(X), where=norm > 1e-12)
     path = lars_path(X, y - y.mean(), method="lasso", positive=True)[2]
-    entered = path > 0  # (N_f, steps)
-    return np.where(entered.any(1), entered.argmax(1) - 1, len(path))
+    entered = path > 0  # (N_f, steps); a map may leave and enter again
+    step = np.where(entered.any(1), entered.argmax(1), path.shape[1])
+    return np.where(entered.any(1), step.argsort(kind="stable").argsort(), len(path))

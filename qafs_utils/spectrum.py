@@ -10,7 +10,6 @@ from dataclasses import dataclass
 
 import numpy as np
 from scipy.linalg import eigh, eigh_tridiagonal
-from scipy.optimize import minimize_scalar
 
 from . import kernels
 from .annealing import checked, driver_strength, find_schedule, parity_signs, require_memory
@@ -33,7 +32,10 @@ def _borrow(solver, rows):
     shape = rows, 2**solver.d
     if solver.loops is not kernels:
         return solver.loops.empty_like(solver.energies, shape)
-    memory = _SPARE.pop() if _SPARE else np.empty(0)
+    try:
+        memory = _SPARE.pop()
+    except IndexError:
+        memory = np.empty(0)
     if memory.size < rows * 2**solver.d:
         memory = np.empty(rows * 2**solver.d)
     weakref.finalize(solver, _SPARE.append, memory)
@@ -234,7 +236,6 @@ class Gap:
     """Minimum of E1 - E0 over s.
 
     gap, s: the minimum and its place; lower_bound: certified, at most the tolerance below; solves: how many.
-    interior_gap, interior_s: the smallest local minimum at 0 < s < 1, NaN if there is none.
     end_gap: at s = 1, E1 - E0 of the problem itself if B(1) = 1.
     two_level_gap, two_level_s: of the two lowest bit-strings alone, if `flips`, the bits in which they
     differ, is 1 (else NaN).
@@ -248,8 +249,6 @@ class Gap:
     s: float
     lower_bound: float
     solves: int
-    interior_gap: float
-    interior_s: float
     end_gap: float
     two_level_gap: float
     two_level_s: float
@@ -366,23 +365,6 @@ class _GapSearch:
                 push(left, middle)
                 push(middle, right)
 
-    def interior(self, best):
-        """Gap and place of the smallest local minimum inside; NaN without one."""
-        if 0 < best.s < 1:
-            return best.gap, best.s
-        found = []
-        ordered = [self.samples[s] for s in sorted(self.samples)]
-        for left, here, right in zip(ordered, ordered[1:], ordered[2:]):
-            if here.gap < min(left.gap, right.gap):
-                minimum = minimize_scalar(
-                    lambda s: self.at(float(s))[0].gap,
-                    bounds=(left.s, right.s),
-                    method="bounded",
-                    options={"xatol": 1e-4},
-                )
-                found.append((minimum.fun, minimum.x))
-        return min(found, default=(np.nan, np.nan))
-
 
 def two_level(energies, driver="scaled"):
     """Two lowest bit-strings alone, linear schedule: energies (2^d,)  ->  gap, s, bits in which they differ.
@@ -426,10 +408,9 @@ def minimum_gap(
     residual = 0.01 * tolerance**0.5 if residual is None else residual
     search = _GapSearch(energies, driver, schedule, residual, threads, device)
     best, lower_bound = search.minimise(tolerance)
-    interior = (float(x) for x in search.interior(best))
     end_gap, solver = float(search.samples[1.0].gap), search.solvers[0]
     formula = _two_level(*solver.energies[solver.lowest[:2]], *solver.lowest[:2], abs(solver.g))
-    return Gap(float(best.gap), best.s, float(lower_bound), len(search.samples), *interior, end_gap, *formula)
+    return Gap(float(best.gap), best.s, float(lower_bound), len(search.samples), end_gap, *formula)
 
 
 def minimum_gaps(batch, driver="scaled", schedule="linear", tolerance=1e-6, residual=None):

@@ -11,8 +11,8 @@ import pandas as pd
 from PIL import Image
 
 from . import annealing, claims, data, feature_maps, metrics, models, qubo, run, solvers, spectrum
-from .__main__ import RECORDS, defaults, overrides
 from .provenance import code_hash
+from .run import RECORDS, defaults, overrides
 
 ENERGY = 1e-6  # relative, of an energy
 PRINTED = 2e-5  # relative, of what the tables give with six digits
@@ -143,7 +143,7 @@ def _optima():
         bits, infos = solvers.solve_all(problems, n, "exact", desc=f"proof, N_f={n}")
         energy = np.array([i["energy"] for i in infos])
         stored = scores[f"selection/nf{n}_{'sa_0.70' if n == 512 else 'exact'}"][few]
-        theirs = np.array([p.bqm().energy(dict(enumerate(b[p.maps].astype(int)))) for p, b in zip(problems, stored)])
+        theirs = np.array([p.energy(b) for p, b in zip(problems, stored)])
         above = (theirs - energy) / np.abs(energy)
         same = (bits == stored).all(1)
         wrong += [f"N_f={n}, image {few[i]}: not proven" for i in range(len(few)) if not infos[i]["proven"]]
@@ -209,7 +209,7 @@ def _average_drops():
 def _fixed_sizes():
     """Table 7 at k = 5: the proven five maps at N_f = 512, and the five most important ones."""
     problems, maps = problems_of(512)
-    heads, name, k = published("01_heads"), "nf512_full_seed0/classifier", 5
+    heads, name, k = published("01_heads"), f"{models.head_name(512)}/classifier", 5
     added = feature_maps.contributions(maps["maps_block"], heads[f"{name}.weight"])
     chosen = {"QUBO": solvers.solve_all(problems, 512, "exact", desc=f"best {k} maps", size=k)[0],
               "top k": solvers.top_k(maps["importance_block"], np.full(200, k))}
@@ -217,7 +217,7 @@ def _fixed_sizes():
     for selection, bits in chosen.items():
         probability = metrics.subset_scores(added, heads[f"{name}.bias"], maps["logits"].argmax(1), bits)
         J = feature_maps.cosine_matrix(maps["maps_block"][bits].reshape(200, k, *maps["maps_block"].shape[2:]))
-        ours[selection] = [probability.mean(), J[:, *np.triu_indices(k, 1)].mean()]
+        ours[selection] = [probability.mean(), metrics.mean_cosines(J, np.ones((200, k), bool)).mean()]
     columns = ["probability", "mean_cosine"]
     committed = table("table07_selections").query("k == @k").set_index("selection").loc[list(chosen), columns]
     return f"Table 7 at k={k} follows from {len(problems)} proofs at N_f=512", differences(
@@ -237,7 +237,7 @@ def _photographs():
     models.require_trunk(trunk, heads)
     features = models.trunk_features(trunk, data.stl10("test")[0][published("02_images")["test_index"][some]])
     for n in sizes:
-        head = models.trained_head(f"nf{n}_{'full' if n == 512 else 'paper'}_seed0", heads, network)
+        head = models.trained_head(models.head_name(n), heads, network)
         found, saved = feature_maps.arrays(head, features, ["block"]), published(f"02_maps_nf{n}")
         for name, tolerance in (("maps_block", MAPS), ("logits", MAPS), ("importance_block", IMPORTANCE)):
             off = np.abs(found[name].astype(float) - saved[name][some]).max(tuple(range(1, found[name].ndim)))

@@ -7,6 +7,7 @@ import torch
 
 from qafs_utils import accelerator, annealing
 from qafs_utils.spectrum import minimum_gap
+from test_annealing import random_bqm
 
 TOLERANCE = {torch.float32: 1e-4, torch.float64: 1e-12}
 
@@ -28,12 +29,6 @@ def device(request):
 @pytest.fixture(params=[torch.float32, torch.float64], ids=str)
 def dtype(request):
     return request.param
-
-
-def random_bqm(d, vartype="BINARY", seed=0):
-    rng = np.random.default_rng(seed)
-    couplings = {(i, j): rng.normal() / d for i in range(d) for j in range(i)}
-    return dimod.BinaryQuadraticModel(dict(enumerate(rng.normal(size=d))), couplings, 1.5, vartype)
 
 
 def sum_of_flips(d):

@@ -121,7 +121,7 @@ def test_null_couplings_need_the_better_bound(monkeypatch):
     from qafs_utils import exact
 
     for nodes, improved in [(1, 1), (1, 4), (2, 10**6)]:
-        monkeypatch.setattr(exact, "_NODES", nodes)
+        monkeypatch.setattr(exact, "PLAIN_NODES", nodes)
         monkeypatch.setattr(exact, "_IMPROVED_NODES", improved)
         for seed in range(6):
             bqm = gaussian(14, seed, mean=seed % 3)
@@ -152,7 +152,7 @@ def test_time_limit_in_the_search(monkeypatch):
     """Stopped after any number of looks at the clock: never a bound above the optimum, nor a proof without one."""
     from qafs_utils import exact
 
-    monkeypatch.setattr(exact, "_NODES", 4)
+    monkeypatch.setattr(exact, "PLAIN_NODES", 4)
     monkeypatch.setattr(exact, "_IMPROVED_NODES", 4)
     for bqm in (gaussian(14, 7, mean=0.5), gram(14, 4, 3, 0.3)):
         lowest, proofs = energies(bqm).min(), []
@@ -224,7 +224,7 @@ def test_degenerate_ground_states_of_every_size(kind):
 def test_fixed_size_on_every_path_of_the_search(monkeypatch, nodes, improved):
     from qafs_utils import exact
 
-    monkeypatch.setattr(exact, "_NODES", nodes)
+    monkeypatch.setattr(exact, "PLAIN_NODES", nodes)
     monkeypatch.setattr(exact, "_IMPROVED_NODES", improved)
     for seed in range(3):
         assert all(info["proven"] for info in check_sizes(gaussian(12, seed, mean=seed - 1)))
@@ -253,7 +253,7 @@ def test_time_limit_at_fixed_size(bqm):
 def test_time_limit_in_the_search_at_fixed_size(monkeypatch):
     from qafs_utils import exact
 
-    monkeypatch.setattr(exact, "_NODES", 4)
+    monkeypatch.setattr(exact, "PLAIN_NODES", 4)
     monkeypatch.setattr(exact, "_IMPROVED_NODES", 4)
     for bqm in (gaussian(14, 7, mean=0.5), gaussian(14, 8, mean=-0.5), gram(14, 4, 3, 0.3)):
         for looks in [*range(1, 40, 4), 10**6]:

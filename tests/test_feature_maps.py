@@ -102,9 +102,9 @@ def test_grad_cam_costs_at_most_1_2_forward_passes():
              "grad_cam": lambda: feature_maps.capture(head, trunk(pixels))}
     for _ in range(6):
         for name, call in calls.items():
-            start = time.perf_counter()
+            start = time.process_time()  # of all threads: other work on the machine does not count
             call()
-            best[name] = min(best.get(name, np.inf), time.perf_counter() - start)
+            best[name] = min(best.get(name, np.inf), time.process_time() - start)
     assert best["grad_cam"] <= 1.2 * best["forward"]
 
 
@@ -331,3 +331,11 @@ def test_propagating_refuses_maps_that_do_not_fit():
             feature_maps.propagate(network, "layer4", images, kept)
     with pytest.raises(ValueError, match="no layer 'layer5'"):
         feature_maps.propagate(network, "layer5", images, kept)
+
+
+def test_nothing_to_take_maps_from_is_named():
+    head = models.build_head(16, "paper", NETWORK, size=4).eval()
+    with pytest.raises(ValueError, match="at least one target"):
+        feature_maps.arrays(head, torch.rand(2, 256, 4, 4), ())
+    with pytest.raises(ValueError, match="no images"):
+        feature_maps.capture(head, torch.rand(0, 256, 4, 4))

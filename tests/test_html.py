@@ -36,4 +36,10 @@ def test_pages_and_index(root, capsys):
     assert "03 · The selection problem" in index and "asks how much the choices that the paper leaves open" in index
     assert '<img src="figures/fig99.png"' in index and (pages / "figures/fig99.png").read_bytes() == b"png"
     assert index.count("(not run)") == 1
+    for folder, content in (("records/03_qubo.json", '{"figures": {"fig99.png": "1"}}'), ("figures/fig99.png", "own")):
+        path = root / "build/published" / folder
+        path.parent.mkdir(exist_ok=True)
+        path.write_text(content)
+    html.render("published")
+    assert (pages / "figures/fig99.png").read_bytes() == b"own"  # what this run made comes first
     assert "not run with profile 'published': 02_feature_maps" in capsys.readouterr().out

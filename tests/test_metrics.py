@@ -292,11 +292,17 @@ def test_subsets_against_enumeration():
 
 @pytest.mark.parametrize("change", [
     {"kept": np.full((2, 3), 2)}, {"bias": np.ones(3)}, {"contributions": np.full((2, 3, 4), np.nan)},
+    {"target": [0]}, {"target": [0, 4]}, {"target": [-1, 0]},
 ])
 def test_subset_scores_refuse(change):
     arguments = {"contributions": np.ones((2, 3, 4)), "bias": np.ones(4), "target": [0, 1], "kept": np.ones((2, 3))}
     with pytest.raises(ValueError):
         metrics.subset_scores(**arguments | change)
+
+
+def test_exhaustive_search_takes_one_target_an_image():
+    with pytest.raises(ValueError, match="zip"):
+        metrics.best_subset_scores(np.ones((3, 2, 2)), np.ones(2), [0])
 
 
 def test_exhaustive_search_is_refused_beyond_twenty_maps():

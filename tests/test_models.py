@@ -86,6 +86,10 @@ def test_heads_learn_and_come_back_from_arrays(n, block):
     torch.testing.assert_close(models.predict(again, features), logits)
     with pytest.raises(ValueError, match="no trained head 'nf99_paper_seed0'"):
         models.trained_head("nf99_paper_seed0", arrays, NETWORK, size=4)
+    with pytest.raises(ValueError, match="no trained head 'odd'"):
+        models.trained_head("odd", {"odd/bias": np.zeros(2)}, NETWORK, size=4)
+    with pytest.raises(ValueError, match="at least one epoch"):
+        models.train(head, features, labels, features, labels, epochs=0)
 
 
 def test_parameters_of_another_shape_are_refused():

@@ -11,8 +11,8 @@ from pathlib import Path
 import nbformat
 import pytest
 
-from qafs_utils.__main__ import defaults, overrides
-from qafs_utils.run import PROFILES
+from qafs_utils import provenance
+from qafs_utils.run import IMAGE_NOTEBOOKS, PROFILES, defaults, overrides
 
 ROOT = Path(__file__).resolve().parents[1]
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("[0-9]*.ipynb"))
@@ -53,6 +53,14 @@ def test_anatomy(path):
     assert not re.search(r"\bif smoke\b|profile ==", "\n".join(code_of(path)))
 
 
+@each_notebook
+def test_every_figure_has_a_caption(path):
+    cells = nbformat.read(path, 4).cells
+    for cell, following in zip(cells, cells[1:]):
+        for number in re.findall(r'run\.figure\("fig(\w\d)_', cell.source) if cell.cell_type == "code" else ():
+            assert following.source.startswith(f"**Fig. {number.lstrip('0')}.** "), f"{path.stem}: {following.source[:80]}"
+
+
 @pytest.mark.parametrize("path", OVERRIDES, ids=lambda p: f"{p.parent.name}/{p.stem}")
 def test_parameter_files_are_known_and_typed(path):
     assert overrides(path.stem, path.parent.name)
@@ -60,17 +68,7 @@ def test_parameter_files_are_known_and_typed(path):
 
 @each_notebook
 def test_graph_lists_every_import(path):
-    code = "\n".join(code_of(path))
-    named = re.findall(r"^from qafs_utils import (.+)$", code, re.M)
-    used = {m.strip() for line in named for m in line.split(",")} | set(re.findall(r"from qafs_utils\.(\w+)", code))
-    modules = set()
-    while used:  # and what those import in turn
-        module = used.pop()
-        modules.add(module)
-        source = (ROOT / "qafs_utils" / f"{module}.py").read_text()
-        siblings = ",".join(re.findall(r"^from \. import (.+)$", source, re.M)).split(",")
-        siblings = {name.strip() for name in siblings if name} | set(re.findall(r"^from \.(\w+) import", source, re.M))
-        used |= siblings - modules
+    modules = provenance.modules("\n".join(code_of(path))).keys()
     assert modules - {"run", "provenance"} == graph_line(path)[1]
 
 
@@ -82,6 +80,11 @@ def test_graph_lists_every_artefact_read(path):
     for listed, call in (("COMPARED", "run.paper("), ("TIMED", "run.measured(")):
         names = re.search(rf"^{listed} := (.*)$", GRAPH, re.M).group(1).split()
         assert (path.stem in names) == (call in code)
+
+
+def test_the_makefile_knows_the_image_notebooks():
+    listed = re.search(r"^IMAGES := (.*)$", GRAPH, re.M).group(1).split()
+    assert tuple(name[:2] for name in listed) == IMAGE_NOTEBOOKS
 
 
 @pytest.fixture(scope="module")
@@ -115,10 +118,11 @@ def test_smoke_run_of_all_notebooks(copy):
     executed = sorted(p.stem for p in (copy / "build/smoke/notebooks").glob("*.ipynb"))
     assert executed == [p.stem for p in NOTEBOOKS]
     made = {p.name for p in (copy / "build/smoke/figures").iterdir()}
-    for number in range(1, 22):
-        names = [name for name in made if name.startswith(f"fig{number:02d}")]
-        assert {Path(name).suffix for name in names} >= {".png", ".pdf"}, f"Fig. {number}: {names}"
-    assert "table01_average_drop.csv" in made
+    listed = re.findall(r"^\| (?:Fig|Table).*\| `(\w+)` \|", (ROOT / "README.md").read_text(), re.M)
+    assert len(listed) > 30 and {Path(name).stem for name in made if name.startswith("fig") and name.endswith("g")} == {
+        name for name in listed if name.startswith("fig")}
+    assert {f"{name}.csv" for name in listed if name.startswith("table")} <= made
+    assert all(f"{Path(name).stem}.pdf" in made for name in made if name.endswith(".png"))
     assert stale(copy) == []
 
 

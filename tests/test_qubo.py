@@ -73,7 +73,18 @@ def test_common_maps_pair_the_images_that_share_most():
     labels = np.array([0, 0, 1, 1, 2])
     pairs = qubo.common_maps(selected, labels, 0, 1)
     assert [(i, j, c.tolist()) for i, j, c in pairs] == [(0, 2, [True, True, False]), (1, 3, [False] * 3)]
-    assert [c.any() for _, _, c in qubo.common_maps(selected, labels, 0, 2)] == [False]
+    assert [c.any() for _, _, c in qubo.common_maps(selected, labels.tolist(), 0, 2)] == [False]
+    with pytest.raises(ValueError, match="class 3 has no image"):
+        qubo.common_maps(selected, labels, 0, 3)
+    with pytest.raises(ValueError, match="importance is positive; got one of 0"):
+        qubo.field([0.0, 0.0])
+
+
+def test_energy_of_a_selection_is_that_of_its_candidates():
+    problem = qubo.selection(RNG.random((6, 3, 3)), np.array([1.0, -1.0, 0.5, 0.3, -0.2, 0.8]))
+    n = np.array([True, True, False, True, False, True])  # map 1 is no candidate
+    pairs = problem.redundancy[0, 2] + problem.redundancy[0, 3] + problem.redundancy[2, 3]
+    assert problem.energy(n, beta=0.6) == pytest.approx(0.4 * pairs - 0.6 * (1 + 0.3 + 0.8))
 
 
 def test_subsample_is_the_problem_of_the_maps_drawn():

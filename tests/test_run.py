@@ -121,9 +121,9 @@ def test_every_figure_and_table_is_recorded(root, monkeypatch):
     monkeypatch.setattr(cli, "ROOT", root)
     (root / "figures").mkdir()
     kept = {"04_annealing": {"figures": {"fig98.png": "0"}}}
-    (root / cli.RECORDS).write_text(json.dumps(kept | {"98_gone": {}}))
+    (root / runs.RECORDS).write_text(json.dumps(kept | {"98_gone": {}}))
     cli.collect_records("smoke")
-    records = json.loads((root / cli.RECORDS).read_text())
+    records = json.loads((root / runs.RECORDS).read_text())
     assert records.keys() == {"04_annealing", "02_feature_maps"} and records["04_annealing"] == kept["04_annealing"]
     record = records["02_feature_maps"]
     assert record.keys() == {"notebook", "parameters", "inputs", "sources", "versions", "code", "artefacts", "figures"}
@@ -150,18 +150,25 @@ def test_overrides_are_checked(root, monkeypatch, text, message):
     (root / "notebooks").symlink_to(cli.ROOT / "notebooks")
     monkeypatch.setattr(cli, "ROOT", root)
     with pytest.raises(ValueError, match=message):
-        cli.overrides("04_annealing", "smoke")
+        runs.overrides("04_annealing", "smoke")
 
 
 def test_summary_names_what_was_not_remade(root, monkeypatch, capsys):
     monkeypatch.setattr(cli, "ROOT", root)
-    for folder, names in (("build/published/figures", ["fig02.png"]), ("figures", ["fig01.png", "fig02.png"])):
+    for name in ("04_annealing", "98_gone"):
+        record = root / f"build/published/records/{name}.json"
+        record.parent.mkdir(parents=True, exist_ok=True)
+        record.write_text(json.dumps({"figures": {f"fig{name[:2]}.png": "0"}}))
+    (root / "notebooks").mkdir()
+    (root / "notebooks/04_annealing.ipynb").touch()
+    made = ["fig04.png", "fig98.png"]  # the second by a notebook that is gone
+    for folder, names in (("build/published/figures", made), ("figures", ["fig01.png", "fig04.png"])):
         (root / folder).mkdir(parents=True)
         for name in names:
             (root / folder / name).write_text(folder)
     cli.summary("published")
-    assert (root / "figures/fig02.png").read_text() == "build/published/figures"
-    assert (root / "figures/fig01.png").read_text() == "figures"
+    assert (root / "figures/fig04.png").read_text() == "build/published/figures"
+    assert (root / "figures/fig01.png").read_text() == "figures" and not (root / "figures/fig98.png").exists()
     assert "as committed, not remade: fig01.png" in capsys.readouterr().out
 
 

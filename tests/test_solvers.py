@@ -168,6 +168,12 @@ def test_lasso_order():
     X = np.kron(np.eye(5), [[1.0], [-1.0]]) * [1, 2, 3, 4, 5]  # standardised, so the scale does not matter
     y = np.kron([3.0, 5.0, -1.0, 4.0, 0.5], [1.0, -1.0])
     assert solvers.lasso_order(X, y).tolist() == [2, 0, 5, 1, 3]
+    X = np.random.default_rng(168).normal(size=(12, 4))
+    X[:, 1] = X[:, 0] + 0.1 * np.random.default_rng(1).normal(size=12)
+    order = solvers.lasso_order(X, X @ [1.0, 0.5, 0.2, 0.1])
+    assert sorted(order[order < 4]) == list(range((order < 4).sum()))  # ranks without holes, whoever leaves in between
+    X = np.ones((10, 5))
+    y = np.ones(10)
     for bad in (X * np.nan, X[:, 0], X[:-1]):
         with pytest.raises(ValueError, match="activations"):
             solvers.lasso_order(bad, y)

@@ -125,7 +125,7 @@ def test_degenerate_problem_has_no_gap_at_the_end():
 def test_one_qubit_is_the_two_level_formula():
     gap = minimum_gap([0.0, -0.7], "uniform")
     assert gap.gap == pytest.approx(gap.two_level_gap, abs=1e-6)
-    assert gap.interior_s == pytest.approx(gap.two_level_s, abs=2e-3) and gap.flips == 1
+    assert gap.s == pytest.approx(gap.two_level_s, abs=2e-3) and gap.flips == 1
     assert gap.two_level_gap == pytest.approx(2 * 0.7 / np.sqrt(0.7**2 + 4))
 
 

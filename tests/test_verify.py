@@ -67,13 +67,13 @@ def test_a_tampered_table_is_recomputed_and_named(copy, monkeypatch, table, valu
 
 
 def test_records_that_no_longer_fit_are_named(copy, monkeypatch):
-    path = copy / cli.RECORDS
+    path = copy / run.RECORDS
     records = json.loads(path.read_text())
     records["07_average_drop"]["inputs"]["06_scores.npz"] = "0" * 16
     del records["08_bhattacharyya"]["figures"]["fig13_sweep.csv"]
     path.write_text(json.dumps(records))
     (copy / "figures/table04_controls.csv").unlink()
-    monkeypatch.setattr(verify, "defaults", lambda notebook: cli.defaults(notebook) | {"resamples": 7})
+    monkeypatch.setattr(verify, "defaults", lambda notebook: run.defaults(notebook) | {"resamples": 7})
     wrong = "\n".join(verify._records()[1])
     assert "07_average_drop: its figures were made from another 06_scores.npz than is published" in wrong
     assert "figures/fig03_beta.png was made with other 06_scores.npz than its record says" in wrong
