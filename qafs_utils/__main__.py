@@ -69,6 +69,7 @@ def _execute(profile, notebook):
         papermill.execute_notebook(
             ROOT / "notebooks" / f"{notebook}.ipynb", failed, values, kernel_name="python3", cwd=ROOT,
             progress_bar=False, stderr_file=sys.stderr,
+            extra_arguments=["--log-level=ERROR"],  # of the kernel, which warns at each start that it speaks TCP
         )
     except PapermillExecutionError as error:
         where = failed.relative_to(ROOT)
