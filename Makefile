@@ -39,8 +39,8 @@ benchmark: $(VENV)   ## time the annealer and the solvers against general packag
 	$(PYTHON) benchmarks/annealer.py
 	$(PYTHON) benchmarks/solvers.py
 
-lab: $(VENV)   ## open the notebooks in JupyterLab
-	PYTHONPATH=$(CURDIR) $(PYTHON) -m jupyterlab notebooks
+lab: $(VENV)   ## open the notebooks in JupyterLab (LAB=--allow-root: its options)
+	PYTHONPATH=$(CURDIR) $(PYTHON) -m jupyterlab notebooks $(LAB)
 
 data: $(VENV)   ## fetch and verify STL-10 and the ImageNet weights
 	$(PYTHON) -m qafs_utils data

@@ -25,6 +25,7 @@ from .run import (
     PROFILES,
     RECORDS,
     ROOT,
+    WITHIN_MAKE,
     alone,
     check_profile,
     overrides,
@@ -59,6 +60,7 @@ def _execute(profile, notebook):
 
     for name, value in ALLOCATOR.items():
         os.environ.setdefault(name, value)
+    os.environ[WITHIN_MAKE] = "1"
     values = overrides(notebook, profile) | {"profile": profile}
     done = ROOT / "build" / profile / "notebooks" / f"{notebook}.ipynb"
     failed = done.with_suffix(".failed.ipynb")
@@ -79,7 +81,7 @@ def _execute(profile, notebook):
             raise RuntimeError(unwritable(Path(error.filename or failed), error)) from None
         raise
     os.replace(failed, done)
-    print(f"{notebook}: {time.perf_counter() - start:.0f} s", flush=True)
+    print(f"{notebook}: {time.perf_counter() - start:.0f} s -> {done.relative_to(ROOT)}", flush=True)
 
 
 def fetch():

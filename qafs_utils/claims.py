@@ -5,7 +5,7 @@ import numpy as np
 MARKS = ("<!-- claims -->", "<!-- end of claims -->")
 HEADLINES = (  # what README shows of the table, by id
     "shots", "overlap_mean", "overlap_below_all", "redundancy_lower_nf16", "filter_helps", "ad_qa_minus_gradcam",
-    "ad_sa_high_minus_gradcam_pp", "beta_best", "gap_median_nf16", "fidelity_flat_tau50", "landau_zener",
+    "ad_sa_high_minus_gradcam", "beta_best", "gap_median_nf16", "fidelity_flat_tau50", "landau_zener",
     "couplings_sk", "sa_verifiable",
 )  # fmt: skip
 VERDICTS = ("reproduced", "direction only", "not reproduced", "cannot be tested")

@@ -2,6 +2,8 @@
 
 import functools
 from dataclasses import dataclass
+from numbers import Integral, Real
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -44,8 +46,8 @@ class Explanation:
     >>> found = explain(np.arange(192, dtype=np.uint8).reshape(8, 8, 3), models.resnet18("random"), layer="layer3")
     >>> found.heatmap.shape, bool(found.importance[found.selected].min() > 0)
     ((224, 224), True)
-    >>> [text.get_text() for text in found.plot().axes[0].texts][::2]
-    ['probability', 'energy', 'proven bound']
+    >>> [text.get_text() for text in found.plot().axes[0].texts][::2]  # doctest: +ELLIPSIS
+    ['P(class ...)', 'energy', 'proven bound']
     """
 
     image: np.ndarray
@@ -62,7 +64,7 @@ class Explanation:
 
     def plot(self):
         """Image, candidate maps with the selected ones framed, QUBO and explanation map as a matplotlib Figure."""
-        info, lines = self.info, [("probability", f"{self.probabilities[self.class_index]:.3f}")]
+        info, lines = self.info, [(f"P({self.label})", f"{self.probabilities[self.class_index]:.3f}")]
         lines.append(("energy", plots.number_text(info["energy"], 4)))
         if "bound" in info:
             lines.append(("proven bound" if info["proven"] else "lower bound", plots.number_text(info["bound"], 4)))
@@ -87,9 +89,11 @@ def read_image(image):
         try:
             with Image.open(image) as opened:
                 image = ImageOps.exif_transpose(opened).convert("RGB")
+        except FileNotFoundError:
+            raise DataError(f"there is no file {image}: check the path, which counts from {Path.cwd()}") from None
         except (OSError, SyntaxError, Image.DecompressionBombError) as error:  # SyntaxError: Pillow, of a broken PNG
-            name = "the file" if hasattr(image, "read") else image
-            raise DataError(f"{name} cannot be read as an image ({error}): give a JPEG or PNG file") from error
+            name, why = ("the file", "of no format that Pillow knows") if hasattr(image, "read") else (image, error)
+            raise DataError(f"{name} cannot be read as an image ({why}): give a JPEG or PNG file") from error
         except (AttributeError, TypeError) as error:
             kinds = "a path, a PIL image, or an array (3, h, w) or (h, w, 3) of uint8"
             raise ValueError(f"the image must be {kinds}, got {type(image).__name__}") from error
@@ -158,6 +162,10 @@ def select(problem, n_features, solver="exact", beta=0.7, pair_sum="p<q", size=N
     (array([ True, False,  True]), -0.75)
     """
     sampler, bqm = solvers.solver(solver), problem.bqm(beta, pair_sum)
+    unknown = options.keys() - sampler.parameters.keys()
+    if unknown:
+        known = ", ".join(sorted(sampler.parameters)) or "none"
+        raise ValueError(f"{solver!r} has no option {', '.join(sorted(unknown))}: its options are {known}")
     asked = bqm
     if size is not None and solver == "exact":
         options = options | {"size": size}
@@ -192,8 +200,10 @@ def explain(image, model, beta=0.7, solver="exact", layer=None, class_index=None
     Raises DataError for an unreadable file and missing weights, NoPositiveMapError when no map speaks for the class,
     ValueError for what does not fit: image, model, layer, class, beta, size, solver.
     """
-    if not 0 <= beta <= 1:
-        raise ValueError(f"beta must lie in [0, 1], got {beta}")
+    if not isinstance(beta, Real) or not 0 <= beta <= 1:
+        raise ValueError(f"beta must be a number in [0, 1], got {beta!r}")
+    if class_index is not None and not isinstance(class_index, Integral):
+        raise ValueError(f"class_index must be the number of a class, got {class_index!r}")
     image = read_image(image)
     classes = None if class_index is None else [int(class_index)]
     if isinstance(model, str):

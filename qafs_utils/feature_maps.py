@@ -33,7 +33,7 @@ def capture(head, features, target="block", class_index=None, batch=64):
     """
     stage = head.stages[-1] if target == "block" else target
     if stage not in head.stages:
-        raise ValueError(f"unknown gradient target {target!r}: choose 'block' or one of {head.stages}")
+        raise ValueError(f"the head has no stage {target!r} to take maps from: choose 'block' or one of {head.stages}")
     device = head.classifier.weight.device
 
     def forward(part):

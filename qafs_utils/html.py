@@ -66,6 +66,7 @@ def render(profile):
             note = f'<p class="note">Not run with profile {profile!r}, so without outputs; {why}.</p>'
         body, _ = exporter.from_notebook_node(notebook)
         top = f'<p><a href="index.html">All notebooks</a></p>\n{note}\n'
+        body = body.replace('src="../figures/', 'src="figures/')  # a committed figure that the notebook shows
         write_atomically(target / f"{path.stem}.html", page(title, top + body, mathjax))
         own = ROOT / "build" / profile / "records" / f"{path.stem}.json"  # of this run, else what is committed
         folder = own.parents[1] / "figures" if own.exists() else ROOT / "figures"
@@ -76,7 +77,8 @@ def render(profile):
         shown = "".join(f'<a href="figures/{f}"><img src="figures/{f}" alt="{f[:-4]}"></a>' for f in pictures)
         entries.append(f'<h2><a href="{path.stem}.html">{html.escape(title)}</a></h2>\n<p>{html.escape(sentence)}'
                        f'{" <em>(not run)</em>" if note else ""}</p>\n<p class="figures">{shown}</p>')
-    index = "<h1>qafs: the notebooks</h1>\n" + "\n".join(entries)
+    index = ("<h1>qafs: the notebooks</h1>\n<p>A research compendium for <a href=\"https://arxiv.org/abs/2604.25649\">"
+             "Towards interpretable AI with quantum annealing feature selection</a>.</p>\n") + "\n".join(entries)
     write_atomically(target / "index.html", page("qafs", index, mathjax))
     print(f"{len(entries)} notebooks -> {(target / 'index.html').relative_to(ROOT)}")
     if not_run:

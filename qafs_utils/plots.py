@@ -742,7 +742,7 @@ def pipeline(image, maps, example, selected, heatmap):
     ['1 (optimum)', '0']
     """
     figure = plt.figure(figsize=(PAGE, 2.5))
-    left, centre, right = figure.subfigures(1, 3, width_ratios=(1, 2.2, 1.1))
+    left, centre, right = figure.subfigures(1, 3, width_ratios=(1, 2.1, 1))
     photograph(left.subplots(), image, "image")
     grid, below = centre.subfigures(2, 1, height_ratios=(1, 1.35))
     for axis, a in zip(np.atleast_1d(grid.subplots(1, len(example["maps"]))), example["maps"]):
@@ -874,10 +874,10 @@ def explanation(image, maps, problem, matrix, selected, heatmap, name, lines=(),
         figure.text(x + width / 2, 0.94, title, ha="center", fontsize=8)
     left, middle, right, last = axes
     if image is not None:
-        photograph(left.inset_axes((0, 0.42, 1, 0.58), anchor="N"), image)
+        photograph(left.inset_axes((0, 0.45, 1, 0.55), anchor="N"), image)
     left.axis("off")
     for i, (label, value) in enumerate(lines):
-        y = (0.97 if image is None else 0.36) - (0.105 if image is None else 0.07) * i
+        y = (0.97 if image is None else 0.42) - (0.105 if image is None else 0.07) * i
         left.text(0, y, label, fontsize=6.5, va="top", transform=left.transAxes)
         left.text(1, y, value, fontsize=6.5, va="top", ha="right", transform=left.transAxes)
     small_maps(middle, maps[problem.maps[order]], problem.maps[order], bits[order])

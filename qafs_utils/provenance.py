@@ -1,4 +1,4 @@
-"""Which code made a result: the hash of a notebook and of every module it rests on, comments and docstrings aside."""
+"""Which code made a result: the hash of a notebook and of every module that computes or draws for it."""
 
 import ast
 import functools
@@ -65,8 +65,9 @@ def modules(source, root=ROOT):
 def code_hash(notebook, root=ROOT):
     """SHA-256 (16 digits) of the code of root/notebooks/<notebook>.ipynb and of all modules it rests on.
 
-    Taken from the text, not from Python's syntax tree, so that it is the same in every version of Python.
-    None if there is no notebook of that name.
+    Without comments and docstrings, and without `run` and `provenance`, which store and do not compute. Taken from the
+    text, not from Python's syntax tree, so that it is the same in every version of Python. None if there is no
+    notebook of that name.
 
     >>> len(code_hash("03_qubo")), code_hash("no_such_notebook")
     (16, None)
@@ -78,6 +79,6 @@ def code_hash(notebook, root=ROOT):
         return None
     cells = [c for c in json.loads(path.read_text())["cells"] if c["cell_type"] == "code"]
     source = "".join(TransformerManager().transform_cell("".join(c["source"])) for c in cells)  # magics, if any
-    sources = {"": source} | modules(source, root)
+    sources = {"": source} | {k: v for k, v in modules(source, root).items() if k not in ("run", "provenance")}
     text = "\n".join(f"# {name}\n{bare(sources[name])}" for name in sorted(sources))
     return hashlib.sha256(text.encode()).hexdigest()[:16]

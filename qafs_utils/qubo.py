@@ -290,10 +290,10 @@ def require_size(k, d):
     2
     >>> require_size(4, 3)
     Traceback (most recent call last):
-    ValueError: k = 4 ones are infeasible: k must be a whole number from 0 to d = 3
+    ValueError: exactly 4 maps are infeasible: the size must be a whole number from 0 to d = 3
     """
     if not (0 <= k <= d and k == int(k)):
-        raise ValueError(f"k = {k} ones are infeasible: k must be a whole number from 0 to d = {d}")
+        raise ValueError(f"exactly {k} maps are infeasible: the size must be a whole number from 0 to d = {d}")
     return int(k)
 
 

@@ -25,6 +25,7 @@ ROOT = Path(__file__).resolve().parents[1]
 PUBLISHED = ROOT / "data" / "published"
 PAPER_VALUES = ROOT / "data" / "paper_values"
 BENCHMARKS = ROOT / "benchmarks"
+WITHIN_MAKE = "QAFS_RUN"  # set in the environment of the kernels that `python -m qafs_utils run` starts
 RECORDS = Path("figures/RECORDS.json")  # under ROOT
 PROFILES = {
     "published": "starts from the committed outcome of the image-reading notebooks",
@@ -193,7 +194,8 @@ def published_sums():
 class Run:
     """One notebook's run: `Run("04_annealing", globals())` takes the profile and parameters from the notebook.
 
-    Raises ValueError for an unknown profile.
+    Opened in JupyterLab, it writes to build/lab/<profile>, where others in the lab find it first: what `make` has made
+    stays as it is. Raises ValueError for an unknown profile.
 
     >>> run = Run("04_annealing", {"profile": "published", "beta": 0.7, "np": np, "_private": 1})
     >>> run.parameters
@@ -210,11 +212,18 @@ class Run:
         self.profile = self.parameters["profile"]
         check_profile(self.profile)
         self.folder = ROOT / "build" / self.profile
+        in_lab = "get_ipython" in parameters and WITHIN_MAKE not in os.environ
+        self.target = ROOT / "build" / "lab" / self.profile if in_lab else self.folder
         self.inputs, self.sources, self.made = {}, {}, {"artefacts": {}, "figures": {}}
         self.code = code_hash(notebook, ROOT)
 
     def path(self, name):
-        """Where an artefact is read from: build/<profile>/data, or data/published for published image notebooks."""
+        """Where an artefact is read from: build/<profile>/data, or data/published for published image notebooks.
+
+        In the lab what the lab has made comes first.
+        """
+        if self.target != self.folder and (self.target / "data" / name).exists():
+            return self.target / "data" / name
         if self.profile == "published" and name[:2] in IMAGE_NOTEBOOKS:
             return PUBLISHED / name
         return self.folder / "data" / name
@@ -226,7 +235,7 @@ class Run:
     def save(self, name, **arrays):
         """Write an artefact `<name>.npz` with arrays, and the record of what made it  ->  its path."""
         record = json.dumps(self.record(), sort_keys=True)
-        path = self.folder / "data" / f"{name}.npz"
+        path = self.target / "data" / f"{name}.npz"
         content = io.BytesIO()
         np.savez_compressed(content, record=record, **arrays)
         self._write("artefacts", path, content.getvalue())
@@ -235,8 +244,8 @@ class Run:
     def save_table(self, name, table):
         """Write an artefact `<name>.csv` from a DataFrame, and `<name>.json` with the record of what made it."""
         record = json.dumps(self.record(), sort_keys=True, indent=1) + "\n"
-        self._write("artefacts", self.folder / "data" / f"{name}.json", record.encode())
-        self._write("artefacts", self.folder / "data" / f"{name}.csv", to_csv(table))
+        self._write("artefacts", self.target / "data" / f"{name}.json", record.encode())
+        self._write("artefacts", self.target / "data" / f"{name}.csv", to_csv(table))
 
     def load(self, name):
         """Arrays of an artefact as a dict, the record decoded.
@@ -269,15 +278,15 @@ class Run:
         ):
             content = io.BytesIO()
             figure.savefig(content, format=suffix, metadata=metadata)
-            self._write("figures", self.folder / "figures" / f"{name}.{suffix}", content.getvalue())
+            self._write("figures", self.target / "figures" / f"{name}.{suffix}", content.getvalue())
 
     def table(self, name, table):
         """Write a published table as CSV into the run's figures."""
-        self._write("figures", self.folder / "figures" / f"{name}.csv", to_csv(table))
+        self._write("figures", self.target / "figures" / f"{name}.csv", to_csv(table))
 
     def page(self, name, text):
         """Write a published page of Markdown into the run's figures."""
-        self._write("figures", self.folder / "figures" / f"{name}.md", text.encode())
+        self._write("figures", self.target / "figures" / f"{name}.md", text.encode())
 
     def record(self, versions=True):
         """What made an artefact: notebook, parameters, SHA-256 of the artefacts read, package versions."""
@@ -293,7 +302,7 @@ class Run:
         self.made[kind][path.name] = hashlib.sha256(content).hexdigest()[:16]
         record = self.record() | {"code": self.code, "sources": self.sources} | self.made
         content = json.dumps(record, sort_keys=True, indent=1) + "\n"
-        write_atomically(self.folder / "records" / f"{self.notebook}.json", content.encode())
+        write_atomically(self.target / "records" / f"{self.notebook}.json", content.encode())
 
     def _read(self, file):
         path = self.path(file)

@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 import scipy.linalg
 import torch
+from test_annealing import random_bqm
 
 from qafs_utils import accelerator, annealing
 from qafs_utils.spectrum import minimum_gap
-from test_annealing import random_bqm
 
 TOLERANCE = {torch.float32: 1e-4, torch.float64: 1e-12}
 

@@ -266,7 +266,7 @@ def test_time_limit_in_the_search_at_fixed_size(monkeypatch):
 
 @pytest.mark.parametrize("size", [-1, 4, 1.5, np.nan])
 def test_infeasible_size(size):
-    with pytest.raises(ValueError, match=f"k = {size} ones are infeasible: k must be .* from 0 to d = 3"):
+    with pytest.raises(ValueError, match=f"exactly {size} maps are infeasible: the size must be .* from 0 to d = 3"):
         ExactSampler().sample(gaussian(3, 0), size=size)
 
 

@@ -63,7 +63,7 @@ def test_batches_do_not_matter():
 def test_nan_features_and_unknown_target():
     with pytest.raises(ValueError, match="NaN or infinite"):
         feature_maps.capture(head_of(), FEATURES * torch.nan)
-    with pytest.raises(ValueError, match="unknown gradient target 'layer3'"):
+    with pytest.raises(ValueError, match="the head has no stage 'layer3'"):
         feature_maps.capture(head_of(), FEATURES, "layer3")
 
 

@@ -58,7 +58,7 @@ def test_every_figure_has_a_caption(path):
     cells = nbformat.read(path, 4).cells
     for cell, following in zip(cells, cells[1:]):
         for number in re.findall(r'run\.figure\("fig(\w\d)_', cell.source) if cell.cell_type == "code" else ():
-            assert following.source.startswith(f"**Fig. {number.lstrip('0')}.** "), f"{path.stem}: {following.source[:80]}"
+            assert following.source.startswith(f"**Fig. {number.lstrip('0')}.** "), (path.stem, following.source[:80])
 
 
 @pytest.mark.parametrize("path", OVERRIDES, ids=lambda p: f"{p.parent.name}/{p.stem}")

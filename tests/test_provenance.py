@@ -18,6 +18,7 @@ def test_the_hash_of_the_code_ignores_what_cannot_change_results(tmp_path):
     before = provenance.code_hash("03_qubo", tmp_path)
     assert not changed("qubo", '\n\n# a comment\n')
     assert not changed("metrics", "\n\nunrelated = 1\n")  # 03 does not import it
+    assert not changed("run", "\n\nx = 1\n")  # stores, computes nothing
     assert changed("kernels", "\n\nx = 1\n")  # imported by an import
     source = 'def f():\n    """Says so.\n\n    At length."""\n    x = "# kept"  # dropped\n\n    return x\n'
     assert provenance.bare(source) == 'def f():\n    x = "# kept"\n    return x'

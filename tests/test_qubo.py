@@ -235,7 +235,7 @@ def test_the_sufficient_penalty_is_tight_for_one_map():
 @pytest.mark.parametrize("k", [-1, 6, 2.5, np.nan])
 def test_infeasible_sizes(k):
     for call in (qubo.sufficient_penalty, qubo.exactly):
-        with pytest.raises(ValueError, match=f"k = {k} ones are infeasible: k must be .* from 0 to d = 5"):
+        with pytest.raises(ValueError, match=f"exactly {k} maps are infeasible: the size must be .* from 0 to d = 5"):
             call(problem().bqm(), k)
 
 

@@ -133,6 +133,18 @@ def test_every_figure_and_table_is_recorded(root, monkeypatch):
     assert record["code"] == code_hash("02_feature_maps")
 
 
+def test_the_lab_leaves_what_make_has_made_alone(root, monkeypatch):
+    monkeypatch.setenv(runs.WITHIN_MAKE, "1")
+    made = make(get_ipython=print).save("02_x", a=np.arange(3))
+    assert made == root / "build/smoke/data/02_x.npz"
+    monkeypatch.delenv(runs.WITHIN_MAKE)
+    lab = make(get_ipython=print)
+    assert lab.load("02_x")["a"].tolist() == [0, 1, 2]
+    assert lab.save("02_x", a=np.arange(2)) == root / "build/lab/smoke/data/02_x.npz"
+    assert make(get_ipython=print).load("02_x")["a"].tolist() == [0, 1]  # another notebook in the lab
+    assert make().load("02_x")["a"].tolist() == [0, 1, 2]
+
+
 def test_unknown_profile():
     with pytest.raises(ValueError, match="unknown profile 'full': choose from published, images, smoke"):
         make("full")
