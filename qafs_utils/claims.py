@@ -11,12 +11,12 @@ HEADLINES = (  # what README shows of the table, by id
 VERDICTS = ("reproduced", "direction only", "not reproduced", "cannot be tested")
 
 
-def verdict(ours, low=np.nan, high=np.nan, reported=np.nan, tolerance=0.1, holds=None, testable=True):
+def verdict(ours, low=np.nan, high=np.nan, reported=np.nan, tolerance=0.1, holds=None, testable=True, partly=False):
     """One of VERDICTS; low and high: 95 % interval of ours.
 
     A number is reproduced if the reported value lies in our interval [low, high], or ours within `tolerance` (relative)
     of it; direction only if it is not but `holds`, the statement's direction, is true; else not reproduced.
-    A statement without a number (reported NaN) is reproduced if `holds`. Without our value (NaN), or when not
+    A statement without a number (reported NaN) is reproduced if `holds`, direction only if it does so `partly`. Without our value (NaN), or when not
     `testable` because the paper leaves out a setting, it cannot be tested.
 
     >>> verdict(0.129, 0.122, 0.136, reported=0.095), verdict(0.48, 0.449, 0.504, reported=0.5)
@@ -27,7 +27,7 @@ def verdict(ours, low=np.nan, high=np.nan, reported=np.nan, tolerance=0.1, holds
     if not testable or ours is None or np.isnan(ours) or (np.isnan(reported) and holds is None):
         return "cannot be tested"
     if np.isnan(reported):
-        return "reproduced" if holds else "not reproduced"
+        return ("direction only" if partly else "reproduced") if holds else "not reproduced"
     if low <= reported <= high or abs(ours - reported) <= tolerance * abs(reported):
         return "reproduced"
     return "direction only" if holds else "not reproduced"

@@ -19,6 +19,8 @@ from qafs_utils.claims import MARKS, markdown, verdict, with_table
         ({"ours": 0, "low": 0, "high": 0, "reported": 0}, "reproduced"),
         ({"ours": -0.9, "holds": True}, "reproduced"),
         ({"ours": 0.9, "holds": False}, "not reproduced"),
+        ({"ours": 0.9, "holds": True, "partly": True}, "direction only"),
+        ({"ours": 0.9, "holds": False, "partly": True}, "not reproduced"),
         ({"ours": np.nan, "reported": 3, "holds": True}, "cannot be tested"),
         ({"ours": 88.0}, "cannot be tested"),
         ({"ours": 5, "reported": 5, "testable": False}, "cannot be tested"),
