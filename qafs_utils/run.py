@@ -206,8 +206,8 @@ class Run:
 
     def __init__(self, notebook, parameters):
         self.notebook = notebook
-        self.parameters = {
-            k: v for k, v in parameters.items() if isinstance(v, LITERALS) and not k.startswith("_") and k != "In"
+        self.parameters = {  # not `In` of IPython, nor constants that a notebook imports
+            k: v for k, v in parameters.items() if isinstance(v, LITERALS) and k[0] != "_" and k == k.lower()
         }
         self.profile = self.parameters["profile"]
         check_profile(self.profile)

@@ -22,7 +22,7 @@ def root(tmp_path, monkeypatch):
 
 
 def make(profile="smoke", **parameters):
-    everything = {"profile": profile, "beta": 0.7, "_hidden": 1, "In": [], "f": print} | parameters
+    everything = {"profile": profile, "beta": 0.7, "_hidden": 1, "In": [], "LIMIT": 3, "f": print} | parameters
     return runs.Run("02_feature_maps", everything)
 
 
