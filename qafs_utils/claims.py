@@ -16,8 +16,8 @@ def verdict(ours, low=np.nan, high=np.nan, reported=np.nan, tolerance=0.1, holds
 
     A number is reproduced if the reported value lies in our interval [low, high], or ours within `tolerance` (relative)
     of it; direction only if it is not but `holds`, the statement's direction, is true; else not reproduced.
-    A statement without a number (reported NaN) is reproduced if `holds`, direction only if it does so `partly`. Without our value (NaN), or when not
-    `testable` because the paper leaves out a setting, it cannot be tested.
+    A statement without a number (reported NaN) is reproduced if `holds`, direction only if it does so `partly`.
+    Without our value (NaN), or when not `testable` because the paper leaves out a setting, it cannot be tested.
 
     >>> verdict(0.129, 0.122, 0.136, reported=0.095), verdict(0.48, 0.449, 0.504, reported=0.5)
     ('not reproduced', 'reproduced')
