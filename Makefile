@@ -27,7 +27,7 @@ figures: build/$(INPUT)/figures.done   ## every figure and table into figures/ (
 html: $$(foreach n,$$(call needed,$(INPUT)),build/$(INPUT)/notebooks/$$n.ipynb)   ## the executed notebooks as web pages in build/html
 	$(PYTHON) -m qafs_utils html $(INPUT)
 
-verify: $(VENV)   ## recompute a sample of the committed figures and tables and compare; about a minute
+verify: $(VENV)   ## recompute a sample of the committed figures and tables and compare; about half a minute
 	$(PYTHON) -m qafs_utils verify
 
 test: $(VENV)   ## all tests and the docstrings' examples; a smoke run of the notebooks among them
