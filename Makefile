@@ -31,7 +31,7 @@ verify: $(VENV)   ## recompute a sample of the committed figures and tables and 
 	$(PYTHON) -m qafs_utils verify
 
 test: $(VENV)   ## all tests and the docstrings' examples; a smoke run of the notebooks among them
-	$(PYTHON) -m pytest -q -n auto --dist loadfile
+	$(PYTHON) -m pytest -q -n auto --dist loadfile --no-loadscope-reorder
 
 smoke: build/smoke/figures.done   ## all notebooks on small synthetic images
 

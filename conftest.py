@@ -1,8 +1,16 @@
-"""Figures that an example or a test opens are closed after it."""
+"""For all tests and examples: figures are closed after each, the longest file begins, and workers share the cores."""
 
+import os
 import sys
 
 import pytest
+
+if "PYTEST_XDIST_WORKER" in os.environ:
+    os.environ.setdefault("OMP_NUM_THREADS", "1")  # before PyTorch is imported, and for the notebooks' kernels
+
+
+def pytest_collection_modifyitems(items):
+    items.sort(key=lambda item: item.path.stem != "test_smoke")
 
 
 @pytest.fixture(autouse=True)

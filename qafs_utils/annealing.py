@@ -139,13 +139,13 @@ def require_memory(d, numbers, what):
 
 
 def number_of_qubits(shape):
-    """d of energies of shape (B, 2^d). Raises ValueError for another.
+    """d of energies of shape (2^d,) or (B, 2^d). Raises ValueError for another.
 
     >>> number_of_qubits((5, 8))
     3
     """
     d = shape[-1].bit_length() - 1
-    if len(shape) != 2 or 0 in shape or shape[-1] != 2**d:
+    if len(shape) not in (1, 2) or 0 in shape or shape[-1] != 2**d:
         raise ValueError(f"energies must be (2^d,) or (B, 2^d), one for each bit-string, got {tuple(shape)}")
     return d
 

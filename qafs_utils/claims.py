@@ -55,10 +55,9 @@ def markdown(table, headlines=None):
     | Fig. 4 | median gap | 0.0947 | 0.0359 [0.0307, 0.0432] |  | not reproduced | depends on the pair sum |
     """
     counts = ", ".join(f"{(table.verdict == v).sum()} {v}" for v in VERDICTS)
-    shown = table if headlines is None else table.set_index("id").loc[list(headlines)]
-    columns = ["place", "statement", "paper", "ours [95 %]", "over seeds", "verdict", "why"]
+    shown, columns = table, ["place", "statement", "paper", "ours [95 %]", "over seeds", "verdict", "why"]
     if headlines is not None:
-        columns = [name for name in columns if name not in ("over seeds", "why")]
+        shown, columns = table.set_index("id").loc[list(headlines)], [*columns[:4], "verdict"]
     lines = [f"Of {len(table)} statements: {counts}.", "", f"| {' | '.join(columns)} |", len(columns) * "|---" + "|"]
     for _, r in shown.iterrows():
         interval = f" [{_number(r.low)}, {_number(r.high)}]" if r.low < r.high else ""

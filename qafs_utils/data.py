@@ -1,12 +1,12 @@
 """Images: STL-10 through torchvision, a synthetic stand-in for smoke runs, splits and preprocessing."""
 
+import functools
 import hashlib
 from pathlib import Path
 
 import numpy as np
 import torch
 import torch.nn.functional as F
-from torchvision.datasets import STL10
 
 RAW = Path(__file__).resolve().parents[1] / "data" / "raw"
 CLASSES = ("airplane", "bird", "car", "cat", "deer", "dog", "horse", "monkey", "ship", "truck")
@@ -29,14 +29,16 @@ class DataError(RuntimeError):
     """
 
 
-class LabelledSTL10(STL10):
-    """STL-10 without its 100,000 unlabelled images, which the paper does not use.
+@functools.cache
+def labelled_stl10():
+    """torchvision's class STL10 without the 100,000 unlabelled images, which the paper does not use.
 
-    >>> [name for name, _ in LabelledSTL10.train_list]
+    >>> [name for name, _ in labelled_stl10().train_list]
     ['train_X.bin', 'train_y.bin']
     """
+    from torchvision.datasets import STL10  # takes seconds, and most notebooks see no photographs
 
-    train_list = STL10.train_list[:2]
+    return type("LabelledSTL10", (STL10,), {"train_list": STL10.train_list[:2]})
 
 
 def md5(path):
@@ -60,9 +62,10 @@ def verify_stl10(root=RAW):
     >>> [path.name for path in verify_stl10("no such folder")]
     ['train_X.bin', 'train_y.bin', 'test_X.bin', 'test_y.bin']
     """
-    folder = Path(root) / LabelledSTL10.base_folder
+    dataset = labelled_stl10()
+    folder = Path(root) / dataset.base_folder
     absent = []
-    for name, expected in LabelledSTL10.train_list + LabelledSTL10.test_list:
+    for name, expected in dataset.train_list + dataset.test_list:
         path = folder / name
         if not path.exists():
             absent.append(path)
@@ -80,7 +83,7 @@ def checksums(name):
     >>> sorted(checksums("stl10")), checksums("synthetic")
     (['test_X.bin', 'test_y.bin', 'train_X.bin', 'train_y.bin'], {})
     """
-    return dict(LabelledSTL10.train_list + LabelledSTL10.test_list) if name == "stl10" else {}
+    return dict(labelled_stl10().train_list + labelled_stl10().test_list) if name == "stl10" else {}
 
 
 def stl10(split, root=RAW):
@@ -96,14 +99,14 @@ def stl10(split, root=RAW):
     absent = verify_stl10(root)
     if absent:
         try:
-            STL10(root, split="train", download=True)
+            labelled_stl10()(root, split="train", download=True)
         except Exception as error:  # torchvision raises many kinds: URLError, RuntimeError, OSError
             raise DataError(
                 f"STL-10 is not in {root} ({', '.join(p.name for p in absent)} absent) and could not be downloaded: "
                 f"{error}. With a network run `make data`; without, copy stl10_binary/ there."
             ) from error
         verify_stl10(root)
-    dataset = LabelledSTL10(root, split=split)
+    dataset = labelled_stl10()(root, split=split)
     return dataset.data, dataset.labels.astype(np.int64)
 
 

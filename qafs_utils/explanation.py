@@ -181,7 +181,7 @@ def select(problem, n_features, solver="exact", beta=0.7, pair_sum="p<q", size=N
 
 
 def explain(image, model, beta=0.7, solver="exact", layer=None, class_index=None, size=None, pair_sum="p<q",
-            image_size=None, class_names=None, seed=0, **options):
+            image_size=None, class_names=None, weigh=None, seed=0, **options):
     """Explain a network's class for an image with the maps that the QUBO selects  ->  Explanation.
 
     image: as for `read_image`; it is stretched to a square. model: "nf16", "nf24", "nf32" or "nf512" (the published
@@ -190,15 +190,18 @@ def explain(image, model, beta=0.7, solver="exact", layer=None, class_index=None
     compendium's networks a stage of the head ("conv", "bn", "relu"; None for after the block). class_index: the class
     to explain, the predicted one for None. beta, pair_sum: of Eq. 4. solver, size (exactly so many maps), seed and the
     solver's own options: as for `select`. image_size: of the network's input, 224 by default. class_names: for labels.
+    weigh: importance in place of Eq. 1, a function of maps and gradients, tensors (1, N, H, W)  ->  (1, N).
 
     >>> found = explain("photograph.jpg", "nf16", beta=0.7)  # doctest: +SKIP
     >>> image = np.arange(192, dtype=np.uint8).reshape(8, 8, 3)
     >>> found = explain(image, models.resnet18("random"), layer="layer3", size=5)
     >>> found.maps.shape, found.selected.sum(), found.info["proven"]
     ((256, 14, 14), np.int64(5), True)
+    >>> by_effect = lambda maps, gradients: (maps * gradients).mean((-2, -1))
+    >>> found = explain(image, models.resnet18("random"), layer="layer3", weigh=by_effect)
 
     Raises DataError for an unreadable file and missing weights, NoPositiveMapError when no map speaks for the class,
-    ValueError for what does not fit: image, model, layer, class, beta, size, solver.
+    ValueError for what does not fit: image, model, layer (maps of one pixel), class, weigh, beta, size, solver.
     """
     if not isinstance(beta, Real) or not 0 <= beta <= 1:
         raise ValueError(f"beta must be a number in [0, 1], got {beta!r}")
@@ -225,7 +228,11 @@ def explain(image, model, beta=0.7, solver="exact", layer=None, class_index=None
         names = ", ".join(HEADS)
         raise ValueError(f"the model must be one of {names}, or a torch.nn.Module, got {type(model).__name__}")
     class_index = int(logits.argmax()) if classes is None else classes[0]
-    alpha = importance(gradients)
+    if maps[0, 0].numel() == 1:
+        raise ValueError(f"the maps of {layer!r} have one pixel, which explains no place: give an earlier layer")
+    alpha = importance(gradients) if weigh is None else torch.as_tensor(weigh(maps, gradients))
+    if alpha.shape != maps.shape[:2]:
+        raise ValueError(f"weigh must return {tuple(maps.shape[:2])}, a number for every map, got {tuple(alpha.shape)}")
     problem = qubo.selection(maps[0].numpy(), alpha[0].numpy())
     selected, info = select(problem, maps.shape[1], solver, beta, pair_sum, size, seed, **options)
     heatmap = cams.heatmap(cams.grad_cam(maps, alpha, torch.as_tensor(selected)[None]), image_size)

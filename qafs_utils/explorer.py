@@ -10,7 +10,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from . import cams, plots, qubo, solvers
 from .data import CLASSES
 from .explanation import select, to_square
-from .feature_maps import capture, contributions
+from .feature_maps import capture, contributions, importance
 from .metrics import mean_cosines, subset_scores
 
 OPTIONS = solvers.TRIALS | {"simulated_annealing": {"num_reads": 10}}  # a view does not wait for a hundred reads
@@ -62,9 +62,9 @@ class Explorer:
 
     def _problem(self, image, n_features, class_index):
         """Importance (N_f,) and problem. The gradient of a logit is the classifier's weight."""
-        weight = self.classifiers[n_features][0][class_index]
-        alpha = weight.reshape(n_features, -1).mean(1).astype(np.float32)
-        return alpha, qubo.selection(self.maps[n_features][image], alpha)
+        maps, weight = self.maps[n_features][image], self.classifiers[n_features][0][class_index]
+        alpha = importance(weight.reshape(maps.shape)).astype(np.float32)
+        return alpha, qubo.selection(maps, alpha)
 
     def _solution(self, image, n_features, class_index, beta, size, solver):
         problem = self.problem(image, n_features, class_index)[1]

@@ -37,7 +37,7 @@ def _connect(sampler, config):
     try:
         import dwave.system
     except ImportError as error:
-        raise HardwareError(f"D-Wave's solvers need dwave-system ({error}): pip install 'qafs[dwave]'") from error
+        raise HardwareError(f"D-Wave's solvers need dwave-system ({error}): pip install dwave-system") from error
     from dwave.cloud.exceptions import ConfigFileError, SAPIError, SolverAuthenticationError, SolverNotFoundError
 
     try:

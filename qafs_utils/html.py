@@ -40,7 +40,8 @@ def opening(notebook):
     title, _, rest = notebook.cells[0].source.partition("\n")
     paragraph = " ".join(rest.strip().split("\n\n")[0].split())
     abbreviated = "".join(rf"(?<!\b{word}\.)" for word in ("Sec", "Secs", "Fig", "Figs", "Eq", "Eqs"))
-    return title.lstrip("# "), re.split(rf"(?<=[.?:]){abbreviated}\s+(?=[A-Z])", paragraph)[0]
+    sentence = re.split(rf"(?<=[.?:]){abbreviated}\s+(?=[A-Z])", paragraph)[0]
+    return title.lstrip("# "), re.sub(":$", ".", sentence)
 
 
 def render(profile):

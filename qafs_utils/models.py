@@ -11,7 +11,6 @@ import numpy as np
 import torch
 import torch.nn as nn
 import torch.nn.functional as F
-import torchvision
 from tqdm import tqdm
 
 from .data import NORMALISATIONS, DataError, to_pixels
@@ -38,7 +37,9 @@ def weights_path():
     >>> weights_path().name
     'resnet18-f37072fd.pth'
     """
-    url = torchvision.models.ResNet18_Weights.IMAGENET1K_V1.url
+    from torchvision.models import ResNet18_Weights  # torchvision takes seconds, and not every notebook needs it
+
+    url = ResNet18_Weights.IMAGENET1K_V1.url
     return Path(torch.hub.get_dir()) / "checkpoints" / os.path.basename(url)
 
 
@@ -52,6 +53,8 @@ def resnet18(weights="imagenet", seed=0):
     >>> net.training, torch.equal(net.conv1.weight, resnet18("random", seed=3).conv1.weight)
     (False, True)
     """
+    import torchvision
+
     if weights == "random":
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)

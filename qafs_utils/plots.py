@@ -1196,18 +1196,12 @@ def hardware_demand(demand, largest, sizes, left):
         for axis, column in zip(axes, ("qubits", "chain_length")):
             axis.plot(of.d, of[column], color=colour, marker=marker, markersize=3, lw=0.9, label=topology)
             axis.axvline(largest[topology], color=colour, ls=":", lw=0.9)
-    for n, d in sizes.items():
-        axes[0].axvspan(min(d), max(d), color=MODEL_COLOURS[n], alpha=0.25, lw=0)
-        axes[0].annotate(
-            f"{n}",
-            (np.sqrt(min(d) * max(d)), 1),
-            (0, 2),
-            xycoords=("data", "axes fraction"),
-            textcoords="offset points",
-            ha="center",
-            fontsize=6,
-            color=MODEL_COLOURS[n],
-        )
+    above = {"transform": axes[0].get_xaxis_transform(), "clip_on": False}  # x in data, y as a fraction of the axis
+    for row, (n, d) in enumerate(sizes.items()):
+        y, colour, small = 1.03 + 0.07 * (row % 3), MODEL_COLOURS[n], max(d) < 100
+        axes[0].plot([min(d), max(d)], [y, y], color=colour, lw=3, solid_capstyle="butt", **above)
+        place = {"x": 1.12 * max(d), "ha": "left"} if small else {"x": min(d) / 1.12, "ha": "right"}
+        axes[0].text(y=y, s=f"$N_f={n}$", va="center", fontsize=6, color=colour, **place, **above)
     for axis, label in zip(axes, ("physical qubits", "longest chain")):
         axis.set(xscale="log", xlabel="number of candidates $d$", ylabel=label)
     axes[0].set(yscale="log")
@@ -1280,9 +1274,10 @@ def layers(problems, propagated, scores, sizes):
         label = f"QUBO of exactly $k$ maps, $\\beta={betas[0]:g}$" if method == "QUBO optimum" else method
         fixed.errorbar(of.k, of.value, spread, elinewidth=0.7, label=label, **style)
     free = sizes[sizes.selection == "QUBO"]
-    for (_, row), face in zip(free.iterrows(), ("w", "k")):
-        style = {"mfc": face, "markersize": 5, "label": f"size left free, $\\beta={row.beta:g}$"}
-        fixed.errorbar(row.k, row.value, [[row.value - row.low], [row.high - row.value]], fmt="kv", **style)
+    for (_, row), face in zip(free.iterrows(), ("w", None)):
+        style = {"color": METHOD_COLOURS["QUBO optimum"], "mfc": face, "mec": "k", "mew": 0.8, "markersize": 6}
+        style |= {"zorder": 5, "label": f"QUBO, size left free, $\\beta={row.beta:g}$"}
+        fixed.errorbar(row.k, row.value, [[row.value - row.low], [row.high - row.value]], fmt="v", **style)
     fixed.set(xscale="log", xlabel=f"number of maps at {blocks[-1]}", ylabel="Average Drop (%)", ylim=(0, None))
     fixed.legend(fontsize=6)
     return figure

@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 import dimod
 import numpy as np
 
-from .annealing import biases
+from .annealing import biases, number_of_qubits
 from .feature_maps import NoPositiveMapError, candidates, cosine_matrix
 
 PAIR_SUMS = ("p<q", "half", "all")
@@ -297,17 +297,9 @@ def require_size(k, d):
     return int(k)
 
 
-def _size(energies):
-    """d of energies (2^d,). Raises ValueError for a length that is no power of two."""
-    d = len(energies).bit_length() - 1
-    if len(energies) != 2**d:
-        raise ValueError(f"energies must be (2^d,), one for each bit-string, got {len(energies)}")
-    return d
-
-
 def _flipped(k, energies):
     """Indices one flip away: (...,) int  ->  (d, ...). Bit p of an index is n_p, as in `annealing`."""
-    return np.array([k ^ (1 << p) for p in range(_size(energies))], dtype=int)
+    return np.array([k ^ (1 << p) for p in range(number_of_qubits(energies.shape))], dtype=int)
 
 
 def descend(energies, start=0):
@@ -332,7 +324,7 @@ def best_of_size(energies):
     >>> best_of_size(np.array([0.0, -1.0, 1.0, -3.0]))  # none, the first, both
     array([0, 1, 3])
     """
-    sizes = np.arange(_size(energies) + 1)
+    sizes = np.arange(number_of_qubits(energies.shape) + 1)
     size = np.bitwise_count(np.arange(len(energies)))
     order = np.lexsort((energies, size))
     return order[np.searchsorted(size[order], sizes)]

@@ -14,7 +14,6 @@ import json
 import os
 from pathlib import Path
 
-import nbformat
 import numpy as np
 import pandas as pd
 import yaml
@@ -69,10 +68,10 @@ def defaults(notebook):
     path = ROOT / "notebooks" / f"{notebook}.ipynb"
     if not path.exists():
         raise ValueError(f"there is no notebook {path.relative_to(ROOT)}")
-    tagged = [c for c in nbformat.read(path, 4).cells if "parameters" in c.metadata.get("tags", [])]
+    tagged = [c for c in json.loads(path.read_text())["cells"] if "parameters" in c["metadata"].get("tags", [])]
     if len(tagged) != 1:
         raise ValueError(f"{notebook}: expected one cell tagged 'parameters', found {len(tagged)}")
-    return {a.targets[0].id: ast.literal_eval(a.value) for a in ast.parse(tagged[0].source).body}
+    return {a.targets[0].id: ast.literal_eval(a.value) for a in ast.parse("".join(tagged[0]["source"])).body}
 
 
 def overrides(notebook, profile):

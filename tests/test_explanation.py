@@ -85,6 +85,18 @@ def test_a_stage_of_the_head_and_another_class():
     assert block.label == conv.label == "deer" and (conv.maps < 0).any() and (block.maps >= 0).all()
 
 
+def test_an_importance_of_ones_own():
+    def effect(maps, gradients):
+        return (maps * gradients).mean((-2, -1))
+
+    found, usual = (qafs_utils.explain(IMAGE, NET, layer="layer3", class_index=4, weigh=w) for w in (effect, None))
+    maps, gradients, _ = feature_maps.capture_layer(
+        NET, "layer3", (explanation.to_square(IMAGE, 224) - models.Trunk(NET).mean) / models.Trunk(NET).std, [4])
+    np.testing.assert_allclose(found.importance, (maps * gradients).mean((-2, -1))[0], atol=1e-6)
+    assert np.array_equal(found.problem.maps, np.flatnonzero(found.importance > 0))
+    assert not np.array_equal(found.problem.maps, usual.problem.maps)
+
+
 @pytest.mark.parametrize("solver, options", [
     ("exact", {}), ("brute_force", {}), ("simulated_annealing", {"num_reads": 50}),
 ])
@@ -138,6 +150,8 @@ def nan_image():
     ((IMAGE, 16), {}, ValueError, "the model must be one of nf16, .* got int"),
     ((IMAGE, NET), {}, ValueError, "give the layer"),
     ((IMAGE, NET), {"layer": "layer5"}, ValueError, "no layer 'layer5': did you mean 'layer4'"),
+    ((IMAGE, NET), {"layer": "avgpool"}, ValueError, "the maps of 'avgpool' have one pixel"),
+    ((IMAGE, "nf16"), {"weigh": lambda maps, gradients: maps.mean()}, ValueError, r"return \(1, 16\), .* got \(\)"),
     ((IMAGE, "nf16"), {"layer": "layer4"}, ValueError, "the head has no stage 'layer4'"),
     ((IMAGE, "nf16", 1.2), {}, ValueError, r"beta must be a number in \[0, 1\], got 1.2"),
     ((IMAGE, "nf16", np.nan), {}, ValueError, "beta must be a number"),
@@ -168,7 +182,7 @@ def test_missing_weights_and_no_network(monkeypatch, tmp_path):
     def unreachable(**_):
         raise OSError("network is unreachable")
 
-    monkeypatch.setattr(models.torchvision.models, "resnet18", unreachable)
+    monkeypatch.setattr(torchvision.models, "resnet18", unreachable)
     with pytest.raises(data.DataError, match="ImageNet weights are not at .* unreachable.* `make data`"):
         qafs_utils.explain(IMAGE, "nf16")
 

@@ -1,7 +1,10 @@
 """The committed artefacts: whole, consistent with each other, and (with the photographs) what the network gives."""
 
+import shutil
+
 import numpy as np
 import pytest
+from repository import copied, make, touch
 from test_data import needs_stl10, needs_weights
 
 from qafs_utils import data, feature_maps, models, qubo, run, solvers
@@ -87,3 +90,20 @@ def test_the_photographs_give_the_published_maps_and_logits(n):
     np.testing.assert_allclose(maps, saved["maps_block"][some], atol=0.02)
     np.testing.assert_allclose(logits, saved["logits"][some], atol=0.02)
     np.testing.assert_allclose(feature_maps.importance(gradients), saved["importance_block"][some], atol=1e-5)
+
+
+def test_published_artefacts_are_enough_and_checked(tmp_path):
+    copy = copied(tmp_path)
+    notebook = "build/published/notebooks/03_qubo.ipynb"
+    done = make(copy, notebook)
+    assert done.returncode == 0, done.stderr[-3000:]
+    good = (copy / "build/published/data/03_candidates.csv").read_bytes()
+    victim = copy / "data/published/02_maps_nf24.npz"
+    victim.write_bytes(victim.read_bytes()[:-100])
+    touch(copy / "notebooks/03_qubo.ipynb")
+    done = make(copy, notebook)
+    assert done.returncode != 0 and "02_maps_nf24.npz is not the published file" in done.stderr
+    assert (copy / "build/published/data/03_candidates.csv").read_bytes() == good
+    shutil.rmtree(copy / "data/published")
+    done = make(copy, notebook)
+    assert done.returncode != 0 and "git checkout data/published" in done.stderr

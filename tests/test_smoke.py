@@ -1,0 +1,68 @@
+"""One smoke run of all notebooks by make, and what a change or a failure does to it."""
+
+import re
+from pathlib import Path
+
+import pytest
+from repository import ROOT, copied, make, stale
+
+NOTEBOOKS = sorted((ROOT / "notebooks").glob("[0-9]*.ipynb"))
+
+
+@pytest.fixture(scope="module")
+def copy(tmp_path_factory):
+    return copied(tmp_path_factory.mktemp("repository"))
+
+
+def test_smoke_run_of_all_notebooks(copy):
+    done = make(copy, "smoke")
+    assert done.returncode == 0, done.stderr[-3000:]
+    executed = sorted(p.stem for p in (copy / "build/smoke/notebooks").glob("*.ipynb"))
+    assert executed == [p.stem for p in NOTEBOOKS]
+    made = {p.name for p in (copy / "build/smoke/figures").iterdir()}
+    listed = re.findall(r"^\| (?:Fig|Table).*\| `(\w+)` \|", (ROOT / "README.md").read_text(), re.M)
+    assert len(listed) > 30 and {Path(name).stem for name in made if name.startswith("fig") and name.endswith("g")} == {
+        name for name in listed if name.startswith("fig")}
+    assert {f"{name}.csv" for name in listed if name.startswith("table")} <= made
+    assert all(f"{Path(name).stem}.pdf" in made for name in made if name.endswith(".png"))
+    assert not stale(copy)
+
+
+def test_the_same_seed_gives_the_same_bytes(copy):
+    """Of 04, which anneals, samples and draws; tests/test_interruption.py looks at figures, tables and records."""
+    if not (copy / "build/smoke/figures.done").exists():
+        pytest.skip("the smoke run failed")
+
+    def outcome():
+        return {p.name: p.read_bytes() for p in (copy / "build/smoke/data").glob("04_*")}
+
+    before, stamp = outcome(), copy / "build/smoke/notebooks/04_annealing.ipynb"
+    stamp.unlink()
+    done = make(copy, str(stamp.relative_to(copy)))
+    assert done.returncode == 0 and stamp.exists(), done.stderr[-3000:]
+    after = outcome()
+    assert "04_samples.npz" in before and before.keys() == after.keys()
+    assert [name for name in before if before[name] != after[name]] == []
+
+
+def test_only_what_depends_on_a_change_is_rerun(copy):
+    if not (copy / "build/smoke/figures.done").exists():
+        pytest.skip("the smoke run failed")
+    changed = stale(copy, "qafs_utils/metrics.py")
+    assert "07_average_drop" in changed
+    assert {"01_fine_tuning", "02_feature_maps", "03_qubo", "04_annealing"}.isdisjoint(changed)
+    changed = stale(copy, "params/smoke/04_annealing.yaml")
+    assert {"04_annealing", "06_explanation_maps", "07_average_drop", "09_claims"} <= changed
+    assert {"01_fine_tuning", "02_feature_maps", "03_qubo"}.isdisjoint(changed)
+    assert stale(copy, "notebooks/01_fine_tuning.ipynb") == {p.stem for p in NOTEBOOKS}
+
+
+def test_a_failing_notebook_leaves_no_stamp(copy):
+    parameters = copy / "params/smoke/02_feature_maps.yaml"
+    parameters.write_text(parameters.read_text().replace("selected_per_class: 2", "selected_per_class: 100000"))
+    done = make(copy, "build/smoke/notebooks/02_feature_maps.ipynb")
+    assert done.returncode != 0
+    errors = [line for line in done.stderr.splitlines() if line.startswith("error: ")]
+    assert len(errors) == 1 and "02_feature_maps: ValueError: class" in errors[0] and "ask for fewer" in errors[0]
+    assert (copy / "build/smoke/notebooks/02_feature_maps.failed.ipynb").exists()
+    assert "02_feature_maps" in stale(copy)
