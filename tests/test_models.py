@@ -50,6 +50,23 @@ def test_bfloat16_trunk_is_close(pixels):
     assert (exact - fast).norm() / exact.norm() < 0.02
 
 
+def test_a_processor_without_bfloat16_rounds_to_it(pixels):
+    trunk, exact = models.Trunk(NETWORK, precision="bfloat16"), models.Trunk(NETWORK)(pixels)
+    x = (pixels - trunk.mean) / trunk.std
+
+    def run(layers, context):
+        with torch.no_grad(), context:
+            return layers(x).float()
+
+    found = {n: (run(trunk.layers[:n], torch.autocast("cpu", torch.bfloat16)), run(trunk.layers[:n], models._Rounded()))
+             for n in (4, len(trunk.layers))}
+    native, rounded = found[4]
+    assert (rounded == native).float().mean() > 0.95  # sums in another order may round otherwise
+    native, rounded = ((exact - part).norm() for part in found[len(trunk.layers)])
+    assert 0.8 < rounded / native < 1.25
+    assert all(torch.equal(part, part.bfloat16().float()) for pair in found.values() for part in pair)
+
+
 @pytest.mark.parametrize("block, order", [("paper", ["conv", "bn", "relu"]), ("authors_code", ["conv", "relu", "bn"])])
 def test_stages_come_in_the_blocks_order(block, order):
     seen = []
