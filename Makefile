@@ -15,7 +15,6 @@ $(error unknown INPUT '$(INPUT)': choose published or images)
 endif
 
 .PHONY: help figures verify html test smoke benchmark lab data publish clean
-.NOTPARALLEL:
 .DELETE_ON_ERROR:
 .SECONDEXPANSION:
 

@@ -43,18 +43,19 @@ def run_notebook(profile, notebook):
     """Execute one notebook with papermill; the executed copy appears only when it succeeded.
 
     A failed run stays beside it as <notebook>.failed.ipynb, traceback inside. Raises ValueError for bad parameters,
-    RuntimeError naming the error of a failing cell, a full disk, or another run of the profile at work.
+    RuntimeError naming the error of a failing cell, a full disk, or another run of it at work.
 
     >>> run_notebook("paper", "03_qubo")
     Traceback (most recent call last):
     ValueError: unknown profile 'paper': choose from published, images, smoke
     """
     check_profile(profile)
-    with alone(profile):
+    with alone(profile, notebook):
         _execute(profile, notebook)
 
 
 def _execute(profile, notebook):
+    sys.modules.setdefault("rfc3987_syntax", None)  # jsonschema can do without, and papermill starts 3 s earlier
     import papermill
     from papermill.exceptions import PapermillExecutionError
 

@@ -149,31 +149,36 @@ def unwritable(path, error):
 
 
 @contextlib.contextmanager
-def alone(profile):
-    """Hold build/<profile> for one run at a time, and clear it of the temporary files that a killed run has left.
+def alone(profile, notebook):
+    """Hold a notebook of build/<profile> for one run at a time; the first run clears what killed ones have left there.
 
-    The operating system lets go of the lock when the process ends, however it ends. Raises RuntimeError while another
-    run has it, ArtefactError when the folder cannot be written.
+    Other notebooks may run meanwhile (`make -j`); temporary files are cleared only while none does. The operating
+    system lets go of the locks when the process ends, however it ends. Raises RuntimeError while another run has the
+    notebook, ArtefactError when the folder cannot be written.
 
-    >>> with alone("doctest"):
-    ...     with alone("doctest"):
+    >>> with alone("doctest", "03_qubo"), alone("doctest", "04_annealing"):
+    ...     with alone("doctest", "03_qubo"):
     ...         pass
     Traceback (most recent call last):
-    RuntimeError: another run of profile 'doctest' is at work: wait for it, or end it first
+    RuntimeError: another run of 03_qubo, profile 'doctest', is at work: wait for it, or end it first
     """
     folder = ROOT / "build" / profile
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        lock = open(folder / ".lock", "w")
-    except OSError as error:
-        raise ArtefactError(unwritable(folder, error)) from error
-    with lock:
+    with contextlib.ExitStack() as stack:
         try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            folder.mkdir(parents=True, exist_ok=True)
+            every, own = (stack.enter_context(open(folder / f".{name}.lock", "w")) for name in ("every", notebook))
+        except OSError as error:
+            raise ArtefactError(unwritable(folder, error)) from error
+        try:
+            fcntl.flock(own, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            raise RuntimeError(f"another run of profile {profile!r} is at work: wait for it, or end it first") from None
-        for part in folder.glob("*/.*.part"):
-            part.unlink(missing_ok=True)
+            who = f"{notebook}, profile {profile!r},"
+            raise RuntimeError(f"another run of {who} is at work: wait for it, or end it first") from None
+        with contextlib.suppress(BlockingIOError):  # others are at work, and the files may be theirs
+            fcntl.flock(every, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            for part in folder.glob("*/.*.part"):
+                part.unlink(missing_ok=True)
+        fcntl.flock(every, fcntl.LOCK_SH)
         yield
 
 

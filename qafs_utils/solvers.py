@@ -13,7 +13,6 @@ from dwave.samplers import (
 )
 from joblib import Parallel, delayed
 from scipy.stats import hypergeom
-from sklearn.linear_model import lars_path
 from tqdm import tqdm
 
 from .annealing import SchrodingerSampler, biases, bits, energies, sample_set
@@ -267,6 +266,8 @@ def lasso_order(activations, logit):
     X = X - X.mean(0)
     norm = np.linalg.norm(X, axis=0)
     X = np.divide(X, norm, out=np.zeros_like(X), where=norm > 1e-12)
+    from sklearn.linear_model import lars_path  # a second to import, and few need it
+
     path = lars_path(X, y - y.mean(), method="lasso", positive=True)[2]
     entered = path > 0  # (N_f, steps); a map may leave and enter again
     step = np.where(entered.any(1), entered.argmax(1), path.shape[1])

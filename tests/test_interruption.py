@@ -184,10 +184,16 @@ def test_a_run_that_outlives_make_ends_well_and_is_not_joined_by_another(copy, u
     wait_for(lambda: newer(copy, 0, "97_step0.npz"))
     process.kill()  # make alone: the notebook goes on
     monkeypatch.setattr(run, "ROOT", copy)
-    with pytest.raises(RuntimeError, match="another run of profile 'published' is at work: wait for it"):
-        with run.alone("published"):
+    with pytest.raises(RuntimeError, match="another run of 97_tiny, profile 'published', is at work: wait for it"):
+        with run.alone("published", "97_tiny"):
             pass
-    process.communicate(timeout=60)
+    with run.alone("published", "98_other"):  # which leaves the files of the other alone
+        process.communicate(timeout=60)
     assert outcome(copy) == undisturbed and (copy / TARGET).exists()
-    with run.alone("published"):
-        pass
+    part = copy / DATA / ".97_step0.npz.1.part"
+    part.touch()
+    with run.alone("published", "97_tiny"):
+        assert not part.exists()
+        part.touch()
+        with run.alone("published", "98_other"):
+            assert part.exists()

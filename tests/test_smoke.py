@@ -15,7 +15,7 @@ def copy(tmp_path_factory):
 
 
 def test_smoke_run_of_all_notebooks(copy):
-    done = make(copy, "smoke")
+    done = make(copy, "-j2", "smoke")
     assert done.returncode == 0, done.stderr[-3000:]
     executed = sorted(p.stem for p in (copy / "build/smoke/notebooks").glob("*.ipynb"))
     assert executed == [p.stem for p in NOTEBOOKS]
