@@ -13,7 +13,8 @@ from .explanation import select, to_square
 from .feature_maps import capture, contributions, importance
 from .metrics import mean_cosines, subset_scores
 
-OPTIONS = solvers.TRIALS | {"simulated_annealing": {"num_reads": 10}}  # a view does not wait for a hundred reads
+FEWER = {"simulated_annealing": 10, "tabu": 4}  # reads: a view does not wait for a hundred
+OPTIONS = solvers.TRIALS | {name: solvers.TRIALS[name] | {"num_reads": reads} for name, reads in FEWER.items()}
 
 
 class Explorer:
