@@ -35,11 +35,11 @@ test: $(VENV)   ## all tests and the docstrings' examples; a smoke run of the no
 smoke: build/smoke/figures.done   ## all notebooks on small synthetic images
 
 benchmark: $(VENV)   ## time the annealer and the solvers against general packages; writes benchmarks/
-	$(PYTHON) benchmarks/annealer.py
-	$(PYTHON) benchmarks/solvers.py
+	PYTHONPATH="$(CURDIR)" $(PYTHON) benchmarks/annealer.py
+	PYTHONPATH="$(CURDIR)" $(PYTHON) benchmarks/solvers.py
 
 lab: $(VENV)   ## open the notebooks in JupyterLab (LAB=--allow-root: its options)
-	PYTHONPATH=$(CURDIR) $(PYTHON) -m jupyterlab notebooks $(LAB)
+	PYTHONPATH="$(CURDIR)" $(PYTHON) -m jupyterlab notebooks $(LAB)
 
 data: $(VENV)   ## fetch and verify STL-10 and the ImageNet weights
 	$(PYTHON) -m qafs_utils data
@@ -51,6 +51,8 @@ clean:     ## remove build/ (not the environment, not the raw data)
 	rm -rf build
 
 .venv/installed: requirements.txt
+	@python3 -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 14))' \
+	  || { echo "error: python3 must be Python 3.11 to 3.13: put one first in PATH" >&2; exit 1; }
 	python3 -m venv .venv
 	.venv/bin/python -m pip install --quiet --requirement requirements.txt
 	.venv/bin/python -m pip install --quiet --no-deps --editable .

@@ -57,6 +57,7 @@ def run_notebook(profile, notebook):
 def _execute(profile, notebook):
     sys.modules.setdefault("rfc3987_syntax", None)  # jsonschema can do without, and papermill starts 3 s earlier
     import papermill
+    from nbclient.exceptions import DeadKernelError
     from papermill.exceptions import PapermillExecutionError
 
     for name, value in ALLOCATOR.items():
@@ -77,6 +78,9 @@ def _execute(profile, notebook):
     except PapermillExecutionError as error:
         where = failed.relative_to(ROOT)
         raise RuntimeError(f"{notebook}: {error.ename}: {error.evalue} (traceback in {where})") from None
+    except DeadKernelError:
+        why = "its kernel was killed, probably for want of memory: end other programs, or give it a smaller problem"
+        raise RuntimeError(f"{notebook}: {why}, and run the same command again") from None
     except OSError as error:
         if error.errno in UNWRITABLE:
             raise RuntimeError(unwritable(Path(error.filename or failed), error)) from None
@@ -162,7 +166,7 @@ def main():
     run.add_argument("notebook")
     commands.add_parser("data")
     commands.add_parser("publish")
-    commands.add_parser("summary").add_argument("profile", choices=PROFILES)
+    commands.add_parser("summary").add_argument("profile", choices=("published", "images"))
     commands.add_parser("verify")
     commands.add_parser("html").add_argument("profile", choices=PROFILES)
     arguments = vars(parser.parse_args())

@@ -46,7 +46,7 @@ class Explanation:
     >>> found = explain(np.arange(192, dtype=np.uint8).reshape(8, 8, 3), models.resnet18("random"), layer="layer3")
     >>> found.heatmap.shape, bool(found.importance[found.selected].min() > 0)
     ((224, 224), True)
-    >>> [text.get_text() for text in found.plot().axes[0].texts][::2]  # doctest: +ELLIPSIS
+    >>> [text.get_text() for text in found.plot().texts][4::2]  # doctest: +ELLIPSIS
     ['P(class ...)', 'energy', 'proven bound']
     """
 
@@ -77,7 +77,8 @@ class Explanation:
 def read_image(image):
     """An image as uint8 (3, h, w): a path, an open file, a PIL image, or an array (3, h, w) or (h, w, 3) of uint8.
 
-    Raises DataError for a file that is absent or no image, ValueError for another shape or type, and NaN.
+    Turned upright as its EXIF data say; grey (h, w) and with transparency (h, w, 4), which is dropped, too.
+    Raises DataError for a file that is absent or no image, ValueError for another shape or type, more than 8 bits, NaN.
 
     >>> read_image(np.zeros((5, 7, 3), np.uint8)).shape
     (3, 5, 7)
@@ -88,7 +89,8 @@ def read_image(image):
     if not isinstance(image, (np.ndarray, torch.Tensor, Image.Image)):
         try:
             with Image.open(image) as opened:
-                image = ImageOps.exif_transpose(opened).convert("RGB")
+                opened.load()
+                image = opened
         except FileNotFoundError:
             raise DataError(f"there is no file {image}: check the path, which counts from {Path.cwd()}") from None
         except (OSError, SyntaxError, Image.DecompressionBombError) as error:  # SyntaxError: Pillow, of a broken PNG
@@ -98,12 +100,17 @@ def read_image(image):
             kinds = "a path, a PIL image, or an array (3, h, w) or (h, w, 3) of uint8"
             raise ValueError(f"the image must be {kinds}, got {type(image).__name__}") from error
     if isinstance(image, Image.Image):
-        image = image.convert("RGB")
+        if image.mode[0] in "IF":
+            why = f"pixels of mode {image.mode} have more than 8 bits"
+            raise ValueError(f"{why}: scale them to 0 to 255 and give an array of uint8, or save an 8-bit PNG")
+        image = ImageOps.exif_transpose(image).convert("RGB")
     pixels = np.asarray(image)
     if pixels.dtype != np.uint8:
         finite = pixels.dtype.kind != "f" or np.isfinite(pixels).all()
         kind = f"are {pixels.dtype}" if finite else "hold NaN or infinite values"
         raise ValueError(f"pixels must be uint8 from 0 to 255, these {kind}: of [0, 1] make (255 * x).astype('uint8')")
+    if pixels.size and (pixels.ndim == 2 or pixels.ndim == 3 and pixels.shape[2] == 4):
+        pixels = np.asarray(Image.fromarray(pixels).convert("RGB"))
     if pixels.ndim == 3 and pixels.shape[0] != 3 and pixels.shape[2] == 3:
         pixels = np.moveaxis(pixels, 2, 0)
     if pixels.ndim != 3 or pixels.shape[0] != 3 or not pixels.size:

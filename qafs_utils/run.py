@@ -12,6 +12,7 @@ import importlib.metadata
 import io
 import json
 import os
+import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -256,9 +257,14 @@ class Run:
 
         Raises ArtefactError when it is missing, damaged, or (published) not the file that was committed.
         """
-        with np.load(io.BytesIO(self._read(f"{name}.npz")), allow_pickle=False) as arrays:
-            loaded = dict(arrays)
-        loaded["record"] = json.loads(str(loaded["record"]))
+        content = self._read(f"{name}.npz")
+        try:
+            with np.load(io.BytesIO(content), allow_pickle=False) as arrays:
+                loaded = dict(arrays)
+            loaded["record"] = json.loads(str(loaded["record"]))
+        except (ValueError, EOFError, KeyError, zipfile.BadZipFile) as error:
+            path, notebook = self.path(f"{name}.npz").relative_to(ROOT), name.split("_")[0]
+            raise ArtefactError(f"{path} is damaged: delete it and run notebook {notebook} again") from error
         return loaded
 
     def load_table(self, name):

@@ -122,9 +122,11 @@ def test_photographs_are_turned_upright_and_grey_becomes_colour(tmp_path):
     turned, exif = Image.fromarray(np.moveaxis(IMAGE, 0, -1)), Image.Exif()
     exif[0x0112] = 6  # the camera was held upright
     turned.save(tmp_path / "turned.png", exif=exif)
-    assert np.array_equal(explanation.read_image(tmp_path / "turned.png"), np.rot90(IMAGE, -1, (1, 2)))
-    assert explanation.read_image(Image.new("L", (5, 4))).shape == (3, 4, 5)
-    assert explanation.read_image(Image.new("RGBA", (5, 4))).shape == (3, 4, 5)
+    for form in (tmp_path / "turned.png", Image.open(tmp_path / "turned.png")):
+        assert np.array_equal(explanation.read_image(form), np.rot90(IMAGE, -1, (1, 2)))
+    for kind, n in (("L", ()), ("RGBA", (4,))):
+        assert explanation.read_image(Image.new(kind, (5, 4))).shape == (3, 4, 5)
+        assert np.array_equal(explanation.read_image(np.full((4, 5, *n), 7, np.uint8)), np.full((3, 4, 5), 7))
 
 
 def test_large_photographs_are_averaged_small_ones_as_in_the_notebooks():
@@ -143,7 +145,8 @@ def nan_image():
     ((__file__, "nf16"), {}, data.DataError, "cannot be read as an image"),
     ((io.BytesIO(b"text"), "nf16"), {}, data.DataError, "the file cannot be read as an image"),
     ((None, "nf16"), {}, ValueError, "the image must be a path, .* got NoneType"),
-    ((IMAGE[0], "nf16"), {}, ValueError, r"must be \(3, h, w\) or \(h, w, 3\), got \(96, 96\)"),
+    ((IMAGE[None], "nf16"), {}, ValueError, r"must be \(3, h, w\) or \(h, w, 3\), got \(1, 3, 96, 96\)"),
+    ((Image.new("I;16", (9, 9)), "nf16"), {}, ValueError, "pixels of mode I;16 have more than 8 bits: scale them"),
     ((IMAGE[:, :0], "nf16"), {}, ValueError, r"got \(3, 0, 96\)"),
     ((IMAGE / 255, "nf16"), {}, ValueError, "must be uint8 from 0 to 255, these are float64"),
     ((nan_image(), "nf16"), {}, ValueError, "hold NaN or infinite values"),

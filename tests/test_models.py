@@ -1,10 +1,13 @@
 """Networks: the split ResNet-18 equals torchvision's, heads train, save and load."""
 
+import copy
+
 import numpy as np
 import pytest
 import torch
 
 from qafs_utils import data, models
+from qafs_utils.run import Run
 
 NETWORK = models.resnet18("random")
 
@@ -145,6 +148,37 @@ def test_gpu_gives_the_same_logits(pixels):
     device = models.pick_device("auto")
     found = models.scorer(trunk.to(device), head.to(device))(pixels).cpu()
     np.testing.assert_allclose(found, expected, atol=1e-3)
+
+
+def perturbed(trunk, size):
+    """A copy of a trunk with noise of that relative size on its convolutions."""
+    trunk, generator = copy.deepcopy(trunk), torch.Generator().manual_seed(0)
+    for w in trunk.parameters():
+        w.data += size * w.std() * torch.randn(w.shape, generator=generator) if w.ndim == 4 else 0
+    return trunk
+
+
+def test_published_heads_go_with_torchvisions_weights_too(monkeypatch):
+    """They were trained on a copy of these that differs by about 1e-5."""
+    trunk = models.Trunk(NETWORK)
+    saved = {"weights": models.fingerprint(trunk)}
+    monkeypatch.setattr(models, "COPY", saved["weights"])
+    monkeypatch.setattr(models, "IMAGENET_NORMS", [float(w.norm()) for w in trunk.parameters() if w.ndim == 4])
+    models.require_trunk(perturbed(trunk, 1e-4), saved)
+    with pytest.raises(data.DataError, match="not those the heads were trained on"):
+        models.require_trunk(perturbed(trunk, 0.1), saved)
+    monkeypatch.setattr(models, "COPY", "another")
+    with pytest.raises(data.DataError, match="not those the heads were trained on"):
+        models.require_trunk(perturbed(trunk, 1e-4), saved)
+
+
+@pytest.mark.skipif(not models.weights_path().exists(), reason="no ImageNet weights")
+def test_the_imagenet_trunk_is_known():
+    saved = Run("tests", {"profile": "published"}).load("01_heads")
+    assert str(saved["weights"]) == models.COPY
+    trunk = models.Trunk(models.resnet18())
+    models.require_trunk(trunk, saved)
+    models.require_trunk(perturbed(trunk, 1e-4), saved)
 
 
 def test_heads_of_another_trunk_are_refused():

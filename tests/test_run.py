@@ -193,3 +193,18 @@ def test_command_line_fails_in_one_line():
 def test_unknown_input_of_make():
     done = subprocess.run(["make", "figures", "INPUT=raw"], cwd=cli.ROOT, capture_output=True, text=True)
     assert done.returncode != 0 and "unknown INPUT 'raw': choose published or images" in done.stderr
+
+
+@pytest.mark.parametrize("content", [b"", b"garbage", None])
+def test_a_damaged_artefact_is_named_with_the_remedy(root, content):
+    path = make().save("02_x", a=np.arange(1000))
+    path.write_bytes(path.read_bytes()[:200] if content is None else content)
+    with pytest.raises(runs.ArtefactError, match="build/smoke/data/02_x.npz is damaged: delete it and run notebook 02"):
+        make().load("02_x")
+
+
+def test_figures_of_a_smoke_run_are_never_published(monkeypatch, capsys):
+    monkeypatch.setattr("sys.argv", ["qafs_utils", "summary", "smoke"])
+    with pytest.raises(SystemExit):
+        cli.main()
+    assert "invalid choice: 'smoke'" in capsys.readouterr().err
