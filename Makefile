@@ -70,19 +70,19 @@ build/$(1)/notebooks/$(2).ipynb: notebooks/$(2).ipynb $$(wildcard params/$(1)/$(
 	$$(PYTHON) -m qafs_utils run $(1) $(2)
 endef
 define graph
-$(call run,$(1),00_quickstart,01_fine_tuning 02_feature_maps,data models feature_maps qubo annealing accelerator kernels exact hardware solvers cams explanation plots)
+$(call run,$(1),00_quickstart,01_fine_tuning 02_feature_maps,data models extraction feature_maps qubo annealing accelerator kernels exact hardware solvers cams explanation plots)
 $(call run,$(1),01_fine_tuning,,data models)
-$(call run,$(1),02_feature_maps,01_fine_tuning,data models feature_maps qubo annealing accelerator kernels plots)
+$(call run,$(1),02_feature_maps,01_fine_tuning,data models extraction feature_maps qubo annealing accelerator kernels plots)
 $(call run,$(1),03_qubo,02_feature_maps,data feature_maps qubo annealing accelerator kernels exact hardware solvers plots)
 $(call run,$(1),04_annealing,01_fine_tuning 02_feature_maps,data feature_maps qubo annealing accelerator kernels exact hardware spectrum solvers plots)
 $(call run,$(1),05_gap_and_fidelity,02_feature_maps 04_annealing,data feature_maps qubo annealing accelerator kernels spectrum metrics plots)
-$(call run,$(1),06_explanation_maps,01_fine_tuning 02_feature_maps 04_annealing,data models feature_maps qubo annealing accelerator kernels exact hardware solvers cams metrics plots)
+$(call run,$(1),06_explanation_maps,01_fine_tuning 02_feature_maps 04_annealing,data models extraction feature_maps qubo annealing accelerator kernels exact hardware solvers cams masks metrics plots)
 $(call run,$(1),07_average_drop,04_annealing 06_explanation_maps,data metrics plots)
-$(call run,$(1),08_bhattacharyya,01_fine_tuning 02_feature_maps 04_annealing,data models feature_maps qubo annealing accelerator kernels exact hardware solvers metrics plots)
+$(call run,$(1),08_bhattacharyya,01_fine_tuning 02_feature_maps 04_annealing,data feature_maps qubo annealing accelerator kernels exact hardware solvers metrics plots)
 $(call run,$(1),09_claims,01_fine_tuning 03_qubo 04_annealing 05_gap_and_fidelity 07_average_drop 08_bhattacharyya 10_optimality 12_other_layers,data claims metrics plots)
-$(call run,$(1),10_optimality,01_fine_tuning 02_feature_maps 04_annealing,data models feature_maps qubo annealing accelerator kernels exact hardware spectrum solvers metrics plots)
-$(call run,$(1),11_explore,01_fine_tuning 02_feature_maps,data models feature_maps qubo annealing accelerator kernels exact hardware solvers cams metrics explanation explorer plots)
-$(call run,$(1),12_other_layers,01_fine_tuning 02_feature_maps 04_annealing,data models feature_maps qubo annealing accelerator kernels exact hardware solvers cams metrics plots)
+$(call run,$(1),10_optimality,01_fine_tuning 02_feature_maps 04_annealing,data feature_maps qubo annealing accelerator kernels exact hardware spectrum solvers metrics plots)
+$(call run,$(1),11_explore,01_fine_tuning 02_feature_maps,data models extraction feature_maps qubo annealing accelerator kernels exact hardware solvers cams metrics explanation explorer plots)
+$(call run,$(1),12_other_layers,01_fine_tuning 02_feature_maps 04_annealing,data models extraction feature_maps qubo annealing accelerator kernels exact hardware solvers cams masks metrics plots)
 endef
 $(foreach p,published images smoke,$(eval $(call graph,$p)))
 

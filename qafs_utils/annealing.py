@@ -6,10 +6,12 @@ The driver is a sum over qubits and the problem is diagonal, so splitting method
 phases: Strang's (order 2) and Blanes and Moan's (order 4; J. Comput. Appl. Math. 142, 313, 2002).
 """
 
+import contextlib
 import os
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 
 import dimod
 import numpy as np
@@ -62,8 +64,9 @@ def tabulated(s, A, B, name="tabulated"):
     (1.0, 10.0)
     """
     s, A, B = (np.asarray(x, dtype=np.float64) for x in (s, A, B))
-    if not (s.ndim == 1 and s.shape == A.shape == B.shape and np.isfinite([s, A, B]).all()):
-        raise ValueError(f"s, A and B must be finite and of one length, got {s.shape}, {A.shape}, {B.shape}")
+    if not (s.ndim == 1 and s.size > 1 and s.shape == A.shape == B.shape and np.isfinite([s, A, B]).all()):
+        shapes = f"{s.shape}, {A.shape}, {B.shape}"
+        raise ValueError(f"s, A and B must be finite and of one length of at least 2, got {shapes}")
     if not (s[0] == 0 and s[-1] == 1 and (np.diff(s) > 0).all()):
         raise ValueError("the tabulated s must rise from 0 to 1: divide the times by the annealing time")
     return Schedule(name, PchipInterpolator(s, A), PchipInterpolator(s, B))
@@ -113,12 +116,29 @@ def driver_strength(driver, d):
 
 
 def _free_bytes():
-    """Memory that the system says is available, else all that is installed."""
+    """Memory that is available here: what the system says, else all that is installed, or less in a container."""
     try:
         with open("/proc/meminfo") as lines:
-            return 1024 * next(int(line.split()[1]) for line in lines if line.startswith("MemAvailable"))
+            free = 1024 * next(int(line.split()[1]) for line in lines if line.startswith("MemAvailable"))
     except (OSError, StopIteration):
-        return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+        free = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    return min(free, _group_bytes())
+
+
+def _group_bytes(mounted="/sys/fs/cgroup", membership="/proc/self/cgroup"):
+    """Memory left to this process by the control groups (v2) of a container or batch job, infinite without any."""
+    try:
+        own = next(line[4:] for line in Path(membership).read_text().splitlines() if line.startswith("0::/"))
+    except (OSError, StopIteration):
+        return np.inf
+    left, root = np.inf, Path(mounted)
+    for group in (root / own, *(root / own).parents):
+        if group.is_relative_to(root):
+            with contextlib.suppress(OSError, ValueError):  # ValueError: the limit is "max"
+                limit, used = (int((group / f"memory.{name}").read_text()) for name in ("max", "current"))
+                statistics = dict(line.split() for line in (group / "memory.stat").read_text().splitlines())
+                left = min(left, limit - used + int(statistics["inactive_file"]))  # a cache that is given up
+    return left
 
 
 def require_memory(d, numbers, what):
@@ -294,7 +314,8 @@ def _evolve(re, im, batch, phases, angles):
 class Evolution:
     """The anneal of a batch from the driver's ground state, at any number of steps: energies (2^d,) or (B, 2^d).
 
-    Raises ValueError as `checked`, for unknown names or a time that is not positive, MemoryError when it does not fit.
+    Raises ValueError as `checked`, for unknown names, a schedule that is not finite or a time that is not positive,
+    MemoryError when it does not fit.
 
     >>> evolution = Evolution([0.0, -1.0], 50.0, "scaled", "linear")
     >>> re, im, probabilities = evolution.run(steps=200, order=4)
@@ -306,7 +327,7 @@ class Evolution:
 
     def __init__(self, energies, annealing_time, driver, schedule):
         batch, d = checked(energies)
-        require_memory(d, 10 * len(batch), "the state")
+        require_memory(d, 7 * len(batch) + 6, "the state")
         self._set(batch, d, annealing_time, driver, schedule)
         self.start = _turns(d) * start_state(d, driver)
         self.ground = (batch <= batch.min(axis=1, keepdims=True) + DEGENERATE).astype(np.float64)
@@ -316,6 +337,8 @@ class Evolution:
             raise ValueError(f"annealing_time must be positive and finite, got {annealing_time}")
         self.batch, self.d, self.annealing_time = batch, d, float(annealing_time)
         self.g, self.schedule = driver_strength(driver, d), find_schedule(schedule)
+        if not all(np.isfinite(weight(np.linspace(0, 1, 33))).all() for weight in (self.schedule.A, self.schedule.B)):
+            raise ValueError(f"schedule {self.schedule.name!r} gives NaN or infinite weights in [0, 1]")
 
     def run(self, steps, order):
         """->  re, im of the state in the kernels' frame, probabilities (B, 2^d)."""
@@ -434,7 +457,7 @@ def states(energies, s, annealing_time=50.0, driver="scaled", schedule="linear",
         raise ValueError("s must be one-dimensional and rise in [0, 1]")
     steps = anneal(energies, annealing_time, driver, schedule, tolerance).steps
     batch, d = checked(energies)
-    require_memory(d, 2 * len(s) + 6, "the states")
+    require_memory(d, 2 * len(s) + 11, "the states")
     g, schedule = driver_strength(driver, d), find_schedule(schedule)
     turns = _turns(d)
     start = turns * start_state(d, driver)
@@ -463,8 +486,8 @@ def populations(energies, s, annealing_time=50.0, driver="scaled", schedule="lin
 def draw(probabilities, num_reads, seed=None):
     """Indices of num_reads noise-free measurements: probabilities (2^d,), of any sum  ->  (num_reads,) int.
 
-    Raises ValueError for a negative or fractional num_reads, and for probabilities that are negative, NaN or
-    all zero.
+    Raises ValueError for a negative or fractional num_reads, and for probabilities that are negative, NaN, infinite
+    or all zero.
 
     >>> draw([0.0, 0.25, 0.75, 0.0], 8, seed=0)
     array([2, 2, 1, 1, 2, 2, 2, 2])
@@ -472,8 +495,8 @@ def draw(probabilities, num_reads, seed=None):
     if num_reads != int(num_reads) or num_reads < 0:
         raise ValueError(f"num_reads must be a whole number of measurements, got {num_reads}")
     cumulative = np.cumsum(probabilities)
-    if not (cumulative[-1] > 0 and np.min(probabilities) >= 0):
-        raise ValueError("probabilities must not be negative, NaN or all zero")
+    if not (0 < cumulative[-1] < np.inf and np.min(probabilities) >= 0):
+        raise ValueError("probabilities must not be negative, NaN, infinite or all zero")
     points = np.random.default_rng(seed).random(int(num_reads)) * cumulative[-1]
     return np.searchsorted(cumulative, points, side="right")
 

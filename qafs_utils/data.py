@@ -1,19 +1,12 @@
-"""Images: STL-10 through torchvision, a synthetic stand-in for smoke runs, splits and preprocessing."""
+"""Images: STL-10 through torchvision, a synthetic stand-in for smoke runs, and splits."""
 
 import functools
-import hashlib
 from pathlib import Path
 
 import numpy as np
-import torch
-import torch.nn.functional as F
 
 RAW = Path(__file__).resolve().parents[1] / "data" / "raw"
 CLASSES = ("airplane", "bird", "car", "cat", "deer", "dog", "horse", "monkey", "ship", "truck")
-NORMALISATIONS = {
-    "imagenet": ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225)),  # what the ImageNet weights were trained with
-    "none": ((0.0, 0.0, 0.0), (1.0, 1.0, 1.0)),  # the authors' code
-}
 
 
 class DataError(RuntimeError):
@@ -41,18 +34,6 @@ def labelled_stl10():
     return type("LabelledSTL10", (STL10,), {"train_list": STL10.train_list[:2]})
 
 
-def md5(path):
-    """MD5 of a file as a hexadecimal string.
-
-    >>> from tempfile import NamedTemporaryFile
-    >>> with NamedTemporaryFile() as empty:
-    ...     md5(empty.name)
-    'd41d8cd98f00b204e9800998ecf8427e'
-    """
-    with open(path, "rb") as f:
-        return hashlib.file_digest(f, "md5").hexdigest()
-
-
 def verify_stl10(root=RAW):
     """Check the labelled STL-10 files against torchvision's MD5 list.
 
@@ -62,6 +43,8 @@ def verify_stl10(root=RAW):
     >>> [path.name for path in verify_stl10("no such folder")]
     ['train_X.bin', 'train_y.bin', 'test_X.bin', 'test_y.bin']
     """
+    from torchvision.datasets.utils import check_integrity
+
     dataset = labelled_stl10()
     folder = Path(root) / dataset.base_folder
     absent = []
@@ -69,7 +52,7 @@ def verify_stl10(root=RAW):
         path = folder / name
         if not path.exists():
             absent.append(path)
-        elif md5(path) != expected:
+        elif not check_integrity(path, expected):
             raise DataError(
                 f"{path} is truncated or corrupt ({path.stat().st_size} bytes, wrong MD5). "
                 "Delete it and run `make data`."
@@ -135,12 +118,15 @@ def synthetic(per_class, seed=0, size=96):
 def load_images(name, split, per_class=12):
     """Images by name: "stl10" or "synthetic" (seeded, `per_class` images of each class and split).
 
-    split: "train" or "test"  ->  images (N, 3, 96, 96) uint8, labels (N,) int64.  Raises ValueError for another name.
+    split: "train" or "test"  ->  images (N, 3, 96, 96) uint8, labels (N,) int64.
+    Raises ValueError for another name or split, DataError as `stl10`.
 
     >>> images, labels = load_images("synthetic", "test", per_class=1)
     >>> images.shape, labels
     ((10, 3, 96, 96), array([0, 1, 2, 3, 4, 5, 6, 7, 8, 9]))
     """
+    if split not in ("train", "test"):
+        raise ValueError(f"unknown split {split!r}: choose 'train' or 'test'")
     if name == "stl10":
         return stl10(split)
     if name == "synthetic":
@@ -179,14 +165,3 @@ def draw_per_class(eligible, labels, count, seed=None):
             raise ValueError(f"class {CLASSES[c]}: only {len(found)} eligible images, {count} wanted; ask for fewer")
         drawn.append(found[:count] if seed is None else np.random.default_rng([seed, c]).permutation(found)[:count])
     return np.concatenate(drawn)
-
-
-def to_pixels(images, size=224, device="cpu"):
-    """uint8 (B, 3, h, w) to float pixels in [0, 1], upsampled bilinearly to (B, 3, size, size).
-
-    >>> to_pixels(np.array([[[[0, 255]]]], np.uint8), size=2)
-    tensor([[[[0., 1.],
-              [0., 1.]]]])
-    """
-    pixels = torch.as_tensor(images, device=device).float() / 255
-    return F.interpolate(pixels, size=(size, size), mode="bilinear", align_corners=False)

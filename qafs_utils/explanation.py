@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from numbers import Integral, Real
 from pathlib import Path
 
+import matplotlib.pyplot as plt
 import numpy as np
 import torch
 import torch.nn as nn
@@ -12,11 +13,12 @@ import torch.nn.functional as F
 from PIL import Image, ImageOps
 
 from . import cams, models, plots, qubo, solvers
-from .data import CLASSES, NORMALISATIONS, DataError
-from .feature_maps import capture, capture_layer, importance
-from .run import Run
+from .data import CLASSES, DataError
+from .extraction import capture, capture_layer
+from .feature_maps import importance
+from .run import Run, head_name
 
-HEADS = {f"nf{n}": models.head_name(n) for n in (16, 24, 32, 512)}  # the headline models
+HEADS = {f"nf{n}": head_name(n) for n in (16, 24, 32, 512)}  # the headline models
 
 
 @dataclass(frozen=True)
@@ -63,7 +65,10 @@ class Explanation:
     info: dict
 
     def plot(self):
-        """Image, candidate maps with the selected ones framed, QUBO and explanation map as a matplotlib Figure."""
+        """Image, candidate maps with the selected ones framed, QUBO and explanation map as a matplotlib Figure.
+
+        In the style of the paper; matplotlib's settings stay as they are.
+        """
         info, lines = self.info, [(f"P({self.label})", f"{self.probabilities[self.class_index]:.3f}")]
         lines.append(("energy", plots.number_text(info["energy"], 4)))
         if "bound" in info:
@@ -71,7 +76,10 @@ class Explanation:
         if "ground_state_probability" in info:
             lines.append(("P(optimum), one read", f"{info['ground_state_probability']:.3f}"))
         of = self.maps, self.problem, self.matrix, self.selected, self.heatmap
-        return plots.explanation(self.image, *of, self.label, lines)
+        with plt.style.context(plots.STYLE):
+            figure = plots.explanation(self.image, *of, self.label, lines)
+            figure.draw_without_rendering()  # ticks take their style when they are drawn first
+        return figure
 
 
 def read_image(image):
@@ -121,7 +129,7 @@ def read_image(image):
 def to_square(image, size):
     """uint8 (3, h, w) to pixels (1, 3, size, size) in [0, 1]: the whole image, stretched; averaged when it shrinks.
 
-    Where it grows it is `data.to_pixels`.
+    Where it grows it is `models.to_pixels`.
 
     >>> to_square(np.zeros((3, 40, 60), np.uint8), 32).unique()
     tensor([0.])
@@ -179,7 +187,7 @@ def select(problem, n_features, solver="exact", beta=0.7, pair_sum="p<q", size=N
     elif size is not None:
         asked = qubo.exactly(bqm, size)
     if seed is not None and "seed" in sampler.parameters:
-        options = {"seed": int(np.random.SeedSequence(seed).generate_state(1)[0] >> 1)} | options
+        options = {"seed": int(solvers.image_seeds(seed, 1)[0])} | options
     samples = sampler.sample(asked, **options)
     found = samples.first.sample
     selected = np.zeros(n_features, bool)
@@ -208,7 +216,9 @@ def explain(image, model, beta=0.7, solver="exact", layer=None, class_index=None
     >>> found = explain(image, models.resnet18("random"), layer="layer3", weigh=by_effect)
 
     Raises DataError for an unreadable file and missing weights, NoPositiveMapError when no map speaks for the class,
-    ValueError for what does not fit: image, model, layer (maps of one pixel), class, weigh, beta, size, solver.
+    ValueError for what does not fit: image, model, layer (maps of one pixel), class, weigh, beta, size, solver;
+    run.ArtefactError without the published heads, MemoryError for an anneal of too many maps, and
+    hardware.HardwareError from D-Wave's machines.
     """
     if not isinstance(beta, Real) or not 0 <= beta <= 1:
         raise ValueError(f"beta must be a number in [0, 1], got {beta!r}")
@@ -228,13 +238,15 @@ def explain(image, model, beta=0.7, solver="exact", layer=None, class_index=None
         if layer is None:
             raise ValueError("give the layer whose maps are selected: its name in model.named_modules(), as 'layer4'")
         image_size = image_size or 224
-        mean, deviation = (torch.tensor(v).view(1, 3, 1, 1) for v in NORMALISATIONS["imagenet"])
+        mean, deviation = (torch.tensor(v).view(1, 3, 1, 1) for v in models.NORMALISATIONS["imagenet"])
         pixels = (to_square(image, image_size) - mean) / deviation
         maps, gradients, logits = capture_layer(model, layer, pixels, classes)
     else:
         names = ", ".join(HEADS)
         raise ValueError(f"the model must be one of {names}, or a torch.nn.Module, got {type(model).__name__}")
     class_index = int(logits.argmax()) if classes is None else classes[0]
+    if class_names and len(class_names) != logits.shape[1]:
+        raise ValueError(f"class_names must be {logits.shape[1]} labels, one a class, got {len(class_names)}")
     if maps[0, 0].numel() == 1:
         raise ValueError(f"the maps of {layer!r} have one pixel, which explains no place: give an earlier layer")
     alpha = importance(gradients) if weigh is None else torch.as_tensor(weigh(maps, gradients))

@@ -3,6 +3,7 @@
 import functools
 import io
 
+import matplotlib.pyplot as plt
 import numpy as np
 import torch
 from matplotlib.backends.backend_agg import FigureCanvasAgg
@@ -10,7 +11,8 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from . import cams, plots, qubo, solvers
 from .data import CLASSES
 from .explanation import select, to_square
-from .feature_maps import capture, contributions, importance
+from .extraction import capture
+from .feature_maps import contributions, importance
 from .metrics import mean_cosines, subset_scores
 
 QUICKER = {  # a view does not wait for a hundred reads
@@ -52,11 +54,10 @@ class Explorer:
         return len(self.photographs) - 1
 
     def add_photograph(self, photograph, networks):
-        """A photograph uint8 (3, h, w), seen by networks {N_f: explanation.Trained}  ->  its number."""
-        maps = {}
-        for n, network in networks.items():
-            pixels = to_square(photograph, network.image_size).to(network.trunk.mean.device)
-            maps[n] = capture(network.head, network.trunk(pixels))[0][0].numpy()
+        """A photograph uint8 (3, h, w), seen by networks {N_f: explanation.Trained} on one trunk  ->  its number."""
+        first = next(iter(networks.values()))
+        features = first.trunk(to_square(photograph, first.image_size).to(first.trunk.mean.device))
+        maps = {n: capture(network.head, features)[0][0].numpy() for n, network in networks.items()}
         return self.add(maps, photograph)
 
     def _evidence(self, image, n_features):
@@ -131,7 +132,8 @@ class Explorer:
     def png(self, dpi=110, **choice):
         """The view of a choice as the bytes of a PNG: what a widget shows."""
         content = io.BytesIO()
-        figure = self.figure(**choice)
-        figure.set_dpi(dpi)
-        FigureCanvasAgg(figure).print_png(content, pil_kwargs={"compress_level": 1})  # savefig would draw it twice
+        with plt.style.context(plots.STYLE):
+            figure = self.figure(**choice)
+            figure.set_dpi(dpi)
+            FigureCanvasAgg(figure).print_png(content, pil_kwargs={"compress_level": 1})  # savefig would draw it twice
         return content.getvalue()

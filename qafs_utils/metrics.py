@@ -1,9 +1,7 @@
 """Scores of explanation maps and selections: Average Drop by explicit definition, class overlap, intervals.
 
-Images and heatmaps are torch tensors (pixels in [0, 1], before any mean and std are subtracted); everything
-after the network's logits is numpy. Functions raise ValueError for a wrong shape or an unknown choice, and for NaN
-in heatmaps to be masked, logits, curves, matrices and selections; NaN among per-image values means "excluded".
-`match_area`, `apply_mask`, `pixel_sequence` and `best_subset_scores` hand NaN on.
+All is numpy, from the network's logits on. Functions raise ValueError for a wrong shape or an unknown choice, and for
+NaN in logits, contributions, cosines, curves, matrices and selections; NaN among per-image values means "excluded".
 """
 
 import warnings
@@ -13,20 +11,18 @@ from typing import NamedTuple
 import numpy as np
 import scipy.special
 import scipy.stats
-import torch
 
 
 class Masking(NamedTuple):
     """What decides which masked image the network sees: hashable, one set of logits each.
 
     >>> AverageDropDefinition("threshold", 0.15).masking
-    Masking(mask='threshold', value=0.15, fill='black', ties='keep')
+    Masking(mask='threshold', value=0.15, fill='black')
     """
 
     mask: str
     value: float | None
     fill: str
-    ties: str | None
 
 
 @dataclass(frozen=True)
@@ -35,9 +31,8 @@ class AverageDropDefinition:
 
     mask: "soft" (heatmap times image), "threshold" (keep heatmap >= value) or "top_fraction" (keep that
     fraction `value` of the pixels whose heatmap is largest); value: in [0, 1], None for soft.
-    ties: "keep" or "drop" the pixels exactly at the cut of a hard mask. Pixels of heatmap 0 are masked
-    whatever the cut: an all-zero heatmap masks the whole image, and a top fraction keeps less if fewer pixels
-    are positive.
+    Pixels exactly at the cut of a hard mask are kept, those of heatmap 0 masked whatever the cut: an all-zero heatmap
+    masks the whole image, and a top fraction keeps less if fewer pixels are positive.
     fill: masked pixels become "black" (0) or the "mean" colour.
     score, target: Y and O are the "softmax" probability or the "logit" of the class "predicted" on the full
     image or of the "true" one. average: over "all" images or those predicted "correct"ly.
@@ -55,7 +50,6 @@ class AverageDropDefinition:
     score: str = "softmax"
     target: str = "predicted"
     average: str = "all"
-    ties: str = "keep"
 
     CHOICES = {
         "mask": ("soft", "threshold", "top_fraction"),
@@ -63,7 +57,6 @@ class AverageDropDefinition:
         "score": ("softmax", "logit"),
         "target": ("predicted", "true"),
         "average": ("all", "correct"),
-        "ties": ("keep", "drop"),
     }
 
     def __post_init__(self):
@@ -76,7 +69,7 @@ class AverageDropDefinition:
     @property
     def masking(self):
         """Key of the masked images: definitions of equal masking share their masked logits."""
-        return Masking(self.mask, self.value, self.fill, None if self.mask == "soft" else self.ties)
+        return Masking(self.mask, self.value, self.fill)
 
 
 DEFINITIONS = {
@@ -91,108 +84,9 @@ DEFINITIONS = {
 }
 
 
-def masks(heatmap, masking):
-    """Masks of heatmaps: (B, H, W) in [0, 1]  ->  (B, H, W) float, 1 where the image is kept.
-
-    masking: `AverageDropDefinition.masking`. An all-zero heatmap gives a zero mask in every masking.
-
-    >>> heatmap = torch.tensor([[[0.0, 0.2, 0.6, 1.0]]])
-    >>> masks(heatmap, AverageDropDefinition("threshold", 0.6).masking)
-    tensor([[[0., 0., 1., 1.]]])
-    >>> masks(heatmap, AverageDropDefinition("top_fraction", 0.25).masking)
-    tensor([[[0., 0., 0., 1.]]])
-    """
-    heatmap = torch.as_tensor(heatmap)
-    if heatmap.ndim != 3 or not ((heatmap >= 0) & (heatmap <= 1)).all():
-        got = f"got shape {tuple(heatmap.shape)}"
-        raise ValueError(f"heatmap must be (B, H, W) in [0, 1] without NaN, {got}: make it with cams.heatmap")
-    if masking.mask == "soft":
-        return heatmap
-    if masking.mask == "threshold":
-        cut = torch.tensor(masking.value, dtype=heatmap.dtype, device=heatmap.device)
-    else:
-        flat = heatmap.flatten(1)
-        k = round(masking.value * flat.shape[1])
-        cut = flat.topk(k).values[:, -1, None, None] if k else torch.inf
-    kept = heatmap >= cut if masking.ties == "keep" else heatmap > cut
-    return (kept & (heatmap > 0)).to(heatmap.dtype)
-
-
-def match_area(heatmap, area, masking):
-    """Heatmaps of the same ranking of pixels whose mask has a given area: (B, H, W), area (B,)  ->  (B, H, W).
-
-    Applied to noise it gives the control of equal area for a mask (`mask_area`). For a soft mask the heatmap is raised
-    to a power, found by Newton's method (log mean(h^g) is convex in g, so it converges from g = 0 on one side); for a
-    hard mask the highest pixels become 1, the others 0, to the nearest pixel (and ties). Area 0 gives zeros;
-    a soft mask cannot have less than the share of its largest value.
-    Raises ValueError for areas outside [0, 1].
-
-    >>> noise = torch.tensor([[[0.2, 0.6, 0.4, 1.0]]])
-    >>> match_area(noise, [0.25], DEFINITIONS["top_half"].masking)
-    tensor([[[0., 0., 0., 1.]]])
-    >>> match_area(noise, [0.4], DEFINITIONS["grad_cam_pp"].masking).mean()  # of a soft mask
-    tensor(0.4000)
-    """
-    heatmap, area = torch.as_tensor(heatmap), torch.as_tensor(area).to(heatmap)
-    if area.shape != heatmap.shape[:1] or not ((area >= 0) & (area <= 1)).all():
-        raise ValueError(f"area must be (B,) in [0, 1] to go with heatmaps {tuple(heatmap.shape)}, got {area}")
-    flat = heatmap.flatten(1)
-    if masking.mask == "soft":
-        log_h, wanted = flat.clamp_min(1e-6).log(), area.clamp_min(1e-6).log()
-        power, raised = torch.zeros_like(area), torch.empty_like(log_h)
-        for _ in range(60):
-            torch.mul(power[:, None], log_h, out=raised).exp_()
-            mean = raised.mean(1)
-            step = (mean.log() - wanted) * mean / -raised.mul_(log_h).mean(1).clamp_max(-1e-12)
-            step = torch.minimum(step, 1e4 - power)
-            power += step
-            if step.abs().max() < 1e-5 * power.max():
-                break
-        matched = torch.mul(power[:, None], log_h, out=raised).exp_()
-    else:
-        count = (area * flat.shape[1]).round().long()
-        highest = flat.sort(dim=1, descending=True).values
-        matched = (flat >= highest.gather(1, (count - 1).clamp_min(0)[:, None])).to(heatmap)
-    return torch.where(area[:, None] > 0, matched, 0).view_as(heatmap)
-
-
-def mask_area(heatmap, masking):
-    """Mean of the mask of each image, the fraction kept: (B, H, W)  ->  (B,) array in [0, 1].
-
-    >>> mask_area(torch.tensor([[[0.0, 0.2, 0.6, 1.0]]]), DEFINITIONS["threshold_0.5"].masking)
-    array([0.5])
-    """
-    return masks(heatmap, masking).double().mean((1, 2)).cpu().numpy()
-
-
-def _check_fit(images, heatmap):
-    if images.ndim != 4 or images.shape[:1] + images.shape[2:] != heatmap.shape:
-        shapes = f"got {tuple(images.shape)} and {tuple(heatmap.shape)}"
-        raise ValueError(f"images must be (B, 3, H, W) with heatmaps (B, H, W), {shapes}")
-
-
-def apply_mask(images, heatmap, masking, fill_value=None):
-    """Images with the masked part filled: (B, 3, H, W) in pixel space, (B, H, W)  ->  (B, 3, H, W).
-
-    images are pixels in [0, 1] before mean and std are subtracted: there black is 0, while 0 after
-    subtraction is the mean colour. fill "mean" takes each image's own mean colour, or fill_value (3,) if
-    given (the mean of the training set, say); fill "black" ignores fill_value.
-
-    >>> image, heatmap = torch.tensor([0.2, 0.8]).expand(1, 3, 1, 2), torch.tensor([[[0.0, 1.0]]])
-    >>> apply_mask(image, heatmap, DEFINITIONS["grad_cam_pp"].masking)[0, 0]  # the red channel
-    tensor([[0.0000, 0.8000]])
-    >>> apply_mask(image, heatmap, DEFINITIONS["mean_fill"].masking)[0, 0]
-    tensor([[0.5000, 0.8000]])
-    """
-    _check_fit(images, heatmap)
-    kept = masks(heatmap, masking).to(images)[:, None]
-    if masking.fill == "black":
-        return images * kept
-    if fill_value is None:
-        fill = images.mean((2, 3), keepdim=True)
-    else:
-        fill = torch.as_tensor(fill_value).to(images).view(1, -1, 1, 1)
-    return images * kept + fill * (1 - kept)
+def _check_labels(labels, n_classes):
+    if len(labels) and not (0 <= labels.min() and labels.max() < n_classes):
+        raise ValueError(f"labels must lie in 0..{n_classes - 1}, found {labels.min()}..{labels.max()}")
 
 
 def _scores(logits_full, logits_masked, labels, definition):
@@ -204,8 +98,7 @@ def _scores(logits_full, logits_masked, labels, definition):
         raise ValueError(f"expected logits (N, C), masked logits (N, C) and labels (N,), got {shapes}")
     if not (np.isfinite(full).all() and np.isfinite(masked).all()):
         raise ValueError("logits hold NaN or infinite values: check the images and the network's precision")
-    if len(labels) and not (0 <= labels.min() and labels.max() < full.shape[1]):
-        raise ValueError(f"labels must lie in 0..{full.shape[1] - 1}, found {labels.min()}..{labels.max()}")
+    _check_labels(labels, full.shape[1])
     predicted = full.argmax(1)
     target = predicted if definition.target == "predicted" else labels
     if definition.score == "softmax":
@@ -279,7 +172,7 @@ def by_class(values, labels, n_classes):
     """Mean per class: values (N,), labels (N,) in 0..n_classes-1  ->  (n_classes,), NaN values ignored.
 
     labels may be true or predicted classes. A class without values (never predicted, say) is NaN.
-    Raises ValueError for other shapes.
+    Raises ValueError for other shapes and labels.
 
     >>> by_class([1.0, 3.0, np.nan, 5.0], [0, 0, 0, 2], 3)
     array([ 2., nan,  5.])
@@ -287,35 +180,8 @@ def by_class(values, labels, n_classes):
     values, labels = np.asarray(values, float), np.asarray(labels)
     if values.ndim != 1 or values.shape != labels.shape:
         raise ValueError(f"values and labels must both be (N,), got {values.shape} and {labels.shape}")
+    _check_labels(labels, n_classes)
     return np.array([nan_mean(values[labels == c]) for c in range(n_classes)])
-
-
-def pixel_sequence(images, heatmap, steps=20, baseline=0.0, mode="insertion", seed=0):
-    """Yield images with ever more pixels replaced, most important first (Petsiuk et al. 2018, RISE).
-
-    images: (B, 3, H, W), heatmap: (B, H, W), baseline: a number, or a tensor that broadcasts to images (a
-    blurred copy, say)  ->  steps + 1 batches (B, 3, H, W) at fractions 0, 1/steps, ..., 1 of the pixels.
-    "insertion" goes from the baseline to the image, "deletion" back. Pixels of equal heatmap come in a seeded
-    random order. Raises ValueError for an unknown mode or shapes that do not fit.
-
-    >>> image, heatmap = torch.full((1, 3, 1, 2), 0.7), torch.tensor([[[0.1, 0.9]]])
-    >>> for batch in pixel_sequence(image, heatmap, steps=2):
-    ...     print(batch[0, 0])
-    tensor([[0., 0.]])
-    tensor([[0.0000, 0.7000]])
-    tensor([[0.7000, 0.7000]])
-    """
-    if mode not in ("insertion", "deletion"):
-        raise ValueError(f"unknown mode {mode!r}: choose 'insertion' or 'deletion'")
-    _check_fit(images, heatmap)
-    flat = heatmap.flatten(1)
-    shuffle = torch.randperm(flat.shape[1], generator=torch.Generator().manual_seed(seed)).to(flat.device)
-    order = shuffle[flat[:, shuffle].argsort(dim=1, descending=True, stable=True)]
-    rank = order.argsort(dim=1).view_as(heatmap)[:, None]
-    baseline = torch.as_tensor(baseline).to(images)
-    for step in range(steps + 1):
-        first = rank < round(step / steps * flat.shape[1])
-        yield torch.where(first == (mode == "insertion"), images, baseline)
 
 
 def area_under_curve(curve):
@@ -332,6 +198,22 @@ def area_under_curve(curve):
     return np.trapezoid(curve, axis=-1) / (curve.shape[-1] - 1)
 
 
+def _bit_strings(selections):
+    """selections as an array of bool or 0/1; raises ValueError for indices or weights."""
+    selections = np.asarray(selections)
+    if not np.isin(selections, (0, 1)).all():
+        raise ValueError("selections must be bit-strings (bool or 0/1), one row per image, not indices")
+    return selections
+
+
+def _classes(target, n_images, n_classes):
+    """target as an array (n_images,) of classes; raises ValueError for anything else."""
+    target = np.asarray(target)
+    if target.shape != (n_images,) or not np.isin(target, np.arange(n_classes)).all():
+        raise ValueError(f"target must be ({n_images},) classes from 0 to {n_classes - 1}, got {target.tolist()}")
+    return target
+
+
 def subset_scores(contributions, bias, target, kept):
     """Probability of a class with exactly the kept maps, all others set to zero: a causal test of a selection.
 
@@ -343,15 +225,13 @@ def subset_scores(contributions, bias, target, kept):
     >>> subset_scores(contributions, np.zeros(2), [0], [[1, 0]]).round(9)  # 3 / (3 + 1)
     array([0.75])
     """
-    contributions, bias, kept = np.asarray(contributions, float), np.asarray(bias, float), np.asarray(kept)
+    contributions, bias, kept = np.asarray(contributions, float), np.asarray(bias, float), _bit_strings(kept)
     if contributions.ndim != 3 or kept.shape != contributions.shape[:2] or bias.shape != contributions.shape[2:]:
         shapes = f"{contributions.shape}, {bias.shape} and {kept.shape}"
         raise ValueError(f"expected contributions (B, N_f, C), bias (C,) and kept (B, N_f), got {shapes}")
-    target = np.asarray(target)
-    if target.shape != kept.shape[:1] or not np.isin(target, np.arange(len(bias))).all():
-        raise ValueError(f"target must be ({len(kept)},) classes from 0 to {len(bias) - 1}, got {target.tolist()}")
-    if not np.isfinite(contributions).all() or not np.isin(kept, (0, 1)).all():
-        raise ValueError("contributions must be finite and kept a bit-string (bool or 0/1) per image")
+    target = _classes(target, len(kept), len(bias))
+    if not np.isfinite(contributions).all():
+        raise ValueError("contributions hold NaN or infinite values: check the feature maps they come from")
     logits = np.einsum("bn,bnc->bc", kept.astype(float), contributions) + bias
     return scipy.special.softmax(logits, axis=1)[np.arange(len(kept)), target]
 
@@ -360,7 +240,7 @@ def best_subset_scores(contributions, bias, target, keep=True):
     """The best that any subset of each size can do, by exhaustive search: arguments as `subset_scores`.
 
     ->  (B, N_f + 1): the largest probability with k maps kept, or (keep=False) the smallest with k maps removed.
-    Raises ValueError beyond 20 maps, and unless there is one target an image.
+    Raises ValueError beyond 20 maps, and unless there is one target an image. NaN is handed on.
 
     >>> contributions = np.array([[[np.log(3), 0.0], [0.0, np.log(3)]]])
     >>> best_subset_scores(contributions, np.zeros(2), [0]).round(9)  # no map, the best one, both
@@ -374,7 +254,7 @@ def best_subset_scores(contributions, bias, target, keep=True):
     order = np.argsort(size, kind="stable")
     starts = np.searchsorted(size[order], np.arange(n + 1))
     ranked = bits[order].astype(float)
-    for b, (of, c) in enumerate(zip(contributions, target, strict=True)):
+    for b, (of, c) in enumerate(zip(contributions, _classes(target, len(contributions), len(bias)))):
         logits = (ranked if keep else 1 - ranked) @ of + bias
         probability = scipy.special.softmax(logits, axis=1)[:, c]
         best[b] = np.maximum.reduceat(probability, starts) if keep else np.minimum.reduceat(probability, starts)
@@ -382,15 +262,26 @@ def best_subset_scores(contributions, bias, target, keep=True):
 
 
 def mean_cosines(redundancy, selected):
-    """Mean cosine among the selected maps of each image: (B, N, N) and (B, N) bool  ->  (B,), NaN below two maps.
+    """Mean cosine among the selected maps of each image: (B, N, N) and (B, N)  ->  (B,), NaN below two maps.
 
-    >>> mean_cosines([[[1.0, 0.2, 0.4], [0.2, 1.0, 0.6], [0.4, 0.6, 1.0]]], np.array([[True, True, True]])).round(9)
+    selected: bool or 0/1. redundancy, selected: arrays, or lists of arrays where the images have different N.
+    Raises ValueError for shapes that do not fit, selections that are no bit-strings, and cosines of NaN.
+
+    >>> mean_cosines([[[1.0, 0.2, 0.4], [0.2, 1.0, 0.6], [0.4, 0.6, 1.0]]], [[1, 1, 1]]).round(9)
     array([0.4])
     """
+    if len(redundancy) != len(selected):
+        counts = f"{len(redundancy)} and {len(selected)}"
+        raise ValueError(f"expected redundancies and selections of as many images, got {counts}")
     values = np.full(len(selected), np.nan)
-    for i, (J, bits) in enumerate(zip(redundancy, selected, strict=True)):
+    for i, (J, bits) in enumerate(zip(redundancy, selected)):
+        J, bits = np.asarray(J), _bit_strings(bits).astype(bool)
+        if J.shape != bits.shape * 2:
+            raise ValueError(f"expected redundancies (N, N) and selections (N,), got {J.shape} and {bits.shape}")
         if bits.sum() > 1:
-            values[i] = np.asarray(J)[np.ix_(bits, bits)][np.triu_indices(bits.sum(), 1)].mean(dtype=np.float64)
+            values[i] = J[np.ix_(bits, bits)][np.triu_indices(bits.sum(), 1)].mean(dtype=np.float64)
+            if np.isnan(values[i]):
+                raise ValueError(f"the cosines of image {i} hold NaN: check the feature maps they come from")
     return values
 
 
@@ -408,13 +299,10 @@ def bhattacharyya_matrix(selections, labels, n_classes):
            [0.707, 1.   , 0.   ],
            [0.   , 0.   , 1.   ]])
     """
-    selections, labels = np.asarray(selections), np.asarray(labels)
+    selections, labels = _bit_strings(selections), np.asarray(labels)
     if selections.ndim != 2 or labels.shape != selections.shape[:1]:
         raise ValueError(f"expected selections (N, N_f), labels (N,), got {selections.shape}, {labels.shape}")
-    if not np.isin(selections, (0, 1)).all():
-        raise ValueError("selections must be bit-strings (bool or 0/1), one row per image, not indices")
-    if len(labels) and not (0 <= labels.min() and labels.max() < n_classes):
-        raise ValueError(f"labels must lie in 0..{n_classes - 1}, found {labels.min()}..{labels.max()}")
+    _check_labels(labels, n_classes)
     counts = np.stack([selections[labels == c].sum(0) for c in range(n_classes)]).astype(float)
     root = np.sqrt(counts / np.maximum(counts.sum(1, keepdims=True), 1))
     return root @ root.T

@@ -14,9 +14,13 @@ import torch.nn.functional as F
 from torch.overrides import TorchFunctionMode
 from tqdm import tqdm
 
-from .data import NORMALISATIONS, DataError, to_pixels
+from .data import DataError
 from .run import sha256
 
+NORMALISATIONS = {
+    "imagenet": ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225)),  # what the ImageNet weights were trained with
+    "none": ((0.0, 0.0, 0.0), (1.0, 1.0, 1.0)),  # the authors' code
+}
 PRECISIONS = {"float32": None, "bfloat16": torch.bfloat16}
 WEIGHTS_SHA256 = ("f37072fd", "6bc85e43")  # torchvision's file; the copy behind the committed results (data/README.md)
 COPY = "ca18e53c48b8c90d"  # `fingerprint` of that copy's trunk, which is torchvision's to about 1e-5
@@ -140,6 +144,17 @@ class Trunk(nn.Module):
         x = ((pixels - self.mean) / self.std).contiguous(memory_format=torch.channels_last)
         with self._reduced(x.device):
             return self.layers(x).float()
+
+
+def to_pixels(images, size=224, device="cpu"):
+    """uint8 (B, 3, h, w) to float pixels in [0, 1], upsampled bilinearly to (B, 3, size, size).
+
+    >>> to_pixels(np.array([[[[0, 255]]]], np.uint8), size=2)
+    tensor([[[[0., 1.],
+              [0., 1.]]]])
+    """
+    pixels = torch.as_tensor(images, device=device).float() / 255
+    return F.interpolate(pixels, size=(size, size), mode="bilinear", align_corners=False)
 
 
 def trunk_features(trunk, images, size=224, batch=64, desc="trunk"):
@@ -278,15 +293,6 @@ def require_trunk(trunk, saved):
             f"the trunk's weights (fingerprint {found}) are not those the heads were trained on ({expected}): "
             "run notebook 01 with these weights, or put the others back"
         )
-
-
-def head_name(n_features, seed=0):
-    """Name in artefact 01_heads of the headline model with that many maps and training seed.
-
-    >>> head_name(16), head_name(512, seed=4)
-    ('nf16_paper_seed0', 'nf512_full_seed4')
-    """
-    return f"nf{n_features}_{'full' if n_features == 512 else 'paper'}_seed{seed}"
 
 
 def trained_head(name, saved, net, size=14):

@@ -1,10 +1,14 @@
-"""One function per figure: arrays in, matplotlib Figure out. Colours of methods and models are fixed here."""
+"""One function per figure: arrays in, matplotlib Figure out. Colours of methods and models are fixed here.
+
+Figures have the look of the paper under `plt.style.use(plots.STYLE)`, with which every notebook begins.
+"""
 
 from pathlib import Path
 
 import matplotlib.pyplot as plt
 import numpy as np
 import seaborn as sns
+from matplotlib import rc_params_from_file
 from matplotlib.collections import LineCollection, PatchCollection
 from matplotlib.layout_engine import PlaceHolderLayoutEngine
 from matplotlib.patches import Rectangle
@@ -14,7 +18,7 @@ from scipy import ndimage
 
 from .data import CLASSES
 
-plt.style.use(Path(__file__).with_name("paper.mplstyle"))
+STYLE = rc_params_from_file(Path(__file__).with_name("paper.mplstyle"), use_default_template=False)
 COLUMN, PAGE = 3.4, 7.0  # inches
 
 # Okabe-Ito, colour-blind safe
@@ -263,18 +267,8 @@ def drop_against_area(table):
         for _, row in of.iterrows():
             name, colour = method_name(row.method)
             white = {"mfc": "w"} if "authors" in name or "channel" in name or row.method.endswith("0.70") else {}
-            handle = axis.errorbar(
-                row.area,
-                row.average_drop,
-                [[row.average_drop - row.low], [row.high - row.average_drop]],
-                color=colour,
-                marker=markers.get(name.split(",")[0], "o"),
-                markersize=4.5,
-                lw=0,
-                elinewidth=0.8,
-                **white,
-            )
-            shown.setdefault(name, handle)
+            look = {"color": colour, "marker": markers.get(name.split(",")[0], "o"), "markersize": 4.5, "lw": 0} | white
+            shown.setdefault(name, with_interval(axis, row.area, row, "average_drop", **look))
         near = table[(table.n_features < 512) == (n < 512)].area
         limits = near.min() - 0.02, near.max() + 0.02
         axis.set(xlabel="mean mask area", title=f"$N_f={n}$", xlim=limits, ylim=(0, None))
@@ -349,17 +343,8 @@ def subsets(by_size, sweep, whole):
         axis.axhline(whole, color="0.5", lw=0.9, ls=":", label="all maps")
         for shift, (kind, (name, colour, marker)) in zip(np.linspace(-0.2, 0.2, 5), looks.items()):
             of = by_size[(by_size.test == test) & (by_size.selection == kind)]
-            axis.errorbar(
-                of.k + shift,
-                of.probability,
-                (of.probability - of.low, of.high - of.probability),
-                color=colour,
-                marker=marker,
-                markersize=3.5,
-                lw=0.8,
-                elinewidth=0.8,
-                label=name,
-            )
+            look = {"color": colour, "marker": marker, "markersize": 3.5, "lw": 0.8, "label": name}
+            with_interval(axis, of.k + shift, of, "probability", **look)
         axis.set(
             xlabel="number of maps $k$", ylabel="class probability", ylim=(0, 1.03), title=f"exactly $k$ maps {test}"
         )
@@ -450,6 +435,30 @@ def quartile_bars(axis, x, groups, marker="o", **style):
     """
     low, middle, high = np.array([np.percentile(g, (25, 50, 75)) for g in groups]).T
     axis.errorbar(x, middle, (middle - low, high - middle), fmt=marker, lw=0.8, **style)
+
+
+def with_interval(axis, x, table, y, **style):
+    """Values of column y at x with bars from column low to high: a DataFrame, or one row  ->  the errorbar.
+
+    >>> from pandas import DataFrame
+    >>> bars = with_interval(plt.figure().subplots(), [5], DataFrame({"y": [2.0], "low": [1.0], "high": [4.0]}), "y")
+    >>> bars[2][0].get_segments()[0][:, 1].tolist()
+    [1.0, 4.0]
+    """
+    value, low, high = (np.atleast_1d(table[column]) for column in (y, "low", "high"))
+    return axis.errorbar(x, value, (value - low, high - value), elinewidth=0.8, **style)
+
+
+def only_ticks(axis, values, **style):
+    """Ticks of a logarithmic x axis at these values alone, written in full.
+
+    >>> axis = plt.figure().subplots()
+    >>> only_ticks(axis, [5, 20.0])
+    >>> [tick.get_text() for tick in axis.get_xticklabels()]
+    ['5', '20']
+    """
+    axis.minorticks_off()
+    axis.set_xticks(values, [f"{value:g}" for value in values], **style)
 
 
 def time_colours(times):
@@ -677,8 +686,7 @@ def beyond_d(fidelity, larger, fits, reported):
     highest = larger[larger.d == sizes[0]].groupby("couplings").gap.mean().max()
     gaps.plot(sizes, 1.4 * highest * sizes[0] / sizes, "k--", lw=0.8, label="$\\propto 1/d$")
     gaps.set(xscale="log", yscale="log", ylabel="minimum gap $\\Delta_{\\min}$")
-    gaps.minorticks_off()
-    gaps.set_xticks(sizes, [f"{d}" for d in sizes])
+    only_ticks(gaps, sizes)
     low, high = gaps.get_ylim()
     ticks = [t for t in (0.005, 0.01, 0.02, 0.05, 0.1, 0.2) if low < t < high]
     gaps.set_yticks(ticks, [f"{t:g}" for t in ticks])
@@ -1020,21 +1028,6 @@ def cam_panel(photographs, labels, panel):
     return figure
 
 
-def quartile_line(axis, table, x, y, **style):
-    """Median of column y against column x, with quartile bars.
-
-    >>> from pandas import DataFrame
-    >>> figure, axis = plt.subplots()
-    >>> quartile_line(axis, DataFrame({"d": [4, 4, 4, 8], "nodes": [1, 2, 6, 5]}), "d", "nodes")
-    >>> axis.lines[0].get_ydata().tolist()  # the medians
-    [2.0, 5.0]
-    """
-    groups = table.groupby(x)[y]
-    middle = groups.median()
-    bars = (middle - groups.quantile(0.25), groups.quantile(0.75) - middle)
-    axis.errorbar(middle.index, middle, bars, elinewidth=0.8, lw=0.9, markersize=3.5, **style)
-
-
 def landscape_and_proof(spectra, nodes, minima, plain_nodes):
     """Fig. 15: eigenvalues of the couplings, nodes of the proof against d, local minima around the optimum.
 
@@ -1050,10 +1043,13 @@ def landscape_and_proof(spectra, nodes, minima, plain_nodes):
     'cosine $J$: 2 minima'
     """
     figure, (left, middle, right) = plt.subplots(1, 3, figsize=(PAGE, 2.4))
+    sizes = sorted(nodes.d.unique())
     for kind in spectra:
         colour, marker, name = COUPLING_STYLES[kind]
         left.plot(np.arange(1, len(spectra[kind]) + 1), spectra[kind], color=colour, label=name)
-        quartile_line(middle, nodes[nodes.couplings == kind], "d", "nodes", color=colour, marker=marker, label=name)
+        groups = nodes[nodes.couplings == kind].groupby("d").nodes
+        style = {"color": colour, "markersize": 3.5, "label": name}
+        quartile_bars(middle, list(groups.groups), [of for _, of in groups], f"{marker}-", **style)
         distance, excess, count = minima[kind]
         found = f"{len(count)} minima" if len(count) > 1 else "1 minimum"
         right.scatter(
@@ -1066,7 +1062,6 @@ def landscape_and_proof(spectra, nodes, minima, plain_nodes):
             lw=0,
             label=f"{name}: {found}",
         )
-    sizes = sorted(nodes.d.unique())
     left.axhline(0, color="0.5", lw=0.6)
     left.set_yscale("symlog", linthresh=1)
     left.set(xlabel="index", ylabel="eigenvalue of $J$", yticks=(-10, -1, 0, 1, 10, 100))
@@ -1075,8 +1070,7 @@ def landscape_and_proof(spectra, nodes, minima, plain_nodes):
     middle.axhline(plain_nodes, color="0.5", ls=":", lw=0.8)
     place = {"xy": (sizes[0], plain_nodes), "xytext": (0, 3), "textcoords": "offset points"}
     middle.annotate("better bound from here on", fontsize=6, **place)
-    middle.set_xticks(sizes, [f"{d:g}" for d in sizes])
-    middle.minorticks_off()
+    only_ticks(middle, sizes)
     right.set_yscale("symlog", linthresh=1)
     right.set(xlabel="maps changed from optimum", ylabel="energy above the optimum (%)", ylim=(-0.1, None))
     right.legend(fontsize=6)
@@ -1111,8 +1105,7 @@ def solver_comparison(by_size, by_beta):
     for solver, (name, colour, marker) in SOLVER_STYLES.items():
         style = {"color": colour, "marker": marker, "markersize": 3.5, "lw": 0.9}
         of = by_size[(by_size.solver == solver) & (by_size.reads == 1)]
-        spread = (of.probability - of.low, of.high - of.probability)
-        axes[0].errorbar(of.d, of.probability, spread, label=name, elinewidth=0.7, **style)
+        with_interval(axes[0], of.d, of, "probability", label=name, **style)
         axes[2].plot(of.d, of.seconds, **style)
         if solver != "simulated_annealing":
             of = by_beta[(by_beta.solver == solver) & (by_beta.reads == 1)]
@@ -1130,10 +1123,8 @@ def solver_comparison(by_size, by_beta):
             axes[1].annotate(text, color=colour, fontsize=6, **place)
     sizes = sorted(by_size.d.unique())
     for axis in axes[[0, 2]]:
-        axis.set_xscale("log")
-        axis.set_xticks(sizes, [f"{d:.0f}" for d in sizes], fontsize=6)
-        axis.minorticks_off()
-        axis.set_xlabel("number of candidates $d$")
+        axis.set(xscale="log", xlabel="number of candidates $d$")
+        only_ticks(axis, [round(d) for d in sizes], fontsize=6)
     axes[0].set(
         ylabel="probability of the optimum", ylim=(-0.03, 1.03), title=f"one read, $\\beta={by_size.beta.iloc[0]:g}$"
     )
@@ -1188,14 +1179,12 @@ def fixed_size(weights, anneals, carried):
     for kind, (name, colour, marker) in looks.items():
         of = carried[carried.selection == kind]
         style = {"color": colour, "marker": marker, "markersize": 3.5, "lw": 0.9}
-        spread = (of.probability - of.low, of.high - of.probability)
-        kept.errorbar(of.k, of.probability, spread, elinewidth=0.7, label=name, **style)
+        with_interval(kept, of.k, of, "probability", label=name, **style)
         likeness.plot(of.k, of.mean_cosine, **style)
     ticks = sorted(carried.k.unique())
     for axis, label in ((kept, "class probability, these $k$ kept"), (likeness, "mean cosine of the $k$ maps")):
         axis.set(xscale="log", xlabel="number of maps $k$ at $N_f=512$", ylabel=label, ylim=(0, 1.02))
-        axis.set_xticks(ticks, ticks, fontsize=6)
-        axis.minorticks_off()
+        only_ticks(axis, ticks, fontsize=6)
     figure.legend(*kept.get_legend_handles_labels(), loc="outside lower center", ncols=4, fontsize=6.5)
     return figure
 
@@ -1281,9 +1270,8 @@ def layers(problems, propagated, scores, sizes):
             name = "all candidates (filtered Grad-CAM)" if name == "filtered Grad-CAM" else name
             marker = looks.get(key.rpartition("_")[0], "D" if "filtered" in name else "o")
             face = {"mfc": "w"} if key.endswith(f"_{betas[0]:g}") else {}
-            spread = (of.value - of.low, of.high - of.value)
-            style = {"color": colour, "elinewidth": 0.7, "markersize": 3.5, "label": name}
-            axis.errorbar(x + shift, of.value, spread, fmt=marker, **style, **face)
+            style = {"color": colour, "markersize": 3.5, "label": name}
+            with_interval(axis, x + shift, of, "value", fmt=marker, **style, **face)
     carried.set(ylabel="class probability,\nonly these maps propagate", ylim=(0, 1.02))
     drops.set(ylabel="Average Drop (%)", ylim=(0, None))
     for axis in (counts, carried, drops):
@@ -1293,15 +1281,14 @@ def layers(problems, propagated, scores, sizes):
     counts.legend(fontsize=6)
     for kind, method, marker in (("QUBO, exactly k", "QUBO optimum", "o"), ("top k", "top $k$", "s")):
         of = sizes[sizes.selection == kind]
-        spread = (of.value - of.low, of.high - of.value)
         style = {"color": METHOD_COLOURS[method], "marker": marker, "markersize": 3.5, "lw": 0.9}
         label = f"QUBO of exactly $k$ maps, $\\beta={betas[0]:g}$" if method == "QUBO optimum" else method
-        fixed.errorbar(of.k, of.value, spread, elinewidth=0.7, label=label, **style)
+        with_interval(fixed, of.k, of, "value", label=label, **style)
     free = sizes[sizes.selection == "QUBO"]
     for (_, row), face in zip(free.iterrows(), ("w", None)):
         style = {"color": METHOD_COLOURS["QUBO optimum"], "mfc": face, "mec": "k", "mew": 0.8, "markersize": 6}
         style |= {"zorder": 5, "label": f"QUBO, size left free, $\\beta={row.beta:g}$"}
-        fixed.errorbar(row.k, row.value, [[row.value - row.low], [row.high - row.value]], fmt="v", **style)
+        with_interval(fixed, row.k, row, "value", fmt="v", **style)
     fixed.set(xscale="log", xlabel=f"number of maps at {blocks[-1]}", ylabel="Average Drop (%)", ylim=(0, None))
     fixed.legend(fontsize=6)
     return figure

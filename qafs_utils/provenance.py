@@ -19,31 +19,36 @@ def bare(source):
     'def f():\\n    return 1'
     '''
     lines = source.splitlines()
-    for node in ast.walk(ast.parse(source)):
-        if isinstance(node, (ast.Module, ast.ClassDef, ast.FunctionDef)) and ast.get_docstring(node) is not None:
-            first, last = node.body[0].lineno - 1, node.body[0].end_lineno
-            lines[first:last] = [""] * (last - first)
     for token in tokenize.generate_tokens(io.StringIO(source).readline):
         if token.type == tokenize.COMMENT:
             row, column = token.start
             lines[row - 1] = lines[row - 1][:column]
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, (ast.Module, ast.ClassDef, ast.FunctionDef)) and ast.get_docstring(node) is not None:
+            text = node.body[0]
+            first, last = text.lineno - 1, text.end_lineno
+            before, after = lines[first].encode()[: text.col_offset], lines[last - 1].encode()[text.end_col_offset :]
+            lines[first:last] = [""] * (last - first)
+            lines[first] = before.decode() + after.decode().lstrip("; ")
     return "\n".join(line.rstrip() for line in lines if line.strip())
 
 
 @functools.cache
 def imported(source):
-    """Names after qafs_utils that Python source imports: modules, and names from the package itself  ->  frozenset.
+    """Modules of qafs_utils that Python source imports  ->  frozenset of names.
 
-    >>> sorted(imported("import numpy\\nfrom qafs_utils import qubo, cams\\nfrom .run import Run"))
-    ['cams', 'qubo', 'run']
+    >>> sorted(imported("import numpy, qafs_utils.exact\\nfrom qafs_utils import qubo, cams\\nfrom .run import Run"))
+    ['cams', 'exact', 'qubo', 'run']
     """
     names = set()
     for node in ast.walk(ast.parse(source)):
         if isinstance(node, ast.ImportFrom):
-            package, _, module = ("qafs_utils." * node.level + (node.module or "")).rstrip(".").partition(".")
-            if package == "qafs_utils":
-                names |= {module} if module else {alias.name for alias in node.names}
-    return frozenset(names)
+            path = ("qafs_utils." * node.level + (node.module or "")).rstrip(".")
+            names |= {f"{path}.{alias.name}" for alias in node.names}
+        elif isinstance(node, ast.Import):
+            names |= {alias.name for alias in node.names}
+    inside = {name.split(".")[1] for name in names if name.startswith("qafs_utils.")}
+    return frozenset("explanation" if name == "explain" else name for name in inside)  # the package's own name for it
 
 
 def modules(source, root=ROOT):

@@ -196,6 +196,15 @@ def published_sums():
     return {name: digest for digest, name in (line.split() for line in lines)}
 
 
+def head_name(n_features, seed=0):
+    """Name in artefact 01_heads of the headline model with that many maps and training seed.
+
+    >>> head_name(16), head_name(512, seed=4)
+    ('nf16_paper_seed0', 'nf512_full_seed4')
+    """
+    return f"nf{n_features}_{'full' if n_features == 512 else 'paper'}_seed{seed}"
+
+
 class Run:
     """One notebook's run: `Run("04_annealing", globals())` takes the profile and parameters from the notebook.
 
@@ -322,6 +331,8 @@ class Run:
                 f"{path.relative_to(ROOT)} is missing: run notebook {notebook} with profile {self.profile!r} first "
                 "(`make figures` runs them all), or `git checkout data/published` if it was deleted there"
             )
+        if path.is_relative_to(self.target) and self.target != self.folder:
+            print(f"{file} is the one made in the lab: delete {path.relative_to(ROOT)} to read the one of `make` again")
         content = path.read_bytes()
         digest = hashlib.sha256(content).hexdigest()
         if path.parent == PUBLISHED and published_sums().get(file) != digest:

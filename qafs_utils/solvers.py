@@ -87,8 +87,9 @@ TRIALS = {  # what a comparison asks of each heuristic; the defaults of dwave-sa
 }
 
 
+@functools.cache
 def solver(name):
-    """The solver of that name. Raises ValueError for an unknown one.
+    """The solver of that name, one in every process. Raises ValueError for an unknown one.
 
     >>> type(solver("tabu")).__name__
     'TabuSampler'
@@ -98,11 +99,17 @@ def solver(name):
     return SOLVERS[name]()
 
 
-_solver = functools.cache(solver)  # one of each kind in every process
+def image_seeds(seed, count):
+    """A seed for each of `count` images, derived from one: (count,) of 31 bits, as dwave-samplers takes them.
+
+    >>> image_seeds(0, 2)
+    array([1484405855, 1838574579], dtype=uint32)
+    """
+    return np.random.SeedSequence(seed).generate_state(count) >> 1
 
 
 def _sample(problem, name, beta, pair_sum, options):
-    return _solver(name).sample(problem.bqm(beta, pair_sum), **options)
+    return solver(name).sample(problem.bqm(beta, pair_sum), **options)
 
 
 def sample_all(selections, name, beta=0.7, pair_sum="p<q", seed=None, desc=None, n_jobs=None, **parameters):
@@ -119,8 +126,8 @@ def sample_all(selections, name, beta=0.7, pair_sum="p<q", seed=None, desc=None,
     >>> [round(float(samples.first.energy), 9) for samples in found], len(found[0])
     ([-0.5, -0.5], 10)
     """
-    takes_seed = "seed" in _solver(name).parameters  # an unknown name is refused here, not in a worker
-    seeds = np.random.SeedSequence(seed).generate_state(len(selections)) >> 1  # 31 bits: what dwave-samplers takes
+    takes_seed = "seed" in solver(name).parameters  # an unknown name is refused here, not in a worker
+    seeds = image_seeds(seed, len(selections))
     options = [parameters | {"seed": int(s)} if takes_seed and seed is not None else parameters for s in seeds]
     jobs = (delayed(_sample)(p, name, beta, pair_sum, o) for p, o in zip(selections, options))
     found = Parallel(n_jobs=n_jobs, return_as="generator")(jobs)
@@ -129,6 +136,8 @@ def sample_all(selections, name, beta=0.7, pair_sum="p<q", seed=None, desc=None,
 
 def solve_all(selections, n_features, name, beta=0.7, pair_sum="p<q", seed=None, desc=None, n_jobs=None, **parameters):
     """Solve every image's problem and keep the lowest-energy bit-string of each. Arguments and errors: `sample_all`.
+
+    An error loses the answers before it; where they are paid for, take them from `sample_all` one by one and keep them.
 
     ->  selected maps (B, n_features) bool, list of B SampleSet.info dicts with the best energy added.
 

@@ -62,10 +62,11 @@ class _Levels:
         self.residuals = np.maximum(np.broadcast_to(residual, k), 1e-12 * spread)  # rounding allows no less
         self.g, self.schedule = -abs(driver_strength(driver, self.d)), find_schedule(schedule)
         self.lowest = self.loops.lowest(self.energies, min(2 * k, size))
-        self.dense = size <= max(64, 16 * k)  # where LAPACK is faster
+        self.dense, self.vectors = size <= max(64, 16 * k), 0  # where LAPACK is faster
         if not self.dense:
             rows = int(np.clip(_BASIS_BYTES // self.energies.nbytes, 24, min(300, size - k)))
-            self.require_memory(rows + 4 * k + 20, "the Lanczos basis")
+            self.vectors = rows + 4 * k + 20
+            self.require_memory(self.vectors, "the Lanczos basis")
             self.basis = _borrow(self, rows + 1)
             self.alpha, self.norms = np.empty(rows), np.empty(rows + 1)
             random = np.random.default_rng(0).normal(size=(k, size)) * size**-0.5
@@ -164,12 +165,11 @@ class _Levels:
         return np.array(driver), np.array(problem)
 
 
-def levels(energies, s, driver="scaled", schedule="linear", k=2, near=None, residual=1e-8):
+def levels(energies, s, driver="scaled", schedule="linear", k=2):
     """The k lowest levels at one s: energies (2^d,)  ->  eigenvalues (k,), vectors (k, 2^d).
 
-    near: vectors of a neighbouring s to start from; residual: of each eigenpair, whose eigenvalue is then
-    accurate to about its square over the distance of the next level. Raises ValueError for bad input,
-    MemoryError when the basis does not fit.
+    Eigenvalues are accurate to about 1e-16 over the distance of the next level, the square of the residual.
+    Raises ValueError for bad input, MemoryError when the basis does not fit.
 
     >>> values, vectors = levels([0.0, -1.0, 1.0, 3.0], s=0.0, k=4)  # two qubits of strength 1/2
     >>> (values + 0.0).round(9)
@@ -179,10 +179,9 @@ def levels(energies, s, driver="scaled", schedule="linear", k=2, near=None, resi
     """
     if not 0 <= s <= 1:
         raise ValueError(f"s must lie in [0, 1], got {s}")
-    solver = _Levels(energies, driver, schedule, k, residual)
-    signs = parity_signs(solver.d, driver)
-    values, vectors = solver.solve(s, None if near is None else near * signs)
-    return values, vectors * signs
+    solver = _Levels(energies, driver, schedule, k, residual=1e-8)
+    values, vectors = solver.solve(s)
+    return values, vectors * parity_signs(solver.d, driver)
 
 
 def level_curves(energies, s, driver="scaled", schedule="linear", k=2, residual=1e-6):
@@ -286,8 +285,10 @@ class _GapSearch:
         levels = min(3, max(len(energies), 2))
         residuals = [residual, residual, _GUARD][:levels]
         threads = 1 if device is not None or len(energies) < _LARGE else min(threads, _WAVE)
-        self.solvers = [_Levels(energies, driver, schedule, levels, residuals, device) for _ in range(threads)]
-        self.solvers[0].require_memory(120, "the vectors of all samples")
+        first = _Levels(energies, driver, schedule, levels, residuals, device)
+        first.require_memory(threads * first.vectors + 120, f"{threads} Lanczos bases and the vectors of all samples")
+        others = (_Levels(energies, driver, schedule, levels, residuals, device) for _ in range(threads - 1))
+        self.solvers = [first, *others]
         self.schedule, self.samples = self.solvers[0].schedule, {}
 
     def at(self, *points):

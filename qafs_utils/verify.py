@@ -10,9 +10,9 @@ import numpy as np
 import pandas as pd
 from PIL import Image
 
-from . import annealing, claims, data, feature_maps, metrics, models, qubo, run, solvers, spectrum
+from . import annealing, claims, data, extraction, feature_maps, metrics, models, qubo, run, solvers, spectrum
 from .provenance import code_hash
-from .run import RECORDS, defaults, overrides
+from .run import RECORDS, defaults, head_name, overrides
 
 ENERGY = 1e-6  # relative, of an energy
 PRINTED = 2e-5  # relative, of what the tables give with six digits
@@ -209,7 +209,7 @@ def _average_drops():
 def _fixed_sizes():
     """Table 7 at k = 5: the proven five maps at N_f = 512, and the five most important ones."""
     problems, maps = problems_of(512)
-    heads, name, k = published("01_heads"), f"{models.head_name(512)}/classifier", 5
+    heads, name, k = published("01_heads"), f"{head_name(512)}/classifier", 5
     added = feature_maps.contributions(maps["maps_block"], heads[f"{name}.weight"])
     chosen = {"QUBO": solvers.solve_all(problems, 512, "exact", desc=f"best {k} maps", size=k)[0],
               "top k": solvers.top_k(maps["importance_block"], np.full(200, k))}
@@ -237,8 +237,8 @@ def _photographs():
     models.require_trunk(trunk, heads)
     features = models.trunk_features(trunk, data.stl10("test")[0][published("02_images")["test_index"][some]])
     for n in sizes:
-        head = models.trained_head(models.head_name(n), heads, network)
-        found, saved = feature_maps.arrays(head, features, ["block"]), published(f"02_maps_nf{n}")
+        head = models.trained_head(head_name(n), heads, network)
+        found, saved = extraction.arrays(head, features, ["block"]), published(f"02_maps_nf{n}")
         for name, tolerance in (("maps_block", MAPS), ("logits", MAPS), ("importance_block", IMPORTANCE)):
             off = np.abs(found[name].astype(float) - saved[name][some]).max(tuple(range(1, found[name].ndim)))
             wrong += [f"02_maps_nf{n}.npz, {name} of image {image}: off by {o:.2g}"

@@ -1,3 +1,4 @@
+import tracemalloc
 import unittest
 
 import dimod
@@ -8,6 +9,7 @@ import scipy.linalg
 
 from qafs_utils import annealing, spectrum
 from qafs_utils.annealing import (
+    Schedule,
     SchrodingerSampler,
     anneal,
     bits,
@@ -203,9 +205,12 @@ def test_sampler_finds_the_ground_state(vartype):
     (lambda: anneal([0.0, 1.0], dt=-1), "dt"),
     (lambda: tabulated([0, 0.5], [1, 0], [0, 1]), "from 0 to 1"),
     (lambda: tabulated([0, 1], [1, np.nan], [0, 1]), "finite"),
+    (lambda: tabulated([], [], []), "at least 2"),
+    (lambda: anneal([0.0, 1.0], schedule=Schedule("late", lambda s: 1 - s, lambda s: s * np.nan)), "'late' gives NaN"),
     (lambda: locally_adiabatic([0, 1], [1, 0]), "gap > 0"),
     (lambda: annealing.populations([0.0, 1.0], [0.5, 0.2]), "rise"),
     (lambda: draw(np.array([0.5, np.nan]), 3), "probabilities"),
+    (lambda: draw(np.array([0.5, np.inf]), 3), "infinite"),
     (lambda: draw(np.array([1.0]), -1), "num_reads"),
 ])  # fmt: skip
 def test_bad_input_is_named(call, message):
@@ -217,3 +222,31 @@ def test_too_large_a_problem_is_refused_before_allocation():
     bqm = dimod.BinaryQuadraticModel({i: 1.0 for i in range(60)}, {}, 0.0, "BINARY")
     with pytest.raises(MemoryError, match="would fit"):
         energies(bqm)
+
+
+@pytest.mark.parametrize("problems", [0, 1, 3])
+def test_the_memory_asked_for_is_what_an_anneal_takes(monkeypatch, problems):
+    asked, d = [], 15
+    E = np.random.default_rng(0).normal(size=(problems, 2**d) if problems else 2**d)
+    anneal(E, 2.0)  # compiled and imported
+    monkeypatch.setattr(annealing, "require_memory", lambda d, numbers, what: asked.append(numbers))
+    for call in (lambda: anneal(E, 2.0), lambda: annealing.states(E, [0.0, 0.5, 1.0], 2.0))[: 2 - (problems > 1)]:
+        asked.clear()
+        tracemalloc.start()
+        call()
+        peak = tracemalloc.get_traced_memory()[1] / (8 * 2**d)
+        tracemalloc.stop()
+        assert peak - 0.5 <= max(asked) <= peak + 1.5
+
+
+def test_a_container_leaves_less_memory(tmp_path):
+    membership, own = tmp_path / "membership", tmp_path / "groups" / "job" / "step"
+    own.mkdir(parents=True)
+    membership.write_text("1:cpu:/elsewhere\n0::/job/step\n")
+    assert annealing._group_bytes(tmp_path / "groups", membership) == np.inf
+    for group, limit in ((own, "max"), (own.parent, "1000")):
+        (group / "memory.max").write_text(limit + "\n")
+        (group / "memory.current").write_text("700\n")
+        (group / "memory.stat").write_text("anon 500\ninactive_file 150\n")
+    assert annealing._group_bytes(tmp_path / "groups", membership) == 1000 - 700 + 150
+    assert annealing._group_bytes(tmp_path / "groups", tmp_path / "absent") == np.inf

@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from qafs_utils import claims, run
+from qafs_utils import claims
 from qafs_utils.claims import MARKS, markdown, verdict, with_table
 
 
@@ -57,10 +57,3 @@ def test_the_table_is_renewed_between_its_marks(monkeypatch):
     assert with_table(renewed, TABLE) == renewed
     with pytest.raises(ValueError, match="marks"):
         with_table("no marks", TABLE)
-
-
-def test_the_committed_pages_show_the_committed_claims():
-    table = pd.read_csv(run.ROOT / "figures" / "table02_claims.csv")
-    page = (run.ROOT / "README.md").read_text()
-    assert with_table(page, table) == page
-    assert (run.ROOT / "figures" / "table02_claims.md").read_text() == markdown(table)

@@ -99,6 +99,8 @@ def test_synthetic_set_is_seeded_and_balanced():
 def test_unknown_image_set():
     with pytest.raises(ValueError, match="unknown image set 'cifar'"):
         data.load_images("cifar", "train")
+    with pytest.raises(ValueError, match="unknown split 'validation': choose 'train' or 'test'"):
+        data.load_images("synthetic", "validation")
 
 
 def test_stratified_split():
@@ -121,6 +123,6 @@ def test_draw_per_class():
 def test_pixels_are_upsampled_into_the_unit_interval():
     images = np.zeros((2, 3, 96, 96), np.uint8)
     images[1] = 255
-    pixels = data.to_pixels(images, 224)
+    pixels = models.to_pixels(images, 224)
     assert pixels.shape == (2, 3, 224, 224) and pixels[0].eq(0).all()
     torch.testing.assert_close(pixels[1], torch.ones(3, 224, 224))

@@ -6,6 +6,7 @@ import subprocess
 import sys
 import time
 
+import matplotlib.pyplot as plt
 import numpy as np
 import pytest
 import torch
@@ -14,7 +15,7 @@ from matplotlib.figure import Figure
 from PIL import Image
 
 import qafs_utils
-from qafs_utils import cams, data, explanation, feature_maps, models, qubo, run, solvers
+from qafs_utils import cams, data, explanation, extraction, feature_maps, models, plots, qubo, run, solvers
 from qafs_utils.explorer import Explorer
 
 IMAGE = data.synthetic(1)[0][3]
@@ -45,8 +46,8 @@ def random_weights(monkeypatch):
 def test_explain_is_the_notebooks_chain(random_weights, model, solver, beta):
     found = qafs_utils.explain(IMAGE, model, beta, solver, seed=3)
     head = models.trained_head(explanation.HEADS[model], random_weights, NET)
-    features = models.Trunk(NET)(data.to_pixels(IMAGE[None]))
-    maps, gradients, logits = feature_maps.capture(head, features)
+    features = models.Trunk(NET)(models.to_pixels(IMAGE[None]))
+    maps, gradients, logits = extraction.capture(head, features)
     alpha = feature_maps.importance(gradients)
     problems = qubo.selections(maps.numpy(), alpha.numpy())
     selected, infos = solvers.solve_all(problems, maps.shape[1], solver, beta, seed=3)
@@ -72,9 +73,9 @@ def test_any_network_by_the_name_of_a_layer():
     network = torchvision.models.mobilenet_v3_small(weights=None).eval()
     options = {"layer": "features.8", "image_size": 64, "class_index": 7}
     found = qafs_utils.explain(IMAGE, network, size=2, class_names=[f"name {i}" for i in range(1000)], **options)
-    mean, deviation = (torch.tensor(v).view(3, 1, 1) for v in data.NORMALISATIONS["imagenet"])
+    mean, deviation = (torch.tensor(v).view(3, 1, 1) for v in models.NORMALISATIONS["imagenet"])
     pixels = (explanation.to_square(IMAGE, 64) - mean) / deviation
-    maps, _, _ = feature_maps.capture_layer(network, "features.8", pixels, [7])
+    maps, _, _ = extraction.capture_layer(network, "features.8", pixels, [7])
     np.testing.assert_allclose(found.maps, maps[0], atol=1e-6)
     assert found.label == "name 7" and found.selected.sum() == 2
     assert found.heatmap.shape == (64, 64) and 0 <= found.heatmap.min() <= found.heatmap.max() <= 1
@@ -91,7 +92,7 @@ def test_an_importance_of_ones_own():
         return (maps * gradients).mean((-2, -1))
 
     found, usual = (qafs_utils.explain(IMAGE, NET, layer="layer3", class_index=4, weigh=w) for w in (effect, None))
-    maps, gradients, _ = feature_maps.capture_layer(
+    maps, gradients, _ = extraction.capture_layer(
         NET, "layer3", (explanation.to_square(IMAGE, 224) - models.Trunk(NET).mean) / models.Trunk(NET).std, [4])
     np.testing.assert_allclose(found.importance, (maps * gradients).mean((-2, -1))[0], atol=1e-6)
     assert np.array_equal(found.problem.maps, np.flatnonzero(found.importance > 0))
@@ -133,7 +134,7 @@ def test_large_photographs_are_averaged_small_ones_as_in_the_notebooks():
     stripes = np.zeros((3, 448, 448), np.uint8)
     stripes[:, ::2] = 255
     assert explanation.to_square(stripes, 56)[..., 4:-4, :].sub(0.5).abs().max() < 0.02
-    torch.testing.assert_close(explanation.to_square(IMAGE, 224), data.to_pixels(IMAGE[None]))
+    torch.testing.assert_close(explanation.to_square(IMAGE, 224), models.to_pixels(IMAGE[None]))
 
 
 def nan_image():
@@ -166,6 +167,7 @@ def nan_image():
     ((IMAGE, "nf16"), {"class_index": 10}, ValueError, r"classes must lie in 0..9, got \[10\]"),
     ((IMAGE, "nf16"), {"size": 17}, ValueError, "exactly 17 maps are infeasible"),
     ((IMAGE, "nf16"), {"image_size": 64}, ValueError, "takes images of 224 pixels, not 64"),
+    ((IMAGE, "nf16"), {"class_names": ("cat", "dog")}, ValueError, "class_names must be 10 labels, .* got 2"),
 ])
 def test_what_does_not_fit_is_refused(arguments, options, error, message):
     with pytest.raises(error, match=message):
@@ -201,7 +203,9 @@ def test_other_weights_than_the_heads_are_refused(random_weights):
     ("nf16", 0.7, "exact"), ("nf512", 0.99, "exact"), ("nf16", 0.0, "schrodinger"),
 ])
 def test_plot(model, beta, solver):
+    settings = dict(plt.rcParams)
     figure = qafs_utils.explain(IMAGE, model, beta, solver).plot()
+    assert dict(plt.rcParams) == settings and figure.texts[0].get_fontsize() == plots.STYLE["font.size"]
     assert isinstance(figure, Figure) and len(figure.axes) == 4
     content = io.BytesIO()
     figure.savefig(content, format="pdf")

@@ -5,18 +5,11 @@ import itertools
 
 import numpy as np
 import pytest
-import torch
 
 from qafs_utils import metrics
 from qafs_utils.metrics import DEFINITIONS, AverageDropDefinition
 
-SOFT, HARD, TOP = (DEFINITIONS[name].masking for name in ("grad_cam_pp", "threshold_0.5", "top_half"))
-
-
-@pytest.fixture
-def batch():
-    generator = torch.Generator().manual_seed(0)
-    return torch.rand(4, 3, 6, 6, generator=generator), torch.rand(4, 6, 6, generator=generator)
+SOFT = DEFINITIONS["grad_cam_pp"].masking
 
 
 def logits(*probabilities):
@@ -29,63 +22,20 @@ def test_definitions_are_explicit_and_share_maskings():
     assert len(set(DEFINITIONS.values())) == len(DEFINITIONS)
     assert dataclasses.asdict(DEFINITIONS["grad_cam_pp"]) == {
         "mask": "soft", "value": None, "fill": "black", "score": "softmax",
-        "target": "predicted", "average": "all", "ties": "keep",
+        "target": "predicted", "average": "all",
     }  # fmt: skip
     assert DEFINITIONS["logit"].masking == DEFINITIONS["true_class"].masking == SOFT
     assert len({d.masking for d in DEFINITIONS.values()}) == 5
-    assert AverageDropDefinition(ties="drop").masking == SOFT  # ties mean nothing to a soft mask
 
 
 @pytest.mark.parametrize("wrong", [
     {"mask": "hard"}, {"fill": "white"}, {"score": "z"}, {"target": "top2"}, {"average": "some"},
-    {"ties": "?"}, {"value": 0.5}, {"mask": "threshold"}, {"mask": "threshold", "value": 15},
+    {"value": 0.5}, {"mask": "threshold"}, {"mask": "threshold", "value": 15},
     {"mask": "top_fraction", "value": -1},
 ])  # fmt: skip
 def test_unknown_or_missing_choices_are_refused(wrong):
     with pytest.raises(ValueError):
         AverageDropDefinition(**wrong)
-
-
-def test_masks_by_hand():
-    heat = torch.tensor([[[0.0, 0.2], [0.5, 1.0]]])
-    assert torch.equal(metrics.masks(heat, SOFT), heat)
-    assert metrics.masks(heat, HARD).flatten().tolist() == [0, 0, 1, 1]
-    assert metrics.masks(heat, AverageDropDefinition("threshold", 0.5, ties="drop").masking).sum() == 1
-    assert metrics.masks(heat, TOP).flatten().tolist() == [0, 0, 1, 1]
-    assert metrics.masks(heat, AverageDropDefinition("threshold", 0.0).masking).sum() == 3  # zeros never kept
-    assert metrics.masks(heat, AverageDropDefinition("top_fraction", 0.0).masking).sum() == 0
-    assert metrics.masks(heat, AverageDropDefinition("top_fraction", 1.0).masking).sum() == 3
-    np.testing.assert_allclose(metrics.mask_area(heat, SOFT), [0.425])
-    np.testing.assert_allclose(metrics.mask_area(heat, TOP), [0.5])
-    np.testing.assert_allclose(metrics.mask_area(heat.numpy(), HARD), [0.5])
-
-
-def test_ties_at_the_cut_of_a_top_fraction():
-    heat = torch.tensor([[[0.3, 0.3], [0.3, 1.0]]])
-    drop = AverageDropDefinition("top_fraction", 0.5, ties="drop").masking
-    assert metrics.mask_area(heat, TOP).item() == 1 and metrics.mask_area(heat, drop).item() == 0.25
-    mostly_zero = torch.tensor([[[0.0, 0.0], [0.0, 1.0]]])
-    assert metrics.mask_area(mostly_zero, TOP).item() == 0.25  # fewer positive pixels than the fraction
-
-
-@pytest.mark.parametrize("name", DEFINITIONS)
-def test_all_ones_keeps_the_image_and_all_zeros_masks_it(batch, name):
-    images, heat = batch
-    masking = DEFINITIONS[name].masking
-    assert torch.equal(metrics.apply_mask(images, torch.ones_like(heat), masking), images)
-    assert metrics.mask_area(torch.ones_like(heat), masking).tolist() == [1] * 4
-    blank = metrics.apply_mask(images, torch.zeros_like(heat), masking)
-    expected = images.mean((2, 3), keepdim=True) if masking.fill == "mean" else torch.zeros(())
-    torch.testing.assert_close(blank, expected.expand_as(images))
-
-
-def test_apply_mask_fills(batch):
-    images, heat = batch
-    torch.testing.assert_close(metrics.apply_mask(images, heat, SOFT), images * heat[:, None])
-    mean = DEFINITIONS["mean_fill"].masking
-    fill = torch.tensor([0.1, 0.2, 0.3]).view(1, 3, 1, 1)
-    expected = images * heat[:, None] + fill * (1 - heat[:, None])
-    torch.testing.assert_close(metrics.apply_mask(images, heat, mean, (0.1, 0.2, 0.3)), expected)
 
 
 def test_drops_by_hand():
@@ -138,19 +88,8 @@ def test_by_class_of_a_class_without_values():
     np.testing.assert_allclose(metrics.by_class(values, [0, 0, 0, 2, 3], 4), [2, np.nan, 5, np.nan])
 
 
-def test_pixel_sequence_and_area(batch):
-    images, heat = batch
-    insertion = list(metrics.pixel_sequence(images, heat, steps=4))
-    deletion = list(metrics.pixel_sequence(images, heat, steps=4, mode="deletion"))
-    assert len(insertion) == 5
-    assert insertion[0].eq(0).all() and torch.equal(insertion[-1], images)
-    for shown, hidden in zip(insertion, deletion, strict=True):
-        torch.testing.assert_close(shown + hidden, images)
-    threshold = heat.flatten(1).sort(1).values[:, -9]  # 9 of 36 pixels come first
-    torch.testing.assert_close(insertion[1], images * (heat >= threshold[:, None, None])[:, None])
+def test_area_under_curve():
     np.testing.assert_allclose(metrics.area_under_curve([[0, 0.5, 1], [1, 1, 1]]), [0.5, 1])
-    ties = list(metrics.pixel_sequence(images, torch.zeros_like(heat), steps=2))[1]
-    assert (ties[:, :, :3] == 0).any() and (ties[:, :, 3:] != 0).any()  # not in raster order
 
 
 def test_bhattacharyya_by_hand():
@@ -207,22 +146,19 @@ def test_bootstrap_interval_over_images_of_a_matrix():
     assert low < high < estimate  # the bias of resampling
 
 
-def test_bad_input_is_refused(batch):
-    images, heat = batch
+def test_bad_input_is_refused():
     full, nan = np.zeros((2, 3)), np.full((2, 3), np.nan)
     for call, message in (
-        (lambda: metrics.masks(heat * 2, SOFT), r"in \[0, 1\]"),
-        (lambda: metrics.masks(heat * float("nan"), HARD), "NaN"),
-        (lambda: metrics.masks(heat[0], SOFT), r"\(B, H, W\)"),
-        (lambda: metrics.apply_mask(images, heat[:2], SOFT), "images must be"),
         (lambda: metrics.drops(full, nan, [0, 0]), "logits hold NaN"),
         (lambda: metrics.drops(nan, full, [0, 0]), "logits hold NaN"),
         (lambda: metrics.drops(full, full[:1], [0, 0]), "expected logits"),
         (lambda: metrics.drops(full, full, [0]), "expected logits"),
         (lambda: metrics.drops(full, full, [0, 3]), "labels must lie"),
         (lambda: metrics.by_class([1.0], [0, 1], 2), "values and labels"),
-        (lambda: next(metrics.pixel_sequence(images, heat, mode="up")), "unknown mode"),
-        (lambda: next(metrics.pixel_sequence(images, heat[:, :2])), "images must be"),
+        (lambda: metrics.by_class([1.0, 2.0], [0, 2], 2), "labels must lie"),
+        (lambda: metrics.mean_cosines([np.eye(3)], [[0, 1, 2]]), "bit-strings"),
+        (lambda: metrics.mean_cosines([np.full((3, 3), np.nan)], [[0, 1, 1]]), "NaN"),
+        (lambda: metrics.mean_cosines([np.eye(3)], np.ones((2, 3))), "expected redundancies"),
         (lambda: metrics.area_under_curve([0.5]), "curve must be"),
         (lambda: metrics.area_under_curve([0.5, np.nan]), "curve must be"),
         (lambda: metrics.bhattacharyya_matrix(np.ones((2, 3)), [0], 2), "expected selections"),
@@ -255,25 +191,6 @@ def test_cluster_interval_sees_clusters_not_images():
     assert narrow[1] - narrow[0] < 0.1
 
 
-@pytest.mark.parametrize("name", ["grad_cam_pp", "threshold_0.5", "top_half"])
-def test_match_area_gives_the_area_and_keeps_the_ranking(name):
-    masking = metrics.DEFINITIONS[name].masking
-    noise = torch.rand(5, 40, 40, generator=torch.Generator().manual_seed(0))
-    area = torch.tensor([0.0, 0.02, 0.17, 0.4, 0.5])
-    matched = metrics.match_area(noise, area, masking)
-    tolerance = 1e-5 if masking.mask == "soft" else 1 / 1600
-    np.testing.assert_allclose(metrics.mask_area(matched, masking), area, atol=tolerance)
-    assert not matched[0].any()
-    order = noise[2].flatten().argsort()
-    assert (matched[2].flatten()[order].diff() >= 0).all()
-
-
-@pytest.mark.parametrize("area", [[0.5, np.nan], [0.5, 1.2], [0.5]])
-def test_match_area_refuses(area):
-    with pytest.raises(ValueError, match="area must be"):
-        metrics.match_area(torch.rand(2, 4, 4), area, metrics.DEFINITIONS["grad_cam_pp"].masking)
-
-
 def test_subsets_against_enumeration():
     rng = np.random.default_rng(0)
     added, bias, target = rng.normal(size=(3, 5, 4)), rng.normal(size=4), np.array([0, 3, 1])
@@ -300,9 +217,22 @@ def test_subset_scores_refuse(change):
         metrics.subset_scores(**arguments | change)
 
 
-def test_exhaustive_search_takes_one_target_an_image():
-    with pytest.raises(ValueError, match="zip"):
-        metrics.best_subset_scores(np.ones((3, 2, 2)), np.ones(2), [0])
+@pytest.mark.parametrize("target", [[0], [0, 1, 2], [0, 1, -1]])
+def test_exhaustive_search_takes_one_class_an_image(target):
+    with pytest.raises(ValueError, match="target must be"):
+        metrics.best_subset_scores(np.ones((3, 2, 2)), np.ones(2), target)
+
+
+@pytest.mark.parametrize("kind", [bool, int])
+def test_mean_cosines_against_a_double_loop(kind):
+    rng = np.random.default_rng(0)
+    redundancy, selected = rng.random((6, 8, 8)), rng.random((6, 8)) < 0.7
+    selected[0], selected[1] = False, np.arange(8) == 3
+    found = metrics.mean_cosines(redundancy, selected.astype(kind))
+    assert np.isnan(found[:2]).all()
+    for J, bits, value in zip(redundancy[2:], selected[2:], found[2:]):
+        pairs = [J[p, q] for p in range(8) for q in range(p + 1, 8) if bits[p] and bits[q]]
+        assert value == pytest.approx(np.mean(pairs))
 
 
 def test_exhaustive_search_is_refused_beyond_twenty_maps():

@@ -42,7 +42,7 @@ def test_a_reduced_head_has_no_full_network():
 
 
 def test_trunk_subtracts_imagenets_mean(pixels):
-    mean, std = (torch.tensor(v).view(1, 3, 1, 1) for v in data.NORMALISATIONS["imagenet"])
+    mean, std = (torch.tensor(v).view(1, 3, 1, 1) for v in models.NORMALISATIONS["imagenet"])
     expected = models.Trunk(NETWORK, "none")((pixels - mean) / std)
     torch.testing.assert_close(models.Trunk(NETWORK, "imagenet")(pixels), expected)
 

@@ -133,7 +133,7 @@ def test_every_figure_and_table_is_recorded(root, monkeypatch):
     assert record["code"] == code_hash("02_feature_maps")
 
 
-def test_the_lab_leaves_what_make_has_made_alone(root, monkeypatch):
+def test_the_lab_leaves_what_make_has_made_alone(root, monkeypatch, capsys):
     monkeypatch.setenv(runs.WITHIN_MAKE, "1")
     made = make(get_ipython=print).save("02_x", a=np.arange(3))
     assert made == root / "build/smoke/data/02_x.npz"
@@ -141,7 +141,9 @@ def test_the_lab_leaves_what_make_has_made_alone(root, monkeypatch):
     lab = make(get_ipython=print)
     assert lab.load("02_x")["a"].tolist() == [0, 1, 2]
     assert lab.save("02_x", a=np.arange(2)) == root / "build/lab/smoke/data/02_x.npz"
+    capsys.readouterr()
     assert make(get_ipython=print).load("02_x")["a"].tolist() == [0, 1]  # another notebook in the lab
+    assert "02_x.npz is the one made in the lab: delete build/lab/smoke/data/02_x.npz" in capsys.readouterr().out
     assert make().load("02_x")["a"].tolist() == [0, 1, 2]
 
 
@@ -156,11 +158,10 @@ def test_unknown_profile():
     ("num_reads_full: 1.5", "num_reads_full must be int"),
     ("betas_full: 0.5", "betas_full must be list"),
 ])
-def test_overrides_are_checked(root, monkeypatch, text, message):
+def test_overrides_are_checked(root, text, message):
     (root / "params/smoke").mkdir(parents=True)
     (root / "params/smoke/04_annealing.yaml").write_text(text)
     (root / "notebooks").symlink_to(cli.ROOT / "notebooks")
-    monkeypatch.setattr(cli, "ROOT", root)
     with pytest.raises(ValueError, match=message):
         runs.overrides("04_annealing", "smoke")
 

@@ -59,7 +59,7 @@ def test_only_what_depends_on_a_change_is_rerun(copy):
 
 def test_a_failing_notebook_leaves_no_stamp(copy):
     parameters = copy / "params/smoke/02_feature_maps.yaml"
-    parameters.write_text(parameters.read_text().replace("selected_per_class: 2", "selected_per_class: 100000"))
+    parameters.write_text(parameters.read_text().replace("selected_per_class: 1", "selected_per_class: 100000"))
     done = make(copy, "build/smoke/notebooks/02_feature_maps.ipynb")
     assert done.returncode != 0
     errors = [line for line in done.stderr.splitlines() if line.startswith("error: ")]

@@ -51,10 +51,7 @@ def test_dwave_neal_is_the_same_simulated_annealing():
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         neal = pytest.importorskip("neal")
-    bqm = PROBLEMS[0].bqm()
-    ours = SimulatedAnnealingSampler().sample(bqm, num_reads=5, seed=7)
-    theirs = neal.SimulatedAnnealingSampler().sample(bqm, num_reads=5, seed=7)
-    assert np.array_equal(ours.record.sample, theirs.record.sample)
+    assert neal.SimulatedAnnealingSampler is SimulatedAnnealingSampler
 
 
 def greedy_by_hand(problem, beta=0.7):
