@@ -1,4 +1,7 @@
-"""For all tests and examples: figures are closed after each, the longest file begins, and workers share the cores."""
+"""For all tests and examples: figures are closed after each, workers share the cores, and the files have an order.
+
+The longest begins, and those that look at a clock come last, when least else is at work.
+"""
 
 import os
 import sys
@@ -10,7 +13,8 @@ if "PYTEST_XDIST_WORKER" in os.environ:
 
 
 def pytest_collection_modifyitems(items):
-    items.sort(key=lambda item: item.path.stem != "test_smoke")
+    order = {"test_smoke": 0, "test_extraction": 2, "test_explanation": 2}
+    items.sort(key=lambda item: order.get(item.path.stem, 1))
 
 
 @pytest.fixture(autouse=True)
