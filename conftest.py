@@ -13,7 +13,7 @@ if "PYTEST_XDIST_WORKER" in os.environ:
 
 
 def pytest_collection_modifyitems(items):
-    order = {"test_smoke": 0, "test_extraction": 2, "test_explanation": 2}
+    order = {"test_smoke": 0, "test_benchmark": 2, "test_extraction": 2, "test_explanation": 2}
     items.sort(key=lambda item: order.get(item.path.stem, 1))
 
 

@@ -511,6 +511,7 @@ def main():
         benchmark.run(range(first, last + 1, 2), options.ours_to, options.gap_to)
     table, limit = pd.DataFrame(benchmark.rows), pd.DataFrame(benchmark.limits)
     content = io.BytesIO()
+    plots.plt.style.use(plots.STYLE)
     figure_of(table).savefig(content, format="png", metadata={"Software": None})
     write_atomically(options.out / "annealer.csv", to_csv(table))
     write_atomically(options.out / "limit.csv", to_csv(limit))

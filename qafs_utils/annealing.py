@@ -137,7 +137,8 @@ def _group_bytes(mounted="/sys/fs/cgroup", membership="/proc/self/cgroup"):
             with contextlib.suppress(OSError, ValueError):  # ValueError: the limit is "max"
                 limit, used = (int((group / f"memory.{name}").read_text()) for name in ("max", "current"))
                 statistics = dict(line.split() for line in (group / "memory.stat").read_text().splitlines())
-                left = min(left, limit - used + int(statistics["inactive_file"]))  # a cache that is given up
+                cache = int(statistics["inactive_file"]) + int(statistics["active_file"])  # of files: it is given up
+                left = min(left, limit - used + cache)
     return left
 
 
@@ -151,7 +152,7 @@ def require_memory(d, numbers, what):
     """
     free = _free_bytes()
     if 8 * numbers * 2**d > free:
-        fits = int(np.floor(np.log2(free / (8 * numbers))))
+        fits = max(0, int(np.floor(np.log2(max(free, 1) / (8 * numbers)))))
         raise MemoryError(
             f"{what} of d = {d} needs {8 * numbers * 2**d / 2**30:.3g} GiB, {free / 2**30:.3g} GiB are free: "
             f"d = {fits} would fit"

@@ -67,7 +67,7 @@ class Explanation:
     def plot(self):
         """Image, candidate maps with the selected ones framed, QUBO and explanation map as a matplotlib Figure.
 
-        In the style of the paper; matplotlib's settings stay as they are.
+        In the style of the paper; matplotlib's settings stay as they are, and decide how it is saved (dpi, margins).
         """
         info, lines = self.info, [(f"P({self.label})", f"{self.probabilities[self.class_index]:.3f}")]
         lines.append(("energy", plots.number_text(info["energy"], 4)))
@@ -231,7 +231,7 @@ def explain(image, model, beta=0.7, solver="exact", layer=None, class_index=None
     if isinstance(model, Trained):
         if image_size not in (None, model.image_size):
             raise ValueError(f"this network takes images of {model.image_size} pixels, not {image_size}")
-        image_size, class_names = model.image_size, class_names or CLASSES
+        image_size = model.image_size
         features = model.trunk(to_square(image, image_size).to(model.trunk.mean.device))
         maps, gradients, logits = capture(model.head, features, layer or "block", classes)
     elif isinstance(model, nn.Module):
@@ -245,7 +245,9 @@ def explain(image, model, beta=0.7, solver="exact", layer=None, class_index=None
         names = ", ".join(HEADS)
         raise ValueError(f"the model must be one of {names}, or a torch.nn.Module, got {type(model).__name__}")
     class_index = int(logits.argmax()) if classes is None else classes[0]
-    if class_names and len(class_names) != logits.shape[1]:
+    if class_names is None and isinstance(model, Trained) and logits.shape[1] == len(CLASSES):
+        class_names = CLASSES
+    if class_names is not None and len(class_names) != logits.shape[1]:
         raise ValueError(f"class_names must be {logits.shape[1]} labels, one a class, got {len(class_names)}")
     if maps[0, 0].numel() == 1:
         raise ValueError(f"the maps of {layer!r} have one pixel, which explains no place: give an earlier layer")

@@ -125,9 +125,10 @@ class Explorer:
         ]
         keys = ("problem", "matrix", "selected", "heatmap")
         shown = self.photographs[image] if photograph else None
-        return plots.explanation(
-            shown, self.maps[n][image], *(found[key] for key in keys), CLASSES[found["class_index"]], lines
-        )
+        with plt.style.context(plots.STYLE):
+            return plots.explanation(
+                shown, self.maps[n][image], *(found[key] for key in keys), CLASSES[found["class_index"]], lines
+            )
 
     def png(self, dpi=110, **choice):
         """The view of a choice as the bytes of a PNG: what a widget shows."""

@@ -1,4 +1,4 @@
-"""Feature maps out of a network, with the gradients of a class score with respect to them, and logits."""
+"""Feature maps out of a network, and the gradients of a class score with respect to them; logits of some maps alone."""
 
 import difflib
 

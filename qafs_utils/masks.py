@@ -2,8 +2,9 @@
 
 Images and heatmaps are torch tensors: images (B, 3, H, W) of pixels in [0, 1], before any mean and standard deviation
 are subtracted, heatmaps (B, H, W) in [0, 1] as `cams.heatmap` makes them. What a mask keeps of a heatmap is said by
-`metrics.AverageDropDefinition.masking`. Functions raise ValueError for a wrong shape or an unknown choice, `kept` and
-`area` for NaN too; the others hand NaN on.
+`metrics.AverageDropDefinition.masking`. Functions raise ValueError for a wrong shape or an unknown choice; `kept`,
+`area` and `apply` for NaN in heatmaps too. NaN in images, and in what `match_area` and `pixel_sequence` rank, is handed
+on.
 """
 
 import torch

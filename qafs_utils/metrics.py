@@ -1,7 +1,8 @@
 """Scores of explanation maps and selections: Average Drop by explicit definition, class overlap, intervals.
 
 All is numpy, from the network's logits on. Functions raise ValueError for a wrong shape or an unknown choice, and for
-NaN in logits, contributions, cosines, curves, matrices and selections; NaN among per-image values means "excluded".
+NaN in logits, contributions, cosines, curves, matrices and selections (`best_subset_scores` hands NaN on); NaN among
+per-image values means "excluded".
 """
 
 import warnings
@@ -68,7 +69,7 @@ class AverageDropDefinition:
 
     @property
     def masking(self):
-        """Key of the masked images: definitions of equal masking share their masked logits."""
+        """Key of the masked images (`masks.apply`): definitions of equal masking share their masked logits."""
         return Masking(self.mask, self.value, self.fill)
 
 
@@ -187,7 +188,7 @@ def by_class(values, labels, n_classes):
 def area_under_curve(curve):
     """Insertion or deletion AUC (RISE): scores (..., T) at T >= 2 evenly spaced fractions 0..1  ->  (...).
 
-    By the trapezoidal rule. Raises ValueError for T < 2 or NaN.
+    Of the images of `masks.pixel_sequence`, by the trapezoidal rule. Raises ValueError for T < 2 or NaN.
 
     >>> float(area_under_curve([0.0, 0.5, 1.0]))
     0.5
@@ -240,7 +241,7 @@ def best_subset_scores(contributions, bias, target, keep=True):
     """The best that any subset of each size can do, by exhaustive search: arguments as `subset_scores`.
 
     ->  (B, N_f + 1): the largest probability with k maps kept, or (keep=False) the smallest with k maps removed.
-    Raises ValueError beyond 20 maps, and unless there is one target an image. NaN is handed on.
+    Raises ValueError beyond 20 maps, and unless target has a class for each image. NaN is handed on.
 
     >>> contributions = np.array([[[np.log(3), 0.0], [0.0, np.log(3)]]])
     >>> best_subset_scores(contributions, np.zeros(2), [0]).round(9)  # no map, the best one, both

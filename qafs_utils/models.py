@@ -1,4 +1,4 @@
-"""Networks: the frozen ImageNet trunk and the heads that end in the feature maps to be selected."""
+"""Networks, and the pixels they take: the frozen ImageNet trunk, heads that end in the feature maps to be selected."""
 
 import copy
 import hashlib
@@ -296,7 +296,7 @@ def require_trunk(trunk, saved):
 
 
 def trained_head(name, saved, net, size=14):
-    """A head by its name ("nf16_paper_seed0") from the arrays of artefact 01_heads ("<name>/<parameter>").
+    """A head by its name (`run.head_name`) from the arrays of artefact 01_heads ("<name>/<parameter>").
 
     Raises ValueError if the artefact does not hold that head.
 

@@ -87,16 +87,18 @@ TRIALS = {  # what a comparison asks of each heuristic; the defaults of dwave-sa
 }
 
 
-@functools.cache
+_instance = functools.cache(lambda kind: kind())  # one of each class in every process
+
+
 def solver(name):
-    """The solver of that name, one in every process. Raises ValueError for an unknown one.
+    """The solver of that name, the same one in every call. Raises ValueError for an unknown one.
 
     >>> type(solver("tabu")).__name__
     'TabuSampler'
     """
     if name not in SOLVERS:
         raise ValueError(f"unknown solver {name!r}: choose from {', '.join(SOLVERS)}")
-    return SOLVERS[name]()
+    return _instance(SOLVERS[name])
 
 
 def image_seeds(seed, count):

@@ -20,6 +20,7 @@ _WAVE = 2  # values of s solved at a time
 _LARGE = 1 << 13  # vectors for which threads pay
 _NEAR = 3  # solved values of s whose vectors are combined into the start at another
 _GUARD = 3e-3  # residual of the third level, kept so that its crossing with the second is seen
+_SAMPLES = 120  # vectors that all samples of a search may take
 _CELLS = 64  # cells in which an interval's bound is evaluated
 _DENSE = 10  # qubits up to which all levels are found
 
@@ -45,7 +46,8 @@ def _borrow(solver, rows):
 class _Levels:
     """Solver of one problem that keeps its Lanczos basis between values of s."""
 
-    def __init__(self, energies, driver, schedule, k, residual, device=None):
+    def __init__(self, energies, driver, schedule, k, residual, device=None, solvers=1, samples=0):
+        """solvers, samples: how many such solvers, and vectors, are there to be memory for, this one included."""
         if len(np.shape(energies)) != 1:
             raise ValueError(f"energies of one problem must be (2^d,), got {tuple(np.shape(energies))}")
         if device is None:
@@ -62,11 +64,10 @@ class _Levels:
         self.residuals = np.maximum(np.broadcast_to(residual, k), 1e-12 * spread)  # rounding allows no less
         self.g, self.schedule = -abs(driver_strength(driver, self.d)), find_schedule(schedule)
         self.lowest = self.loops.lowest(self.energies, min(2 * k, size))
-        self.dense, self.vectors = size <= max(64, 16 * k), 0  # where LAPACK is faster
+        self.dense = size <= max(64, 16 * k)  # where LAPACK is faster
         if not self.dense:
             rows = int(np.clip(_BASIS_BYTES // self.energies.nbytes, 24, min(300, size - k)))
-            self.vectors = rows + 4 * k + 20
-            self.require_memory(self.vectors, "the Lanczos basis")
+            self.require_memory(solvers * (rows + 4 * k + 20) + samples, "the Lanczos basis")
             self.basis = _borrow(self, rows + 1)
             self.alpha, self.norms = np.empty(rows), np.empty(rows + 1)
             random = np.random.default_rng(0).normal(size=(k, size)) * size**-0.5
@@ -75,7 +76,7 @@ class _Levels:
     def require_memory(self, numbers, what):
         """Raise MemoryError, naming the d that would fit, unless so many vectors fit."""
         if self.loops is kernels:
-            require_memory(self.d, numbers, what)
+            require_memory(self.d, numbers - sum(memory.size for memory in _SPARE) / 2**self.d, what)
         else:
             self.loops.require_memory(self.d, numbers * self.energies.nbytes, what, self.energies.device)
 
@@ -285,10 +286,8 @@ class _GapSearch:
         levels = min(3, max(len(energies), 2))
         residuals = [residual, residual, _GUARD][:levels]
         threads = 1 if device is not None or len(energies) < _LARGE else min(threads, _WAVE)
-        first = _Levels(energies, driver, schedule, levels, residuals, device)
-        first.require_memory(threads * first.vectors + 120, f"{threads} Lanczos bases and the vectors of all samples")
-        others = (_Levels(energies, driver, schedule, levels, residuals, device) for _ in range(threads - 1))
-        self.solvers = [first, *others]
+        problem = energies, driver, schedule, levels, residuals, device
+        self.solvers = [_Levels(*problem, solvers=threads - i, samples=_SAMPLES) for i in range(threads)]
         self.schedule, self.samples = self.solvers[0].schedule, {}
 
     def at(self, *points):

@@ -23,7 +23,7 @@ def copied(folder):
     problem = qubo.selection(np.random.default_rng(0).random((8, 4, 4)), np.ones(8))
     energies = annealing.energies(problem.bqm())
     annealing.anneal(energies), spectrum.minimum_gap(energies), solvers.solver("exact").sample(problem.bqm())
-    ignored = shutil.ignore_patterns(".git", ".venv", "build", "raw", "figures")
+    ignored = shutil.ignore_patterns(".git", ".venv", "build", "raw", "figures", "*.tmp.*", "*.pyc.*")
     return shutil.copytree(ROOT, folder / "qafs", ignore=ignored)
 
 

@@ -247,6 +247,6 @@ def test_a_container_leaves_less_memory(tmp_path):
     for group, limit in ((own, "max"), (own.parent, "1000")):
         (group / "memory.max").write_text(limit + "\n")
         (group / "memory.current").write_text("700\n")
-        (group / "memory.stat").write_text("anon 500\ninactive_file 150\n")
-    assert annealing._group_bytes(tmp_path / "groups", membership) == 1000 - 700 + 150
+        (group / "memory.stat").write_text("anon 500\ninactive_file 150\nactive_file 30\n")
+    assert annealing._group_bytes(tmp_path / "groups", membership) == 1000 - 700 + 150 + 30
     assert annealing._group_bytes(tmp_path / "groups", tmp_path / "absent") == np.inf

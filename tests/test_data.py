@@ -118,11 +118,3 @@ def test_draw_per_class():
     assert eligible[index].all() and np.bincount(labels[index]).tolist() == [3] * 10
     with pytest.raises(ValueError, match="class airplane: only 3 eligible images, 4 wanted"):
         data.draw_per_class(eligible, labels, 4, seed=0)
-
-
-def test_pixels_are_upsampled_into_the_unit_interval():
-    images = np.zeros((2, 3, 96, 96), np.uint8)
-    images[1] = 255
-    pixels = models.to_pixels(images, 224)
-    assert pixels.shape == (2, 3, 224, 224) and pixels[0].eq(0).all()
-    torch.testing.assert_close(pixels[1], torch.ones(3, 224, 224))

@@ -186,3 +186,11 @@ def test_heads_of_another_trunk_are_refused():
     models.require_trunk(trunk, {"weights": models.fingerprint(trunk)})
     with pytest.raises(data.DataError, match="not those the heads were trained on"):
         models.require_trunk(models.Trunk(models.resnet18("random", seed=1)), {"weights": models.fingerprint(trunk)})
+
+
+def test_pixels_are_upsampled_into_the_unit_interval():
+    images = np.zeros((2, 3, 96, 96), np.uint8)
+    images[1] = 255
+    pixels = models.to_pixels(images, 224)
+    assert pixels.shape == (2, 3, 224, 224) and pixels[0].eq(0).all()
+    torch.testing.assert_close(pixels[1], torch.ones(3, 224, 224))

@@ -111,6 +111,20 @@ def test_gaps_do_not_depend_on_threads_or_company():
     assert together[2] == minimum_gap(E[2]) and len(together) == 3
 
 
+def test_memory_held_for_later_searches_is_not_asked_for_again(monkeypatch):
+    E, d = selection_energies(13), 13
+    needed = 8 * 2**d * (2 * (300 + 4 * 3 + 20) + spectrum._SAMPLES)  # of two threads
+    free = [0.99 * needed]
+    spare = spectrum._SPARE
+    spare.clear()
+    monkeypatch.setattr(annealing, "_free_bytes", lambda: free[0] - sum(memory.nbytes for memory in spare))
+    with pytest.raises(MemoryError, match="the Lanczos basis of d = 13"):
+        minimum_gap(E, threads=2)
+    free[0] = 1.01 * needed
+    assert minimum_gap(E, threads=2) == minimum_gap(E, threads=2)
+    assert spare
+
+
 def test_degenerate_problem_has_no_gap_at_the_end():
     """Two equal maps that exclude each other: the gap closes at s = 1 only."""
     k = annealing.bits(np.arange(2**7), 7).astype(float)
