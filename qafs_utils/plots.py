@@ -1,6 +1,6 @@
 """One function per figure: arrays in, matplotlib Figure out. Colours of methods and models are fixed here.
 
-Figures have the look of the paper under `plt.style.use(plots.STYLE)`, with which every notebook begins.
+Figures have the look of the paper under `plt.style.use(plots.STYLE)`, as in every notebook that draws.
 """
 
 from pathlib import Path
