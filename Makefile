@@ -66,7 +66,7 @@ define run
 build/$(1)/notebooks/$(2).ipynb: notebooks/$(2).ipynb $$(wildcard params/$(1)/$(2).yaml) \
   $(if $(filter plots,$(4)),qafs_utils/paper.mplstyle) $(if $(filter $(2),$(COMPARED)),$$(wildcard data/paper_values/*.csv)) \
   $(if $(filter $(2),$(TIMED)),$$(wildcard benchmarks/*.csv)) \
-  $$(foreach n,$(3),$$(call outcome,$(1),$$n)) $(patsubst %,qafs_utils/%.py,run provenance $(4)) | $(VENV)
+  $$(foreach n,$(3),$$(call outcome,$(1),$$n)) $(patsubst %,qafs_utils/%.py,run provenance require $(4)) | $(VENV)
 	$$(PYTHON) -m qafs_utils run $(1) $(2)
 endef
 define graph

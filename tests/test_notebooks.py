@@ -63,7 +63,7 @@ def test_parameter_files_are_known_and_typed(path):
 @each_notebook
 def test_graph_lists_every_import(path):
     modules = provenance.modules("\n".join(code_of(path))).keys()
-    assert modules - {"run", "provenance"} == graph_line(path)[1]
+    assert modules - {"run", "provenance", "require"} == graph_line(path)[1]
 
 
 @each_notebook
