@@ -1,5 +1,8 @@
 """qafs: quantum-annealing feature selection in CNNs, a research compendium (arXiv:2604.25649)."""
 
+import os
+import sys
+
 
 def __getattr__(name):  # PyTorch is loaded only for those who use it
     if name == "explain":
@@ -7,3 +10,13 @@ def __getattr__(name):  # PyTorch is loaded only for those who use it
 
         return explain
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def _do_without_threads():
+    """A forked process has none of its parent's threads, and PyTorch would wait for its own for ever."""
+    if torch := sys.modules.get("torch"):
+        torch.set_num_threads(1)
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_do_without_threads)

@@ -14,7 +14,7 @@ from functools import cache
 import numpy as np
 import torch
 
-from . import annealing
+from . import annealing, require
 
 _GROUP = 6  # most qubits in a matrix product
 _CHUNK = {"cpu": 2**16, "cuda": 2**22}  # numbers in a temporary: cache there, few launches here
@@ -72,31 +72,32 @@ def require_memory(d, bytes_needed, what, device):
 
 
 def checked(energies, device):
-    """Energies as a batch on the device: (2^d,) or (B, 2^d)  ->  (B, 2^d) float64, d. Raises as `annealing.checked`.
+    """Energies as a batch on the device: (2^d,) or (B, 2^d), array or tensor  ->  (B, 2^d) float64, d.
+
+    Raises as `annealing.checked`.
 
     >>> checked([0, -1, 2, 3], "cpu")
     (tensor([[ 0., -1.,  2.,  3.]], dtype=torch.float64), 2)
     """
-    batch = torch.atleast_2d(torch.as_tensor(energies, dtype=torch.float64, device=find_device(device)))
-    d = annealing.number_of_qubits(batch.shape)
-    if not (batch.min().isfinite() and batch.max().isfinite()):  # NaN is the least and the largest
-        raise ValueError("energies hold NaN or infinite values: check the biases of the model they come from")
-    return batch, d
+    remedy = ": check the biases of the model they come from"
+    batch = require.tensor("energies", energies, "... 2^d", remedy=remedy)
+    batch = torch.atleast_2d(batch.to(find_device(device), torch.float64))
+    return batch, annealing.number_of_qubits(batch.shape)
 
 
 def energies(bqm, device, dtype=torch.float64):
     """Energies of all bit-strings, offset included, as `annealing.energies`  ->  (2^d,) tensor.
 
-    Raises MemoryError, naming the d that would fit, before allocating.
+    Raises ValueError as that, MemoryError, naming the d that would fit, before allocating.
 
     >>> import dimod
     >>> bqm = dimod.BinaryQuadraticModel({"a": -1.0, "b": 0.5}, {("a", "b"): 2.0}, 3.0, dimod.BINARY)
     >>> energies(bqm, torch.device("cpu"), torch.float32)  # none, a, b, both
     tensor([3.0000, 2.0000, 3.5000, 4.5000])
     """
-    d = bqm.num_variables
-    require_memory(d, dtype.itemsize * 2**d, "the energies", device)
     linear, couplings, offset = annealing.biases(bqm)
+    d = len(linear)
+    require_memory(d, dtype.itemsize * 2**d, "the energies", device)
     E = torch.empty(2**d, dtype=dtype, device=device)
     E[0] = offset
     for p in range(d):
@@ -188,6 +189,10 @@ def evolve(re, im, energies, phases, angles):
     """
     if len(phases) != len(angles) + 1:
         raise ValueError(f"phases must be one more than angles, got {len(phases)} and {len(angles)}")
+    sizes = {}
+    for name, part in (("re", re), ("im", im)):
+        require.shape(name, part.shape, "B 2^d", sizes)
+    require.shape("energies", torch.atleast_2d(energies).shape[1:], "2^d", sizes)
     batch, size = re.shape
     groups, spare = _groups(size.bit_length() - 1), torch.empty_like(re)
     for phase, matrices in zip(phases, _rotations(angles, set(groups), re)):
@@ -218,17 +223,18 @@ def draw(probabilities, num_reads, seed=None):
     >>> draw(torch.tensor([0.0, 0.25, 0.75, 0.0]), 8, seed=0)
     tensor([2, 2, 2, 2, 2, 2, 1, 2])
     """
-    if num_reads != int(num_reads) or num_reads < 0:
-        raise ValueError(f"num_reads must be a whole number of measurements, got {num_reads}")
+    num_reads = require.whole("num_reads", num_reads)
+    require.shape("probabilities", probabilities.shape, "2^d")
     device, width = probabilities.device, min(_BLOCK, len(probabilities))
     blocks, rows = probabilities.view(-1, width), _CHUNK["cuda"] // width
     sums = torch.cat([part.sum(1, dtype=torch.float64) for part in blocks.split(rows)]).cpu()
     cumulative = torch.cat([sums.new_zeros(1), sums.cumsum(0)])
-    if not (probabilities.min() >= 0 and 0 < cumulative[-1] < torch.inf):
-        raise ValueError("probabilities must not be negative, NaN, infinite or all zero")
+    require.values("probabilities", probabilities, "[0, inf)")
+    if not 0 < cumulative[-1] < torch.inf:
+        raise ValueError("probabilities must not be all zero, nor sum to infinity")
     generator = torch.Generator()
-    generator.seed() if seed is None else generator.manual_seed(seed)
-    points = torch.rand(int(num_reads), dtype=torch.float64, generator=generator) * cumulative[-1]
+    generator.seed() if seed is None else generator.manual_seed(require.whole("seed", seed, 0, 2**64 - 1))
+    points = torch.rand(num_reads, dtype=torch.float64, generator=generator) * cumulative[-1]
     chosen = _search(cumulative[1:], points)
     indices = []
     for block, point in zip(chosen.split(rows), (points - cumulative[chosen]).split(rows)):
@@ -357,9 +363,7 @@ class Evolution(annealing.Evolution):
     """
 
     def __init__(self, energies, annealing_time, driver, schedule, device, dtype):
-        if dtype not in _COMPONENTS:
-            raise ValueError(f"unknown dtype {dtype!r}: choose from {tuple(_COMPONENTS)}")
-        self.dtype, self.least_tolerance = _COMPONENTS[dtype]
+        self.dtype, self.least_tolerance = _COMPONENTS[require.choice("dtype", dtype, _COMPONENTS)]
         batch, d = checked(energies, device)
         require_memory(d, 7 * batch.numel() * self.dtype.itemsize, "the state", batch.device)
         self._set(batch, d, annealing_time, driver, schedule)
@@ -368,7 +372,8 @@ class Evolution(annealing.Evolution):
     def run(self, steps, order):
         """->  re, im in the rotated frame, probabilities (B, 2^d): tensors."""
         re, im = start(self.d, -np.sign(self.g), len(self.batch), self.dtype, self.batch.device)
-        evolve(re, im, self.batch, *annealing.layers(self.annealing_time, self.g, self.schedule, steps, order))
+        for part in annealing.layers_in_parts(self.annealing_time, self.g, self.schedule, steps, order):
+            evolve(re, im, self.batch, *part)
         return re, im, (re**2).addcmul_(im, im)
 
     def state(self, re, im):

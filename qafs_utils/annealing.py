@@ -11,13 +11,14 @@ import os
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 import dimod
 import numpy as np
 from scipy.interpolate import PchipInterpolator
 
-from . import kernels
+from . import kernels, require
 
 DRIVERS = {  # strength g of H_D = g sum sigma_x
     "uniform": lambda d: -1.0,  # the paper's text
@@ -32,44 +33,154 @@ _BLANES_MOAN = (
     np.array([_B1, _B2, 0.5 - _B1 - _B2, 0.5 - _B1 - _B2, _B2, _B1]),
 )
 SPLITTINGS = {2: _STRANG, 4: _BLANES_MOAN}  # order: weights of the phases, weights of the rotations
+_STEPS = 2**14  # whose angles are in memory at a time
+_MOST_STEPS = 10**7  # of an anneal: more take minutes for two qubits
+_PROBES = 2**16  # intervals at whose ends a schedule is looked at
+_BETWEEN = (0, 0.25, 0.5, 0.75)  # and, in shares of an interval, where inside others
+_NO_GAP = ": a locally adiabatic schedule needs gap > 0 everywhere, which degenerate ground states do not have"
+_SEEN = 1e-3  # of the largest weight: smaller features of a schedule may fall between steps
+_CELL_STEPS = 64  # of an anneal whose steps follow the cells of its schedule, at least: two in every cell
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Schedule:
-    """Weights A(s) of the driver and B(s) of the problem: functions of arrays of s in [0, 1].
+    """Weights A(s) of the driver and B(s) of the problem: functions of s in [0, 1], of arrays (n,) too.
 
-    >>> cubic = Schedule("cubic", lambda s: (1 - s) ** 3, lambda s: s**3)
+    knots: s rising from 0 to 1, such that A and B each only rise or only fall between neighbours. Without them (None)
+    nobody knows what a function does between the places where it is looked at, and no gap is certified.
+    Raises ValueError for what is no function, and for knots between which a weight turns.
+
+    >>> cubic = Schedule("cubic", lambda s: (1 - s) ** 3, lambda s: s**3, knots=(0, 1))
     >>> cubic.A(0.5), cubic.B(np.array([0.0, 1.0]))
     (0.125, array([0., 1.]))
+    >>> Schedule("hump", lambda s: 1 - s, lambda s: s * (2 - 1.5 * s), knots=(0, 1))
+    Traceback (most recent call last):
+    ValueError: schedule 'hump': B turns between the knots 0 and 1: give a knot where it does
     """
 
     name: str
     A: Callable
     B: Callable
+    knots: tuple | None = None
+
+    def __post_init__(self):
+        for weight in "AB":
+            if not callable(given := getattr(self, weight)):
+                raise ValueError(f"schedule {self.name!r}: {weight} must be a function of s, got {given!r}")
+        if self.knots is None:
+            return
+        knots = require.array("knots", self.knots, "n", interval="[0, 1]")
+        if not (len(knots) > 1 and knots[0] == 0 and knots[-1] == 1 and (np.diff(knots) > 0).all()):
+            raise ValueError(f"schedule {self.name!r}: its knots must rise from 0 to 1")
+        object.__setattr__(self, "knots", tuple(knots.tolist()))
+        s = knots[:-1, None] + np.diff(knots)[:, None] * np.linspace(0, 1, 17)
+        for weight in "AB":
+            values = self.weight(weight, s)
+            rise, rounding = np.diff(values), 1e-9 * abs(values).max()
+            turns = np.flatnonzero((rise > rounding).any(axis=1) & (rise < -rounding).any(axis=1))
+            if len(turns):
+                between = f"{knots[turns[0]]:g} and {knots[turns[0] + 1]:g}"
+                why = f"{weight} turns between the knots {between}: give a knot where it does"
+                raise ValueError(f"schedule {self.name!r}: {why}")
+
+    def weight(self, name, s):
+        """A or B, by its name, at s: an array of any shape  ->  array of that shape.
+
+        Raises ValueError for NaN and infinity, naming the place, and for a function that gives another shape.
+
+        >>> SCHEDULES["linear"].weight("A", np.array([0.0, 0.25]))
+        array([1.  , 0.75])
+        """
+        values = np.asarray(getattr(self, name)(s))
+        if values.dtype.kind not in "buif" or values.shape not in ((), np.shape(s)):
+            got = f"{values.shape} of {values.dtype} for s {np.shape(s)}"
+            raise ValueError(f"schedule {self.name!r}: {name} must give a number for every s, got {got}")
+        values = np.asarray(np.broadcast_to(values, np.shape(s)), dtype=np.float64)
+        if not np.isfinite(values).all():
+            place = np.asarray(s)[~np.isfinite(values)].flat[0]
+            raise ValueError(f"schedule {self.name!r} gives NaN or infinite weights: {name} at s = {place:.6g}")
+        return values
+
+    @cached_property
+    def cells(self):
+        """Ends of intervals of s in which A and B are straight to a thousandth of the largest weight: (n,) rising.
+
+        An eighth of the anneal each, halved as long as they are not, down to where rounding ends. Looked at are 65,537
+        places, four between every two knots, and three in every interval. So a table has no feature that is
+        missed; one of a function, narrower than 1/65536, may be.
+
+        >>> SCHEDULES["linear"].cells
+        array([0.   , 0.125, 0.25 , 0.375, 0.5  , 0.625, 0.75 , 0.875, 1.   ])
+        """
+        knots, ends = np.asarray(self.knots or (0, 1)), np.linspace(0, 1, 9)
+        s = np.union1d(np.linspace(0, 1, _PROBES + 1), [knots[:-1] + share * np.diff(knots) for share in _BETWEEN])
+        largest = {name: abs(self.weight(name, s)).max() for name in "AB"}
+        left, right = ends[:-1], ends[1:]
+        while len(left):
+            inside = s[np.searchsorted(left, s, side="right") != np.searchsorted(right, s, side="right")]
+            s = np.union1d(inside, [left + share * (right - left) for share in _BETWEEN])
+            cell, curved = np.searchsorted(left, s, side="right") - 1, np.zeros(len(left), bool)
+            for name in "AB":
+                first, last = self.weight(name, left)[cell], self.weight(name, right)[cell]
+                line = first + (last - first) * (s - left[cell]) / (right - left)[cell]
+                curved[cell[abs(self.weight(name, s) - line) > _SEEN * largest[name]]] = True
+            curved &= right - left > 1e-14
+            left, right = left[curved], right[curved]
+            middle = (left + right) / 2
+            ends = np.union1d(ends, middle)
+            left, right = np.sort([*left, *middle]), np.sort([*middle, *right])
+        return ends
+
+    @property
+    def least_steps(self):
+        """Steps, evenly spaced, of which none is longer than a cell that is less than an eighth; 1 without such cells.
+
+        >>> [schedule.least_steps for schedule in SCHEDULES.values()]
+        [1, 16]
+        """
+        return 1 if len(self.cells) == 9 else round(1 / np.diff(self.cells).min())
+
+    def segments(self, steps, s0=0.0, s1=1.0):
+        """Intervals of s from s0 to s1 and the number of steps in each: yields s, s, int.
+
+        One interval if as many even steps (over the whole anneal) are no longer than the cells, else those cells, with
+        a thirty-second of the steps at least in each.
+
+        >>> list(SCHEDULES["linear"].segments(100, 0.5, 1.0))
+        [(0.5, 1.0, 50)]
+        >>> ramp = tabulated([0, 0.5, 0.501, 1], [1, 1, 0, 0], [0, 0, 1, 1])
+        >>> ramp.least_steps, sum(n for _, _, n in ramp.segments(100))
+        (32768, 246)
+        """
+        if steps >= self.least_steps:
+            yield s0, s1, int(np.ceil(steps * (s1 - s0)))
+            return
+        ends = np.unique([s0, *self.cells[(self.cells > s0) & (self.cells < s1)], s1]).tolist()
+        for first, last in zip(ends, ends[1:]):
+            yield first, last, int(np.ceil(steps * max(last - first, 1 / 32)))
 
 
 SCHEDULES = {
-    "linear": Schedule("linear", lambda s: 1 - s, lambda s: s),  # the paper's
-    "quadratic": Schedule("quadratic", lambda s: (1 - s) ** 2, lambda s: s**2),
+    "linear": Schedule("linear", lambda s: 1 - s, lambda s: s, (0, 1)),  # the paper's
+    "quadratic": Schedule("quadratic", lambda s: (1 - s) ** 2, lambda s: s**2, (0, 1)),
 }
 
 
 def tabulated(s, A, B, name="tabulated"):
     """Schedule through tabulated points: s (n,) rising from 0 to 1, A and B (n,); monotone cubic in between.
 
-    Raises ValueError when s does not rise from 0 to 1, or for other shapes or NaN.
+    Its knots are the points. Raises ValueError when s does not rise from 0 to 1, or for other shapes or NaN.
 
     >>> schedule = tabulated([0, 0.5, 1], [6.0, 1.0, 0.0], [0.0, 4.0, 10.0])
     >>> float(schedule.A(0.5)), float(schedule.B(1.0))
     (1.0, 10.0)
     """
-    s, A, B = (np.asarray(x, dtype=np.float64) for x in (s, A, B))
-    if not (s.ndim == 1 and s.size > 1 and s.shape == A.shape == B.shape and np.isfinite([s, A, B]).all()):
-        shapes = f"{s.shape}, {A.shape}, {B.shape}"
-        raise ValueError(f"s, A and B must be finite and of one length of at least 2, got {shapes}")
-    if not (s[0] == 0 and s[-1] == 1 and (np.diff(s) > 0).all()):
-        raise ValueError("the tabulated s must rise from 0 to 1: divide the times by the annealing time")
-    return Schedule(name, PchipInterpolator(s, A), PchipInterpolator(s, B))
+    sizes = {}
+    s, A, B = (require.array(f"the tabulated {x}", values, "n", sizes) for x, values in (("s", s), ("A", A), ("B", B)))
+    if not (len(s) > 1 and s[0] == 0 and s[-1] == 1 and (np.diff(s) > 0).all()):
+        why = "divide the times by the annealing time"
+        raise ValueError(f"the tabulated s must rise from 0 to 1, in at least 2 points: {why}")
+    return Schedule(name, PchipInterpolator(s, A), PchipInterpolator(s, B), s)
 
 
 def locally_adiabatic(x, gap, power=2.0):
@@ -83,9 +194,11 @@ def locally_adiabatic(x, gap, power=2.0):
     >>> schedule.B([0.0, 0.25, 0.5, 0.75, 1.0]).round(3)  # stays near 0.5, where the gap is small
     array([0.   , 0.322, 0.5  , 0.678, 1.   ])
     """
-    x, gap = np.asarray(x, dtype=np.float64), np.asarray(gap, dtype=np.float64)
-    if not (gap > 0).all():
-        raise ValueError("a locally adiabatic schedule needs gap > 0 everywhere: degenerate ground states have none")
+    sizes, power = {}, require.number("power", power)
+    x = require.array("x", x, "n", sizes, interval="[0, 1]")
+    gap = require.array("gap", gap, "n", sizes, "(0, inf)", remedy=_NO_GAP)
+    if not (len(x) > 1 and x[0] == 0 and x[-1] == 1 and (np.diff(x) > 0).all()):
+        raise ValueError("x must rise from 0 to 1, in at least 2 points")
     slowness = gap**-power
     s = np.concatenate([[0.0], np.cumsum(np.diff(x) * (slowness[1:] + slowness[:-1]) / 2)])
     return tabulated(s / s[-1], 1 - x, x, "locally_adiabatic")
@@ -99,9 +212,7 @@ def find_schedule(schedule):
     """
     if isinstance(schedule, Schedule):
         return schedule
-    if schedule not in SCHEDULES:
-        raise ValueError(f"unknown schedule {schedule!r}: choose from {tuple(SCHEDULES)} or make one with tabulated")
-    return SCHEDULES[schedule]
+    return SCHEDULES[require.choice("schedule", schedule, SCHEDULES, ", or make one with tabulated")]
 
 
 def driver_strength(driver, d):
@@ -110,9 +221,7 @@ def driver_strength(driver, d):
     >>> driver_strength("uniform", 4), driver_strength("scaled", 4)
     (-1.0, 0.25)
     """
-    if driver not in DRIVERS:
-        raise ValueError(f"unknown driver {driver!r}: choose from {tuple(DRIVERS)}")
-    return DRIVERS[driver](d)
+    return DRIVERS[require.choice("driver", driver, DRIVERS)](d)
 
 
 def _free_bytes():
@@ -174,17 +283,15 @@ def number_of_qubits(shape):
 def checked(energies):
     """Energies as a batch: (2^d,) or (B, 2^d)  ->  (B, 2^d) float64, d.
 
-    Raises ValueError for NaN or infinite energies and for a length that is no power of two.
+    Raises ValueError for what is no number, NaN or infinite, and for a length that is no power of two.
 
     >>> batch, d = checked([0, -1, 2, 3])
     >>> batch.shape, d
     ((1, 4), 2)
     """
-    batch = np.atleast_2d(np.ascontiguousarray(energies, dtype=np.float64))
-    d = number_of_qubits(batch.shape)
-    if not np.isfinite(batch).all():
-        raise ValueError("energies hold NaN or infinite values: check the biases of the model they come from")
-    return batch, d
+    remedy = ": check the biases of the model they come from"
+    batch = np.atleast_2d(np.ascontiguousarray(require.array("energies", energies, "... 2^d", remedy=remedy)))
+    return batch, number_of_qubits(batch.shape)
 
 
 def _sums(weights):
@@ -198,29 +305,35 @@ def _sums(weights):
 def biases(bqm):
     """Linear biases (d,), quadratic ones (d, d) below the diagonal, and offset over binary variables.
 
+    Raises ValueError for what is no dimod.BinaryQuadraticModel, and for NaN or infinity in it.
+
     >>> bqm = dimod.BinaryQuadraticModel({"a": -1.0, "b": 0.5}, {("a", "b"): 2.0}, 3.0, dimod.BINARY)
     >>> biases(bqm)
     (array([-1. ,  0.5]), array([[0., 0.],
            [2., 0.]]), 3.0)
     """
+    if not isinstance(bqm, dimod.BinaryQuadraticModel):
+        raise ValueError(f"the model must be a dimod.BinaryQuadraticModel, got {type(bqm).__name__}")
     binary = bqm.change_vartype(dimod.BINARY, inplace=False)
     linear, (rows, columns, values), offset = binary.to_numpy_vectors(list(bqm.variables))
     couplings = np.zeros((len(linear), len(linear)))
     np.add.at(couplings, (np.maximum(rows, columns), np.minimum(rows, columns)), values)
+    for part in (linear, couplings, np.asarray(offset)):
+        require.values("the model's biases", part, remedy=": check the feature maps or data it is made from")
     return linear, couplings, float(offset)
 
 
 def energies(bqm):
     """Energies of all bit-strings, offset included: dimod model, binary or spin  ->  (2^d,) float64.
 
-    Raises MemoryError, naming the d that would fit, before allocating.
+    Raises ValueError as `biases`, MemoryError, naming the d that would fit, before allocating.
 
     >>> bqm = dimod.BinaryQuadraticModel({"a": -1.0, "b": 0.5}, {("a", "b"): 2.0}, 3.0, dimod.BINARY)
     >>> energies(bqm)  # none, a, b, both
     array([3. , 2. , 3.5, 4.5])
     """
-    require_memory(bqm.num_variables, 4, "the energies")
     linear, couplings, offset = biases(bqm)
+    require_memory(len(linear), 4, "the energies")
     E = np.array([offset])
     for p, field in enumerate(linear):  # the strings with n_p = 1 follow those with n_p = 0
         E = np.concatenate([E, E + field + _sums(couplings[p, :p])])
@@ -296,12 +409,27 @@ def layers(annealing_time, g, schedule, steps, order, s0=0.0, s1=1.0):
     start = s0 + ds * np.arange(steps)[:, None]
     s_phase = start + ds * np.concatenate([[0.0], np.cumsum(rotation_weights)])
     s_rotation = start + ds * np.cumsum(phase_weights)[:-1]
-    phase = annealing_time * ds * phase_weights * schedule.B(s_phase)
-    angles = (annealing_time * ds * rotation_weights * schedule.A(s_rotation) * g).ravel()
+    phase = annealing_time * ds * phase_weights * schedule.weight("B", s_phase)
+    angles = (annealing_time * ds * rotation_weights * schedule.weight("A", s_rotation) * g).ravel()
     phases = np.concatenate([phase[:, :-1].ravel(), [0.0]])
     # a step's last phase joins the first of the next
     phases[len(rotation_weights) :: len(rotation_weights)] += phase[:, -1]
     return phases, angles
+
+
+def layers_in_parts(annealing_time, g, schedule, steps, order, s0=0.0, s1=1.0):
+    """`layers` of steps, counted over the whole anneal, in `Schedule.segments`: yields phases, rotations.
+
+    At most 2^14 steps at a time, so that their angles are no matter for the memory.
+
+    >>> [len(angles) for _, angles in layers_in_parts(1e4, -1.0, find_schedule("linear"), steps=20_000, order=2)]
+    [10000, 10000]
+    """
+    for a, b, count in schedule.segments(steps, s0, s1):
+        ends = np.linspace(0, count, -(-count // _STEPS) + 1).astype(int)
+        for first, last in zip(ends, ends[1:]):
+            part = a + (b - a) * (first / count), a + (b - a) * (last / count) if last < count else b
+            yield layers(annealing_time, g, schedule, last - first, order, *part)
 
 
 def _evolve(re, im, batch, phases, angles):
@@ -334,17 +462,15 @@ class Evolution:
         self.ground = (batch <= batch.min(axis=1, keepdims=True) + DEGENERATE).astype(np.float64)
 
     def _set(self, batch, d, annealing_time, driver, schedule):
-        if not (np.isfinite(annealing_time) and annealing_time > 0):
-            raise ValueError(f"annealing_time must be positive and finite, got {annealing_time}")
-        self.batch, self.d, self.annealing_time = batch, d, float(annealing_time)
+        self.batch, self.d = batch, d
+        self.annealing_time = require.number("annealing_time", annealing_time, "(0, inf)")
         self.g, self.schedule = driver_strength(driver, d), find_schedule(schedule)
-        if not all(np.isfinite(weight(np.linspace(0, 1, 33))).all() for weight in (self.schedule.A, self.schedule.B)):
-            raise ValueError(f"schedule {self.schedule.name!r} gives NaN or infinite weights in [0, 1]")
 
     def run(self, steps, order):
         """->  re, im of the state in the kernels' frame, probabilities (B, 2^d)."""
         re, im = (np.tile(part, (len(self.batch), 1)) for part in (self.start.real, self.start.imag))
-        _evolve(re, im, self.batch, *layers(self.annealing_time, self.g, self.schedule, steps, order))
+        for part in layers_in_parts(self.annealing_time, self.g, self.schedule, steps, order):
+            _evolve(re, im, self.batch, *part)
         return re, im, re**2 + im**2
 
     def state(self, re, im):
@@ -379,12 +505,28 @@ class Evolution:
         the factors were found on cosine and Gaussian couplings, d = 5 to 18.
         """
         s = np.linspace(0, 1, 33)
-        rms = np.sqrt((self.costs() ** 2).mean(axis=1).max()) if self.d else 0.0
-        driver = 1.5 * abs(self.g) * np.abs(self.schedule.A(s)).max()
-        scale = self.annealing_time * max(driver, rms * np.abs(self.schedule.B(s)).max())
+        with np.errstate(over="ignore"):  # hopeless energies
+            rms = np.sqrt((self.costs() ** 2).mean(axis=1).max()) if self.d else 0.0
+        driver = 1.5 * abs(self.g) * np.abs(self.schedule.weight("A", s)).max()
+        scale = self.annealing_time * max(driver, rms * np.abs(self.schedule.weight("B", s)).max())
         if tolerance >= 1e-4 and driver > 1:  # a strong driver leaves the fourth order no large steps
-            return max(8, int(2 * scale * (1e-4 / tolerance) ** 0.5)), 2
-        return max(8, int(1.3 * scale * (1e-6 / tolerance) ** 0.2)), 4
+            steps, order = 2 * scale * (1e-4 / tolerance) ** 0.5, 2
+        else:
+            steps, order = 1.3 * scale * (1e-6 / tolerance) ** 0.2, 4
+        return self.require_steps(max(8, steps)), order
+
+    def require_steps(self, steps):
+        """A number of steps that is enough for the schedule, as an int.
+
+        Raises ValueError, naming the remedy, for more than an anneal can wait for.
+        """
+        if not steps <= _MOST_STEPS:
+            largest = float(abs(self.batch).max())
+            raise ValueError(
+                f"this anneal needs {steps:.3g} steps, more than {_MOST_STEPS:.0e}: its energies reach {largest:.3g}, "
+                f"its time is {self.annealing_time:.3g}. Scale the model (its ground states stay), or anneal faster"
+            )
+        return max(int(steps), min(_CELL_STEPS, self.schedule.least_steps))
 
 
 def anneal(
@@ -401,10 +543,12 @@ def anneal(
 
     tolerance: of the fidelity and of every probability; steps and order follow from it. dt: time step, instead. The
     error is verified by a second run at other steps, and taken for one order less than the method has, because
-    coarse steps converge irregularly. device: None for the compiled loops on the CPU, else a PyTorch device ("cuda")
-    on which energies, which may be a tensor, and states are kept as dtype, "complex128" or "complex64". Raises
-    ValueError for bad input (`checked`, unknown names, a time, tolerance or dt that is not positive, no such device),
-    MemoryError when the states do not fit.
+    coarse steps converge irregularly. Steps are no longer than the features of the schedule (`Schedule.cells`); what a
+    function does within 1/65536 of the anneal cannot be excluded, a table has knots. device: None for the
+    compiled loops on the CPU, else a PyTorch device ("cuda") on which energies, which may be a tensor, and states are
+    kept as dtype, "complex128" or "complex64". Raises ValueError for bad input (`checked`, unknown names, a time,
+    tolerance or dt that is not positive, no such device) and for energies so large that the anneal would take more than
+    ten million steps, MemoryError when the states do not fit.
 
     >>> anneal([0.0, -1.0], annealing_time=1e-6).probabilities.round(6)  # too short to leave the start
     array([0.5, 0.5])
@@ -419,24 +563,25 @@ def anneal(
 
         evolution = accelerator.Evolution(energies, annealing_time, driver, schedule, device, dtype)
     least = evolution.least_tolerance
-    if not tolerance >= least:
+    tolerance = require.number("tolerance", tolerance, "(0, inf)")
+    if tolerance < least:
         raise ValueError(f"tolerance must be at least {least:g}, the rounding error of the states, got {tolerance}")
-    if dt is not None and not (np.isfinite(dt) and dt > 0):
-        raise ValueError(f"dt must be positive and finite, got {dt}: leave it None to choose it by tolerance")
-    steps, order = evolution.first_guess(tolerance)
-    if dt is not None:
-        steps, order = max(1, round(annealing_time / dt)), 4
+    if dt is None:
+        steps, order = evolution.first_guess(tolerance)
+    else:
+        steps, order = evolution.annealing_time / require.number("dt", dt, "(0, inf)"), 4
+        steps = evolution.require_steps(max(1, round(min(steps, 1e300))))
     other = steps // 2 or 2
     compared = evolution.run(other, order)[2]
     while True:
         re, im, probabilities = evolution.run(steps, order)
-        ratio = max(steps, other) / min(steps, other)
+        ratio = (steps / other) ** (order - 1)
         difference = evolution.difference(probabilities, compared)
-        error = difference / (ratio ** (order - 1) - 1)
+        error = difference / abs(ratio - 1)
         if dt is not None or error <= tolerance or difference < 0.1 * least * steps:
             break
         other, compared = steps, probabilities
-        steps = int(steps * np.clip(1.2 * (error / tolerance) ** (1 / order), 1.4, 4)) + 1
+        steps = evolution.require_steps(steps * np.clip(1.2 * (error / tolerance) ** (1 / order), 1.4, 4)) + 1
     fidelity, energy = evolution.fidelity(probabilities), evolution.energy(probabilities)
     results = evolution.state(re, im), probabilities, fidelity, energy
     if len(np.shape(energies)) == 1:
@@ -448,16 +593,18 @@ def states(energies, s, annealing_time=50.0, driver="scaled", schedule="linear",
     """The state along one anneal: energies (2^d,), s (n,) rising in [0, 1]  ->  (n, 2^d) complex.
 
     Steps as `anneal` needs them, at least one between neighbouring s. Raises as `anneal`, and ValueError for
-    an s that does not rise in [0, 1].
+    an s that does not rise in [0, 1] and for a batch.
 
     >>> states([0.0, -1.0], [0.0, 1.0], annealing_time=100.0)[0].real
     array([ 0.70710678, -0.70710678])
     """
-    s = np.asarray(s, dtype=np.float64)
-    if not (s.ndim == 1 and s.size and s[0] >= 0 and s[-1] <= 1 and (np.diff(s) > 0).all()):
-        raise ValueError("s must be one-dimensional and rise in [0, 1]")
-    steps = anneal(energies, annealing_time, driver, schedule, tolerance).steps
+    s = require.array("s", s, "n", interval="[0, 1]")
+    if not (len(s) and (np.diff(s) > 0).all()):
+        raise ValueError("s must rise in [0, 1]")
     batch, d = checked(energies)
+    if len(batch) > 1:
+        raise ValueError(f"energies of one problem must be (2^d,), got {np.shape(energies)}: take them one by one")
+    steps = anneal(energies, annealing_time, driver, schedule, tolerance).steps
     require_memory(d, 2 * len(s) + 11, "the states")
     g, schedule = driver_strength(driver, d), find_schedule(schedule)
     turns = _turns(d)
@@ -466,8 +613,8 @@ def states(energies, s, annealing_time=50.0, driver="scaled", schedule="linear",
     found, now = np.empty((len(s), 2**d), dtype=complex), 0.0
     for row, there in zip(found, s):
         if there > now:
-            needed = int(np.ceil(steps * (there - now)))
-            _evolve(re, im, batch, *layers(annealing_time, g, schedule, needed, 4, now, there))
+            for part in layers_in_parts(annealing_time, g, schedule, steps, 4, now, there):
+                _evolve(re, im, batch, *part)
         row[:], now = turns.conj() * (re[0] + 1j * im[0]), there
     return found
 
@@ -487,30 +634,33 @@ def populations(energies, s, annealing_time=50.0, driver="scaled", schedule="lin
 def draw(probabilities, num_reads, seed=None):
     """Indices of num_reads noise-free measurements: probabilities (2^d,), of any sum  ->  (num_reads,) int.
 
-    Raises ValueError for a negative or fractional num_reads, and for probabilities that are negative, NaN, infinite
-    or all zero.
+    Raises ValueError for a negative or fractional num_reads, for probabilities that are negative, NaN, infinite
+    or all zero, and for a seed that is none.
 
     >>> draw([0.0, 0.25, 0.75, 0.0], 8, seed=0)
     array([2, 2, 1, 1, 2, 2, 2, 2])
     """
-    if num_reads != int(num_reads) or num_reads < 0:
-        raise ValueError(f"num_reads must be a whole number of measurements, got {num_reads}")
-    cumulative = np.cumsum(probabilities)
-    if not (0 < cumulative[-1] < np.inf and np.min(probabilities) >= 0):
-        raise ValueError("probabilities must not be negative, NaN, infinite or all zero")
-    points = np.random.default_rng(seed).random(int(num_reads)) * cumulative[-1]
+    num_reads = require.whole("num_reads", num_reads)
+    cumulative = np.cumsum(require.array("probabilities", probabilities, "2^d", interval="[0, inf)"))
+    if not (len(cumulative) and 0 < cumulative[-1] < np.inf):
+        raise ValueError("probabilities must not be all zero, nor sum to infinity")
+    points = require.generator("seed", seed).random(num_reads) * cumulative[-1]
     return np.searchsorted(cumulative, points, side="right")
 
 
 def bits(indices, d):
     """Bit-strings of indices: (num,)  ->  (num, d) bool, column p is n_p.
 
+    Raises ValueError for indices outside 0..2^d - 1.
+
     >>> bits([0, 1, 6], 3).astype(int)  # the first column is the lowest bit
     array([[0, 0, 0],
            [1, 0, 0],
            [0, 1, 1]])
     """
-    return (np.asarray(indices)[:, None] >> np.arange(d) & 1).astype(bool)
+    d = require.whole("d", d)
+    indices = require.indices("indices", indices, "num", 2**d)
+    return (indices[:, None] >> np.arange(d) & 1).astype(bool)
 
 
 def sample_set(bits, bqm):

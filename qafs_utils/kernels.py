@@ -15,12 +15,25 @@ from functools import reduce
 
 import numpy as np
 from llvmlite import ir
-from numba import njit, types
+from numba import types
 from numba.core import cgutils
+from numba.core.errors import TypingError
 from numba.extending import intrinsic
+
+from .compiled import njit
 
 THREADS = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 POOL = ThreadPoolExecutor(THREADS)
+
+
+def _renew_pool():
+    """A forked process has none of its parent's threads, and would wait for them for ever."""
+    global POOL
+    POOL = ThreadPoolExecutor(THREADS)
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_renew_pool)
 
 _FAST = True  # sums may be reordered; callers check for NaN and infinity
 # What `lanczos` calls is inlined by numba, not by LLVM, whose copies round otherwise in the process that compiles
@@ -33,6 +46,14 @@ _LANES = 8  # numbers a register: eight registers hold a block of six qubits
 _BLOCK = _LANES * _LANES
 _INVARIANT = 1e-10  # relative norm at which a Lanczos vector is rounding
 _FLAGS = ("contract", "nsz", "arcp")  # of the intrinsics: multiply-adds may fuse
+
+
+def _require_contiguous(*arrays):
+    """Raise TypingError, while a loop is compiled, for arrays that the eight-lane registers would read wrongly."""
+    for array in arrays:
+        if not (isinstance(array, types.Array) and array.ndim == 1 and array.layout == "C"
+                and array.dtype == types.float64):  # fmt: skip
+            raise TypingError(f"the loops take contiguous float64 vectors, got {array}: use np.ascontiguousarray")
 
 
 def _registers(context, builder, arraytype, array, start):
@@ -62,6 +83,7 @@ def _splat(builder, number):
 @intrinsic
 def _rotate_block(typingctx, x, start, tangent):
     """[[1, -t], [t, 1]] on the lowest six qubits of x[start : start + 64], in place."""
+    _require_contiguous(x)
 
     def build(context, builder, signature, args):
         pointers = _registers(context, builder, signature.args[0], args[0], args[1])
@@ -84,7 +106,7 @@ def _rotate_block(typingctx, x, start, tangent):
     return types.void(x, types.intp, types.float64), build
 
 
-@njit(fastmath=_FAST, cache=True, nogil=True)
+@njit(fastmath=_FAST)
 def _rotate_two(x, start, stride, width, t):
     """One qubit: the `width` numbers from `start` and those one stride on."""
     x0, x1 = x[start : start + width], x[start + stride : start + stride + width]
@@ -92,7 +114,7 @@ def _rotate_two(x, start, stride, width, t):
         x0[k], x1[k] = x0[k] - t * x1[k], x1[k] + t * x0[k]
 
 
-@njit(fastmath=_FAST, cache=True, nogil=True)
+@njit(fastmath=_FAST)
 def _rotate_four(x, start, stride, width, t):
     """Two qubits, strides `stride` and 2 `stride`."""
     x0, x1 = x[start : start + width], x[start + stride : start + stride + width]
@@ -104,7 +126,7 @@ def _rotate_four(x, start, stride, width, t):
         x0[k], x2[k], x1[k], x3[k] = a - t * c, c + t * a, b - t * d, d + t * b
 
 
-@njit(fastmath=_FAST, cache=True, nogil=True)
+@njit(fastmath=_FAST)
 def _rotate_eight(x, start, stride, width, t):
     """Three qubits, strides `stride`, 2 `stride` and 4 `stride`: a third of the traffic."""
     x0, x1 = x[start : start + width], x[start + stride : start + stride + width]
@@ -126,7 +148,7 @@ def _rotate_eight(x, start, stride, width, t):
         x2[k], x6[k], x3[k], x7[k] = c - t * g, g + t * c, d - t * h, h + t * d
 
 
-@njit(fastmath=_FAST, cache=True, nogil=True)
+@njit(fastmath=_FAST)
 def _rotate_panel(x, start, stride, rows, width, t):
     """The qubits that number the rows: `rows` of them, `width` long, `stride` apart."""
     step = 1
@@ -142,7 +164,7 @@ def _rotate_panel(x, start, stride, rows, width, t):
             _rotate_two(x, start + row * stride, step * stride, width, t)
 
 
-@njit(fastmath=_FAST, cache=True, nogil=True)
+@njit(fastmath=_FAST)
 def rotate(x, t):
     """[[1, -t], [t, 1]] on every qubit of x (2^d,), in place.
 
@@ -168,7 +190,7 @@ def rotate(x, t):
         stride *= rows
 
 
-@njit(fastmath=_FAST, cache=True, nogil=True)
+@njit(fastmath=_FAST)
 def apply_phase(re, im, energies, angle, factor):
     """phi_k <- factor exp(-i angle E_k) phi_k, in place.
 
@@ -193,7 +215,7 @@ def apply_phase(re, im, energies, angle, factor):
         re[k], im[k] = re[k] * cosine + im[k] * sine, im[k] * cosine - re[k] * sine
 
 
-@njit(fastmath=_FAST, cache=True, nogil=True)
+@njit(fastmath=_FAST)
 def _sweep_rows(first, last, re, im, energies, angle, factor, tangent):
     """The phase and the rotations of the lowest qubits, on rows that stay in the cache."""
     row = min(1 << _ROW, re.size)
@@ -204,7 +226,7 @@ def _sweep_rows(first, last, re, im, energies, angle, factor, tangent):
         rotate(im[here], tangent)
 
 
-@njit(fastmath=_FAST, cache=True, nogil=True)
+@njit(fastmath=_FAST)
 def _sweep_panels(first, last, re, im, stride, rows, tangent):
     """The rotations of the qubits from `stride` to `stride` * `rows` / 2, on panels that stay in the cache."""
     for panel in range(first, last):
@@ -214,12 +236,12 @@ def _sweep_panels(first, last, re, im, stride, rows, tangent):
         _rotate_panel(im, start, stride, rows, _WIDTH, tangent)
 
 
-@njit(fastmath=_FAST, cache=True, nogil=True)
+@njit(fastmath=_FAST)
 def _apply_phase_between(first, last, re, im, energies, angle):
     apply_phase(re[first:last], im[first:last], energies[first:last], angle, 1.0)
 
 
-@njit(fastmath=_FAST, cache=True, nogil=True)
+@njit(fastmath=_FAST)
 def _evolve_states(first, last, re, im, energies, phases, tangents, factors):
     for b in range(first, last):
         size = re[b].size
@@ -280,6 +302,7 @@ def evolve(re, im, energies, phases, tangents, factors):
 @intrinsic
 def _flips_block(typingctx, x, y, start, qubits, scale):
     """y = scale sum_p X_p x on the 64 numbers from `start`; p runs over the qubits, six at least."""
+    _require_contiguous(x, y)
 
     def build(context, builder, signature, args):
         x, y, start, qubits, scale = args
@@ -302,7 +325,7 @@ def _flips_block(typingctx, x, y, start, qubits, scale):
     return types.void(x, y, types.intp, types.intp, types.float64), build
 
 
-@njit(fastmath=_FAST, cache=True, nogil=True, inline="always")
+@njit(fastmath=_FAST, inline="always")
 def _flips_row(x, y, start, width, scale):
     """y = scale sum_p X_p x on `width` numbers from `start`."""
     qubits = 0
@@ -318,7 +341,7 @@ def _flips_row(x, y, start, width, scale):
                 y[k] += scale * x[k ^ (1 << p)]
 
 
-@njit(fastmath=_FAST, cache=True, nogil=True)
+@njit(fastmath=_FAST)
 def hamiltonian(x, diagonal, flip, y):
     """y = (diag(diagonal) + flip sum_p X_p) x: all (2^d,).
 
@@ -336,7 +359,7 @@ def hamiltonian(x, diagonal, flip, y):
             y_[k] += diagonal_[k] * x_[k]
 
 
-@njit(fastmath=_FAST, cache=True, nogil=True, inline="always")
+@njit(fastmath=_FAST, inline="always")
 def _product(x, previous, diagonal, below, y, flip, scale, back):
     """y = scale (flip sum_p X_p x + diagonal x) - back previous  ->  y x, all y below_i, all x below_i."""
     overlaps, width = np.zeros(1 + 2 * len(below)), min(1 << _ROW, x.size)
@@ -358,7 +381,7 @@ def _product(x, previous, diagonal, below, y, flip, scale, back):
     return overlaps
 
 
-@njit(fastmath=_FAST, cache=True, nogil=True, inline="always")
+@njit(fastmath=_FAST, inline="always")
 def _subtract(x, below, y, of_x, of_below):
     """y -= of_x x + sum_i of_below_i below_i  ->  y y."""
     square, width = 0.0, min(1 << _ROW, x.size)
@@ -375,7 +398,7 @@ def _subtract(x, below, y, of_x, of_below):
     return square
 
 
-@njit(fastmath=_FAST, cache=True, nogil=True)
+@njit(fastmath=_FAST)
 def lanczos(basis, diagonal, flip, first, last, alpha, norms, below):
     """Lanczos steps first..last of H = diag(diagonal) + flip sum_p X_p, orthogonal to the rows of `below`.
 
@@ -403,7 +426,7 @@ def lanczos(basis, diagonal, flip, first, last, alpha, norms, below):
     return last
 
 
-@njit(fastmath=_FAST, cache=True, nogil=True)
+@njit(fastmath=_FAST)
 def combine(weights, vectors):
     """Sums of vectors: (n, m), (m, 2^d)  ->  (n, 2^d). Like `gram` without BLAS, whose threads wait when busy.
 
@@ -421,7 +444,7 @@ def combine(weights, vectors):
     return out
 
 
-@njit(fastmath=_FAST, cache=True, nogil=True)
+@njit(fastmath=_FAST)
 def gram(vectors):
     """Scalar products of all pairs: (m, 2^d)  ->  (m, m).
 
@@ -442,7 +465,7 @@ def gram(vectors):
     return sums
 
 
-@njit(fastmath=_FAST, cache=True, nogil=True)
+@njit(fastmath=_FAST)
 def dot(a, b):
     """Scalar product of two vectors (2^d,).
 

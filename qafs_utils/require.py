@@ -188,11 +188,28 @@ def indices(name, given, axes, below, sizes=None):
     Traceback (most recent call last):
     ValueError: labels must be whole numbers from 0 to 9, got 2.5
     """
-    found = array(name, given, axes, sizes, nan=True)
+    found = _read(name, given, axes)  # not by way of floats, which end at 2^53
+    shape(name, found.shape, axes, sizes)
     wrong = ~((found >= 0) & (found < below) & (found == np.rint(found)))
     if wrong.any():
         raise ValueError(f"{name} must be whole numbers from 0 to {below - 1}, got {found[wrong][0]}")
     return found.astype(np.int64)
+
+
+def generator(name, seed):
+    """A seed, a numpy Generator, or None for another one every time  ->  numpy Generator.
+
+    >>> int(generator("seed", 0).integers(100))
+    85
+    >>> generator("seed", -1)
+    Traceback (most recent call last):
+    ValueError: seed must be a whole number of at least 0, a numpy Generator or None, got -1
+    """
+    try:
+        return np.random.default_rng(seed)
+    except (ValueError, TypeError):
+        wanted = "a whole number of at least 0, a numpy Generator or None"
+        raise ValueError(f"{name} must be {wanted}, got {described(seed)}") from None
 
 
 def bits(name, given, axes, sizes=None):

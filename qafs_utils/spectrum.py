@@ -11,8 +11,8 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.linalg import eigh, eigh_tridiagonal
 
-from . import kernels
-from .annealing import checked, driver_strength, find_schedule, parity_signs, require_memory
+from . import kernels, require
+from .annealing import SCHEDULES, checked, driver_strength, find_schedule, parity_signs, require_memory
 
 _BASIS_BYTES = 2**31  # Lanczos restarts when its basis outgrows this
 _GRID = np.delete(np.linspace(0, 1, 9), 1)  # where the minimum search begins; near 0 the levels are clustered
@@ -23,6 +23,8 @@ _GUARD = 3e-3  # residual of the third level, kept so that its crossing with the
 _SAMPLES = 120  # vectors that all samples of a search may take
 _CELLS = 64  # cells in which an interval's bound is evaluated
 _DENSE = 10  # qubits up to which all levels are found
+_TOLERANCE = 1e-10  # of a gap, the least that rounding allows at energies of order 1
+_NARROW = 1e-13  # intervals of s that are cut no further
 
 
 _SPARE = []  # bases of earlier solvers: memory fresh from the system costs more than the Lanczos steps in it
@@ -48,7 +50,7 @@ class _Levels:
 
     def __init__(self, energies, driver, schedule, k, residual, device=None, solvers=1, samples=0):
         """solvers, samples: how many such solvers, and vectors, are there to be memory for, this one included."""
-        if len(np.shape(energies)) != 1:
+        if np.ndim(energies) > 1:
             raise ValueError(f"energies of one problem must be (2^d,), got {tuple(np.shape(energies))}")
         if device is None:
             self.loops, (batch, self.d) = kernels, checked(energies)
@@ -57,8 +59,7 @@ class _Levels:
 
             self.loops, (batch, self.d) = accelerator, accelerator.checked(energies, device)
         size = 2**self.d
-        if not 1 <= k <= size:
-            raise ValueError(f"k must lie between 1 and 2^d = {size}, got {k}")
+        k = require.whole("k", k, 1, size)
         self.energies, self.k, self.span = batch[0], k, None
         spread = float(self.energies.max() - self.energies.min())
         self.residuals = np.maximum(np.broadcast_to(residual, k), 1e-12 * spread)  # rounding allows no less
@@ -178,8 +179,7 @@ def levels(energies, s, driver="scaled", schedule="linear", k=2):
     >>> levels([0.0, -1.0, 1.0, 3.0], s=1.0)[0]
     array([-1.,  0.])
     """
-    if not 0 <= s <= 1:
-        raise ValueError(f"s must lie in [0, 1], got {s}")
+    s = require.number("s", s, "[0, 1]")
     solver = _Levels(energies, driver, schedule, k, residual=1e-8)
     values, vectors = solver.solve(s)
     return values, vectors * parity_signs(solver.d, driver)
@@ -192,10 +192,10 @@ def level_curves(energies, s, driver="scaled", schedule="linear", k=2, residual=
     array([[-1.   ,  1.   ],
            [-0.047,  0.847]])
     """
-    s = np.atleast_1d(np.asarray(s, dtype=np.float64))
-    if not ((s >= 0) & (s <= 1)).all():
-        raise ValueError("s must lie in [0, 1]")
-    solver, curves, vectors = _Levels(energies, driver, schedule, k, residual), np.empty((len(s), k)), None
+    s = require.array("s", np.atleast_1d(s), "n", interval="[0, 1]")
+    residual = require.number("residual", residual, "(0, inf)")
+    solver = _Levels(energies, driver, schedule, k, residual)
+    curves, vectors = np.empty((len(s), solver.k)), None
     for row, here in zip(curves, s):
         row[:], vectors = solver.solve(here, vectors)
     return curves
@@ -217,7 +217,7 @@ def occupations(energies, states, s, driver="scaled", schedule="linear"):
            [1., 0.]]))
     """
     batch, d = checked(energies)
-    s, states = np.atleast_1d(np.asarray(s, dtype=np.float64)), np.asarray(states)
+    s, states = require.array("s", np.atleast_1d(s), "n", interval="[0, 1]"), np.asarray(states)
     if d > _DENSE or len(batch) > 1 or states.shape != (len(s), 2**d):
         raise ValueError(f"one problem of at most {_DENSE} qubits and its states (n, 2^d) at s (n,), got d = {d}, "
                          f"energies {np.shape(energies)}, states {states.shape}, s {s.shape}")
@@ -235,7 +235,8 @@ def occupations(energies, states, s, driver="scaled", schedule="linear"):
 class Gap:
     """Minimum of E1 - E0 over s.
 
-    gap, s: the minimum and its place; lower_bound: certified, at most the tolerance below; solves: how many.
+    gap, s: the minimum and its place; lower_bound: of the gap at every s, at most the tolerance below, and 0 for a
+    schedule without knots, which may do anything between the places where it is looked at; solves: how many.
     end_gap: at s = 1, E1 - E0 of the problem itself if B(1) = 1.
     two_level_gap, two_level_s: of the two lowest bit-strings alone, if `flips`, the bits in which they
     differ, is 1 (else NaN).
@@ -275,20 +276,21 @@ class _Sample:
 
 
 class _GapSearch:
-    """Branch and bound on s for the minimum gap.
+    """Branch and bound for the minimum gap, of the linear schedule and, on the same samples, of any other.
 
     As functions of (A, B), E0 and E0 + E1 are concave and of degree one. So E0 lies below the expectation of
     H in any vector, and E0 + E1 at (A, B) = a (A_l, B_l) + b (A_r, B_r) with a, b >= 0 lies above a times
-    its value at l plus b times that at r: together a lower bound of the gap between two samples.
+    its value at l plus b times that at r: together a lower bound of the gap between two samples. Samples are of the
+    linear schedule; that of other weights is A + B times that at s = B / (A + B).
     """
 
-    def __init__(self, energies, driver, schedule, residual, threads, device):
+    def __init__(self, energies, driver, residual, threads, device):
         levels = min(3, max(len(energies), 2))
         residuals = [residual, residual, _GUARD][:levels]
         threads = 1 if device is not None or len(energies) < _LARGE else min(threads, _WAVE)
-        problem = energies, driver, schedule, levels, residuals, device
+        problem = energies, driver, "linear", levels, residuals, device
         self.solvers = [_Levels(*problem, solvers=threads - i, samples=_SAMPLES) for i in range(threads)]
-        self.schedule, self.samples = self.solvers[0].schedule, {}
+        self.schedule, self.samples = SCHEDULES["linear"], {}
 
     def at(self, *points):
         """Samples at these s. New ones are solved _WAVE at a time, from the vectors of their nearest neighbours."""
@@ -308,15 +310,10 @@ class _GapSearch:
         return _Sample(s, *weights, values, *solver.expected(vectors), vectors)
 
     def bound(self, left, right):
-        """Lower bound of the gap between two samples, and where it is attained.
-
-        Cell by cell: exact for a linear schedule, for others up to the schedule's curvature within a cell.
-        """
+        """Lower bound of the gap between two samples, cell by cell, and where it is attained."""
         s = np.linspace(left.s, right.s, _CELLS + 1)
         A, B = self.schedule.A(s), self.schedule.B(s)
         area = left.A * right.B - right.A * left.B
-        if abs(area) < 1e-14:  # the schedule only scales H between them
-            return min(left.gap, right.gap), (left.s + right.s) / 2
         chord = (A * right.B - right.A * B) / area * left.values[:2].sum()
         chord += (left.A * B - A * left.B) / area * right.values[:2].sum()
         cells = np.full(_CELLS, -np.inf)
@@ -365,6 +362,79 @@ class _GapSearch:
                 push(left, middle)
                 push(middle, right)
 
+    def envelope(self):
+        """Places x, rising, and lower bounds of the linear schedule's gap there, which lines may join: two (n,)."""
+        samples = [self.samples[s] for s in sorted(self.samples)]
+        places, bounds = [], []
+        for left, right in zip(samples, samples[1:]):
+            ends = [sample.values[:2].sum() for sample in (left, right)]
+            expected = [[(1 - s) * v.driver[0] + s * v.problem[0] for s in (left.s, right.s)] for v in (left, right)]
+            of_left, of_right = (np.subtract(ends, np.multiply(2, e)) for e in expected)  # two bounds, at both ends
+            fall, rise = of_left[0] - of_right[0], of_right[1] - of_left[1]
+            share = np.clip(fall / (fall + rise), 0, 1) if fall + rise > 0 else 0.5
+            places += [left.s, left.s + share * (right.s - left.s)]  # the higher bound turns where the two cross
+            bounds += [left.gap, of_left[0] + share * (of_left[1] - of_left[0])]
+        return np.array([*places, samples[-1].s]), np.array([*bounds, samples[-1].gap])
+
+    def along(self, schedule, tolerance):
+        """->  least gap found along a schedule, its s, lower bound, true if the schedule is monotone between its knots.
+
+        The interval of s is cut into cells, in which A and B lie between their values at the ends: the gap is no less
+        than the least A + B times the least bound for such weights. A cell whose bound is too low is cut if the bound
+        in its middle is not, else the levels there are solved for.
+        """
+        self.at(*_GRID)
+        s = _ends(schedule)
+        left, right, best, place, low = s[:-1], s[1:], np.inf, 0.0, np.inf
+        for end in (0.0, 1.0):
+            best, place = self.tried(schedule, end, best, place)
+        while len(left):
+            x, bounds = self.envelope()
+            cells = [np.sort(ends, axis=0) for ends in zip(_weights(schedule, left), _weights(schedule, right))]
+            (A_low, A_high), (B_low, B_high) = cells
+            least = _least(x, bounds, _share(A_high, B_low), _share(A_low, B_high))
+            bound = (A_low + B_low) * np.maximum(least, 0)
+            still = (bound < best - tolerance) & (right - left > _NARROW)
+            low = min(low, bound[~still].min(initial=np.inf))
+            left, right = left[still], right[still]
+            middle = (left + right) / 2
+            A, B = _weights(schedule, middle)
+            there = (A + B) * np.interp(_share(A, B), x, bounds)
+            unknown = there < best - tolerance / 2
+            for at in middle[unknown][np.argsort(there[unknown], kind="stable")[:_WAVE]]:
+                best, place = self.tried(schedule, at, best, place)
+            cut = np.linspace(left[~unknown], right[~unknown], 5)
+            left, right = (np.concatenate([e[unknown], c.ravel()]) for e, c in ((left, cut[:-1]), (right, cut[1:])))
+        return best, place, min(low, best)
+
+    def tried(self, schedule, s, best, place):
+        """The lower of the gap along the schedule at s and of the best one, with its place."""
+        A, B = _weights(schedule, s)
+        gap = (A + B) * self.at(float(_share(A, B)))[0].gap
+        return (float(gap), float(s)) if gap < best else (best, place)
+
+
+def _ends(schedule):
+    """s between which a schedule is taken for monotone: its knots, if it has some, and where it is nearly straight."""
+    return np.union1d(np.linspace(0, 1, 65), schedule.knots or np.linspace(schedule.cells[:-1], schedule.cells[1:], 5))
+
+
+def _weights(schedule, s):
+    """A and B at s, of which none is below 0 by rounding."""
+    return [np.maximum(schedule.weight(name, s), 0) for name in "AB"]
+
+
+def _share(A, B):
+    """s of the linear schedule whose weights stand in the same proportion; 0 where both are 0."""
+    return np.divide(B, A + B, out=np.zeros_like(A + B), where=np.greater(A + B, 0))
+
+
+def _least(x, y, low, high):
+    """Least value on [low, high] of the lines that join the points x (n,), y (n,): low, high (m,)  ->  (m,)."""
+    first, last = np.searchsorted(x, low), np.searchsorted(x, high, side="right")  # the points inside
+    inside = np.minimum.reduceat(np.append(y, np.inf), np.stack([first, last], axis=1).ravel())[::2]
+    return np.minimum(np.minimum(np.interp(low, x, y), np.interp(high, x, y)), np.where(first < last, inside, np.inf))
+
 
 def two_level(energies, driver="scaled"):
     """Two lowest bit-strings alone, linear schedule: energies (2^d,)  ->  gap, s, bits in which they differ.
@@ -397,20 +467,43 @@ def minimum_gap(
     tolerance: of the gap; residual: of the eigenpairs, whose values are accurate to about its square over the distance
     of the next level, None for a hundredth of the tolerance's root; threads: the result does not depend on their
     number; device: None for the compiled loops on the CPU, else a PyTorch device ("cuda"), the energies an array or a
-    tensor. Raises ValueError for bad input, MemoryError when the basis does not fit.
+    tensor. The bound is certified for every schedule that is monotone between its knots. Of one without knots the gap
+    is the least that was found, and the bound is 0. Raises ValueError for bad input, negative weights, and a tolerance
+    below what rounding allows at these energies, MemoryError when the basis does not fit.
 
     >>> gap = minimum_gap([0.0, 0.2, 0.5, 0.1])
     >>> round(gap.gap, 4), gap.gap - gap.lower_bound <= 1e-6
     (0.0896, True)
     """
-    if not tolerance > 0:
-        raise ValueError(f"tolerance must be positive, got {tolerance}")
-    residual = 0.01 * tolerance**0.5 if residual is None else residual
-    search = _GapSearch(energies, driver, schedule, residual, threads, device)
-    best, lower_bound = search.minimise(tolerance)
-    end_gap, solver = float(search.samples[1.0].gap), search.solvers[0]
+    tolerance, schedule = require.number("tolerance", tolerance, "(0, inf)"), find_schedule(schedule)
+    threads, linear = require.whole("threads", threads, 1), schedule is SCHEDULES["linear"]
+    largest = 1.0 if linear else _largest(schedule)
+    if residual is None:
+        residual = 0.01 * (tolerance / largest) ** 0.5
+    if np.size(energies) == 1:
+        raise ValueError("a gap is one of two levels: energies must be (2^d,) with d >= 1, got (1,)")
+    search = _GapSearch(energies, driver, require.number("residual", residual, "(0, inf)"), threads, device)
+    spread = float(search.solvers[0].energies.max() - search.solvers[0].energies.min())
+    least = _TOLERANCE * largest * max(1.0, spread) ** (2 / 3)
+    if tolerance < least:
+        raise ValueError(f"tolerance must be at least {least:.1e}, what rounding allows here, got {tolerance}")
+    if linear:
+        sample, lower_bound = search.minimise(tolerance)
+        best, place = float(sample.gap), sample.s
+    else:
+        best, place, lower_bound = search.along(schedule, tolerance)
+        lower_bound = lower_bound if schedule.knots else 0.0
+    end_gap, solver = search.tried(schedule, 1.0, np.inf, 1.0)[0], search.solvers[0]
     formula = _two_level(*solver.energies[solver.lowest[:2]], *solver.lowest[:2], abs(solver.g))
-    return Gap(float(best.gap), best.s, float(lower_bound), len(search.samples), end_gap, *formula)
+    return Gap(best, place, float(lower_bound), len(search.samples), end_gap, *formula)
+
+
+def _largest(schedule):
+    """The largest A + B of a schedule. Raises ValueError for negative weights."""
+    s = _ends(schedule)
+    if any(values.min() < -1e-9 * abs(values).max() for values in (schedule.weight(name, s) for name in "AB")):
+        raise ValueError(f"schedule {schedule.name!r} has negative weights, whose gaps are not searched for")
+    return float(sum(_weights(schedule, s)).max())
 
 
 def minimum_gaps(batch, driver="scaled", schedule="linear", tolerance=1e-6, residual=None):
@@ -425,4 +518,5 @@ def minimum_gaps(batch, driver="scaled", schedule="linear", tolerance=1e-6, resi
     def between(first, last):
         return [minimum_gap(energies, driver, schedule, tolerance, residual, 1) for energies in batch[first:last]]
 
+    batch = list(batch)
     return sum(kernels.in_threads(between, len(batch)), [])

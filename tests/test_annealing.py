@@ -5,6 +5,7 @@ import dimod
 import dimod.testing
 import numpy as np
 import pytest
+import scipy.integrate
 import scipy.linalg
 
 from qafs_utils import annealing, spectrum
@@ -212,6 +213,33 @@ def test_sampler_finds_the_ground_state(vartype):
     (lambda: draw(np.array([0.5, np.nan]), 3), "probabilities"),
     (lambda: draw(np.array([0.5, np.inf]), 3), "infinite"),
     (lambda: draw(np.array([1.0]), -1), "num_reads"),
+    (lambda: draw([[0.5, 0.5]], 1), r"probabilities must be \(2\^d,\) numbers, got shape \(1, 2\)"),
+    (lambda: draw([], 1), "probabilities"),
+    (lambda: draw([1.0], 1, seed=-1), "seed must be"),
+    (lambda: draw([1.0], "many"), "num_reads must be a whole number"),
+    (lambda: bits([-1], 3), "indices must be whole numbers from 0 to 7"),
+    (lambda: bits([8], 3), "indices must be whole numbers from 0 to 7"),
+    (lambda: anneal("energies"), "energies must be"),
+    (lambda: anneal([[0.0, 1.0], [0.0]]), "energies must be"),
+    (lambda: anneal([0.0, 1.0], "long"), "annealing_time must be a number"),
+    (lambda: anneal([0.0, 1.0], tolerance=None), "tolerance must be a number"),
+    (lambda: anneal([0.0, 1.0], dt="0.1"), "dt must be a number"),
+    (lambda: anneal([0.0, 1.0], driver=None), "unknown driver None"),
+    (lambda: anneal([0.0, 1.0], schedule=["linear"]), "unknown schedule"),
+    (lambda: annealing.states([[0.0, 1.0], [1.0, 0.0]], [0.0, 1.0]), "one problem"),
+    (lambda: annealing.states([0.0, 1.0], "s"), "s must be"),
+    (lambda: locally_adiabatic([0, 0.4, 1], [1, 0.1]), r"gap must be \(n,\) = \(3,\) numbers"),
+    (lambda: locally_adiabatic([0.1, 1], [1, 1]), "x must rise from 0 to 1"),
+    (lambda: locally_adiabatic([0, 1], [1, 1], power="2"), "power must be a finite number"),
+    (lambda: tabulated([0, 1], [1, 0, 0], [0, 1]), r"A must be \(n,\) = \(2,\) numbers"),
+    (lambda: Schedule("x", 1.0, lambda s: s), "A must be a function"),
+    (lambda: Schedule("x", lambda s: 1 - s, lambda s: s * (1 - s), (0, 1)), "B turns between the knots 0 and 1"),
+    (lambda: Schedule("x", lambda s: 1 - s, lambda s: s, (0, 0.5)), "knots must rise from 0 to 1"),
+    (lambda: anneal([0.0, 1.0], schedule=Schedule("x", lambda s: 1 - s, lambda s: [s, s])), "B must give a number"),
+    (lambda: energies({"a": 1.0}), "must be a dimod.BinaryQuadraticModel, got dict"),
+    (lambda: energies(dimod.ConstrainedQuadraticModel()), "got ConstrainedQuadraticModel"),
+    (lambda: energies(dimod.BinaryQuadraticModel({0: np.nan}, {}, 0.0, "BINARY")), "biases hold NaN"),
+    (lambda: energies(dimod.BinaryQuadraticModel({0: 1.0}, {}, np.inf, "SPIN")), "biases hold NaN"),
 ])  # fmt: skip
 def test_bad_input_is_named(call, message):
     with pytest.raises(ValueError, match=message):
@@ -250,3 +278,114 @@ def test_a_container_leaves_less_memory(tmp_path):
         (group / "memory.stat").write_text("anon 500\ninactive_file 150\nactive_file 30\n")
     assert annealing._group_bytes(tmp_path / "groups", membership) == 1000 - 700 + 150 + 30
     assert annealing._group_bytes(tmp_path / "groups", tmp_path / "absent") == np.inf
+
+
+WIDTHS = (1e-2, 1e-3, 1e-4)
+
+
+def spiked(centre, width, table):
+    """The linear schedule whose problem is for a moment a hundred times as strong."""
+    def B(s):
+        return s + 100 * np.exp(-(((np.asarray(s) - centre) / width) ** 2))
+
+    s = np.union1d(np.linspace(0, 1, 41), (centre + width * np.linspace(-4, 4, 161)).clip(0, 1))
+    return tabulated(s, 1 - s, B(s)) if table else Schedule("spiked", lambda s: 1 - s, B)
+
+
+def two_states(E, tau, schedule, driver, places):
+    """Probabilities of one qubit, from exact steps between these places of s, at weights of their middles."""
+    g, middle = annealing.driver_strength(driver, 1), (places[1:] + places[:-1]) / 2
+    x, z = schedule.A(middle) * g, schedule.B(middle) * (E[0] - E[1]) / 2
+    turn = np.hypot(x, z) * tau * np.diff(places)
+    over = np.divide(np.sin(turn), np.hypot(x, z))
+    state = annealing.start_state(1, driver).astype(complex)
+    for c, a, b in zip(np.cos(turn), -1j * over * x, -1j * over * z):
+        state = np.array([(c + b) * state[0] + a * state[1], a * state[0] + (c - b) * state[1]])
+    return abs(state) ** 2
+
+
+@pytest.mark.parametrize("table", [False, True], ids=["function", "table"])
+@pytest.mark.parametrize("width", WIDTHS)
+def test_no_feature_of_a_schedule_falls_between_the_steps(width, table):
+    E, tau, schedule = [0.0, -1.0], 10.0, spiked(0.437, width, table)
+    near = 0.437 + width * np.linspace(-6, 6, 12001)
+    places = np.union1d(np.linspace(0, 1, 40001), near[(near > 0) & (near < 1)])
+    exact = two_states(E, tau, schedule, "uniform", places)
+    plain = two_states(E, tau, annealing.find_schedule("linear"), "uniform", places)
+    result = anneal(E, tau, "uniform", schedule, tolerance=1e-5)
+    assert abs(exact - plain).max() > 10 * width  # it matters
+    assert abs(result.probabilities - exact).max() <= max(result.error, 1e-6) and result.error <= 1e-5
+    coarse = anneal(E, tau, "uniform", schedule, dt=0.5)  # its two runs both miss the narrow ones
+    assert abs(coarse.probabilities - exact).max() <= max(coarse.error, 1e-6)
+
+
+@pytest.mark.parametrize("seed, power", [(0, 1.0), (1, 2.0)])
+def test_a_locally_adiabatic_schedule_is_followed_where_it_is_fast(seed, power):
+    """A small gap leaves it a millionth of the anneal for the rest."""
+    E, x, tau = np.random.default_rng(seed).normal(size=2**6) * 0.3, np.linspace(0, 1, 33), 20.0
+    levels = spectrum.level_curves(E, x)
+    schedule = locally_adiabatic(x, levels[:, 1] - levels[:, 0], power)
+    H = dense_driver(6, "scaled")
+
+    def slope(t, psi):
+        s = t / tau
+        return -1j * (schedule.A(s) * (H @ psi) + schedule.B(s) * E * psi)
+
+    psi = annealing.start_state(6).astype(complex)
+    for first, last in zip(schedule.knots, schedule.knots[1:]):
+        solved = scipy.integrate.solve_ivp(slope, (first * tau, last * tau), psi, "DOP853", rtol=1e-9, atol=1e-11)
+        psi = solved.y[:, -1]
+    result = anneal(E, tau, schedule=schedule, tolerance=1e-5)
+    assert abs(result.probabilities - abs(psi) ** 2).max() <= max(result.error, 1e-7) <= 1e-5
+
+
+def test_a_jump_is_met_on_both_sides():
+    E, tau = [0.0, -1.0], 10.0
+    jump = Schedule("jump", lambda s: np.where(np.asarray(s) < 0.3, 1.0, 0.2), lambda s: 0.5)
+    places = np.concatenate([np.linspace(0, 0.3, 20001), np.linspace(0.3, 1, 20001)[1:]])
+    exact = two_states(E, tau, Schedule("same", jump.A, lambda s: 0.5 + 0 * s), "scaled", places)
+    result = anneal(E, tau, "scaled", jump, tolerance=1e-4)
+    assert abs(result.probabilities - exact).max() <= 1e-4
+
+
+def test_a_hole_in_a_schedule_is_named():
+    holed = Schedule("holed", lambda s: 1 - s, lambda s: np.where(abs(np.asarray(s) - 0.51234) < 1e-4, np.nan, s))
+    with pytest.raises(ValueError, match="'holed' gives NaN or infinite weights: B at s = 0.512"):
+        anneal([0.0, 1.0], schedule=holed)
+
+
+def test_long_anneals_are_made_in_parts(monkeypatch):
+    E = energies(random_bqm(3))
+    whole, along = anneal(E, 20.0, dt=0.1), annealing.populations(E, [0.3, 1.0], 20.0)
+    monkeypatch.setattr(annealing, "_STEPS", 7)
+    np.testing.assert_allclose(anneal(E, 20.0, dt=0.1).state, whole.state, atol=1e-12)
+    np.testing.assert_allclose(annealing.populations(E, [0.3, 1.0], 20.0), along, atol=1e-12)
+
+
+def test_the_angles_of_many_steps_take_little_memory():
+    E = np.array([0.0, 1e3, 0.5e3, 0.2e3])
+    anneal(E / 1e3)
+    tracemalloc.start()
+    steps = anneal(E, 100.0).steps
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert steps > 5 * annealing._STEPS and peak < 10 * 7 * 8 * annealing._STEPS
+
+
+@pytest.mark.parametrize("scale", [1e6, 1e10, 1e160, 1e300])
+def test_a_hopeless_anneal_says_so_at_once(scale):
+    E = scale * np.array([0.0, 1.0, 0.5, 0.2])
+    for call in (lambda: anneal(E), lambda: anneal(E, dt=1e-7), lambda: annealing.states(E, [0.0, 1.0])):
+        with pytest.raises(ValueError, match="steps.*Scale the model"):
+            call()
+
+
+def test_what_a_user_would_pass_works():
+    E = [0, -1, 2, 3]
+    for given in (tuple(E), np.array(E, np.int8), np.array(E, np.float16)):
+        assert anneal(given).fidelity == anneal(E).fidelity
+    assert bits(range(4), 2).shape == (4, 2) and bits(np.array([2**62]), 63)[0, 62]
+    constant = Schedule("constant", lambda s: 1.0, lambda s: 0.5)
+    assert anneal(E, 1.0, schedule=constant).probabilities.sum() == pytest.approx(1)
+    polynomial = Schedule("polynomial", np.poly1d([-1, 1]), np.poly1d([1, 0]))
+    assert anneal(E, schedule=polynomial).fidelity == pytest.approx(anneal(E).fidelity, abs=1e-12)

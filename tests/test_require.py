@@ -9,7 +9,8 @@ from qafs_utils import require
 
 SEQUENCES = {
     "list": [1.0, 2.0], "tuple": (1, 2), "array": np.array([1, 2]), "series": pd.Series([1, 2], index=[7, 9]),
-    "index": pd.Index([1, 2]), "range": range(1, 3), "generator": (x for x in (1, 2)), "objects": np.array([1, 2], object),
+    "index": pd.Index([1, 2]), "range": range(1, 3), "generator": (x for x in (1, 2)),
+    "objects": np.array([1, 2], object),
     "tensor": torch.tensor([1.0, 2.0], requires_grad=True), "bfloat16": torch.tensor([1, 2], dtype=torch.bfloat16),
 }  # fmt: skip
 
@@ -19,7 +20,10 @@ def test_sequences_of_any_kind_are_read(given):
     assert require.array("x", given, "N").tolist() == [1, 2]
 
 
-@pytest.mark.parametrize("given", [None, "12", {1: 2}, [1, [2]], [1j, 2], 1.0, [[1, 2]], [1, np.nan], {1, 2}, ["1", "2"]])
+NO_VECTORS = [None, "12", {1: 2}, [1, [2]], [1j, 2], 1.0, [[1, 2]], [1, np.nan], {1, 2}, ["1", "2"]]
+
+
+@pytest.mark.parametrize("given", NO_VECTORS)
 def test_what_is_no_vector_is_refused_by_name(given):
     for check in (require.array, require.tensor, lambda *a: require.indices(*a, 9), require.bits):
         with pytest.raises(ValueError, match="^weights "):
@@ -65,3 +69,16 @@ def test_values(read):
     for interval in ("[0, 1]", "(-1, 2)", "[0, 2)"):
         with pytest.raises(ValueError, match=r"x must lie in .*, got 2.0"):
             read("x", [0.5, 2.0, np.nan], "N", interval=interval, nan=True)
+
+
+@pytest.mark.parametrize("seed", [-1, 0.5, "0", np.nan, [None]])
+def test_seeds(seed):
+    with pytest.raises(ValueError, match="seed must be a whole number of at least 0"):
+        require.generator("seed", seed)
+
+
+def test_large_indices_are_no_floats():
+    assert require.indices("k", [2**60 + 1], "n", 2**61)[0] == 2**60 + 1
+    for given in ([-1], [2**61], [0.5], [np.nan]):
+        with pytest.raises(ValueError, match="k must be whole numbers from 0 to"):
+            require.indices("k", given, "n", 2**61)

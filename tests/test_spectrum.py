@@ -3,7 +3,7 @@ import pytest
 from scipy.optimize import minimize_scalar
 
 from qafs_utils import annealing, kernels, spectrum
-from qafs_utils.annealing import find_schedule, tabulated
+from qafs_utils.annealing import Schedule, find_schedule, tabulated
 from qafs_utils.spectrum import level_curves, levels, minimum_gap
 
 try:
@@ -148,16 +148,29 @@ def test_gap_of_the_driver(driver, gap):
 
 
 @pytest.mark.parametrize("call, message", [
-    (lambda: levels([0.0, 1.0], 1.5), "s must lie"),
-    (lambda: levels([0.0, 1.0], 0.5, k=3), "k must lie"),
+    (lambda: levels([0.0, 1.0], 1.5), "s must be a number"),
+    (lambda: levels([0.0, 1.0], 0.5, k=3), "k must be a whole number from 1 to 2"),
     (lambda: level_curves([0.0, 1.0], [0.5, 2.0]), "s must lie"),
     (lambda: minimum_gap([0.0, np.inf]), "infinite"),
     (lambda: minimum_gap([[0.0, 1.0]]), "one problem"),
-    (lambda: minimum_gap([0.0]), "k must lie"),
+    (lambda: minimum_gap([0.0]), "d >= 1"),
     (lambda: minimum_gap([0.0, 1.0], tolerance=0), "tolerance"),
     (lambda: spectrum.minimum_gap([0.0, 1.0], "x"), "unknown driver"),
     (lambda: spectrum.occupations(np.zeros(2**11), np.zeros((1, 2**11)), 0.5), "at most 10 qubits"),
     (lambda: spectrum.occupations([0.0, 1.0], np.zeros((2, 2)), 0.5), r"states \(2, 2\)"),
+    (lambda: spectrum.occupations([0.0, 1.0], np.zeros((1, 2)), 2.0), r"s must lie in \[0, 1\]"),
+    (lambda: levels([0.0, 1.0], "half"), "s must be a number"),
+    (lambda: levels([0.0, 1.0], 0.5, k=1.5), "k must be a whole number"),
+    (lambda: level_curves([0.0, 1.0], [0.5, np.nan]), "s hold NaN"),
+    (lambda: level_curves([0.0, 1.0], [0.5], residual=0), "residual must be"),
+    (lambda: minimum_gap([0.0, 1.0], residual=-1), "residual must be"),
+    (lambda: minimum_gap([0.0, 1.0], threads=0), "threads must be a whole number of at least 1"),
+    (lambda: minimum_gap([0.0, 1.0], tolerance="small"), "tolerance must be a number"),
+    (lambda: minimum_gap([0.0, 1.0], tolerance=1e-11), "tolerance must be at least 1.0e-10"),
+    (lambda: minimum_gap([0.0, 1e6], tolerance=1e-7), "tolerance must be at least 1.0e-06"),
+    (lambda: minimum_gap([0.0, 1.0], schedule=tabulated([0, 1], [1, -1], [0, 1])), "negative weights"),
+    (lambda: minimum_gap("energies"), "energies must be"),
+    (lambda: spectrum.minimum_gaps([[0.0, 1.0], [0.0, np.nan]]), "energies hold NaN"),
 ])  # fmt: skip
 def test_bad_input_is_named(call, message):
     with pytest.raises(ValueError, match=message):
@@ -168,3 +181,69 @@ def test_a_schedule_that_only_scales_the_problem_at_its_end():
     late = tabulated([0, 0.5, 0.75, 1], [1, 0, 0, 0], [0, 0.5, 0.75, 1])
     E = selection_energies(4, 1)
     assert minimum_gap(E, schedule=late).gap == pytest.approx(dense_minimum(E, "scaled", late), abs=1e-6)
+
+
+def dips(n, rng):
+    """Both weights fall for a moment, of any width, to a twentieth."""
+    width, centre = 10 ** rng.uniform(-5, -1), rng.uniform(0.1, 0.9)
+    s = np.union1d(np.linspace(0, 1, 11), (centre + width * np.linspace(-2, 2, 21)).clip(0, 1))
+    scale = 1 - 0.95 * np.exp(-(((s - centre) / width) ** 2))
+    return s, (1 - s) * scale, s * scale
+
+
+def random_points(n, rng):
+    return np.concatenate([[0.0], np.sort(rng.random(n)), [1.0]])
+
+
+def falling_and_rising(n, rng):
+    A, B = np.sort(5 * rng.random(n + 2))[::-1], np.sort(3 * rng.random(n + 2))
+    return random_points(n, rng), A - A[-1], B - B[0]
+
+
+def anything(n, rng):
+    return random_points(n, rng), rng.random(n + 2), rng.random(n + 2)
+
+
+@pytest.mark.parametrize("family", [dips, falling_and_rising, anything])
+@pytest.mark.parametrize("seed", range(8))
+def test_bounds_of_tables_are_certificates(family, seed):
+    """Below the gap at every place of a fine grid, about the table's points too, and at most the tolerance below."""
+    rng = np.random.default_rng(seed)
+    d, driver = rng.integers(1, 6), ("uniform", "scaled")[seed % 2]
+    E, (points, A, B) = rng.normal(size=2**d), family(rng.integers(0, 25), rng)
+    schedule = tabulated(points, A, B)
+    found = minimum_gap(E, driver, schedule)
+    s = np.union1d(np.linspace(0, 1, 1001), np.linspace(points[:-1], points[1:], 9))
+    s = np.union1d(s, np.clip(found.s + 1e-4 * np.linspace(-1, 1, 21), 0, 1))
+    H = schedule.A(s)[:, None, None] * dense(0 * E, 0.0, driver) + schedule.B(s)[:, None, None] * np.diag(E)
+    values = np.linalg.eigvalsh(H)[:, :2]
+    least = np.diff(values).min()
+    assert found.lower_bound <= least + 1e-9 and least - 1e-6 <= found.gap <= least + 1e-6
+    assert found.gap - found.lower_bound <= 1e-6 + 1e-12
+
+
+@pytest.mark.parametrize("width", [1e-1, 1e-2, 3e-4, 1e-6])
+def test_a_function_without_knots_is_not_certified(width):
+    """It may fall between all places that are looked at: the bound promises nothing, and the gap is one that exists."""
+    def dip(s):
+        return 1 - 0.99 * np.exp(-(((np.asarray(s) - 0.37) / width) ** 2))
+
+    E = selection_energies(3)
+    schedule = Schedule("dip", lambda s: (1 - s) * dip(s), lambda s: np.asarray(s) * dip(s))
+    found = minimum_gap(E, "uniform", schedule)
+    assert found.lower_bound == 0
+    values = np.linalg.eigvalsh(dense(E, found.s, "uniform", schedule))
+    assert found.gap == pytest.approx(values[1] - values[0], abs=1e-9)
+    if width > 1e-4:
+        assert found.s == pytest.approx(0.37, abs=2 * width)  # wide enough to be seen
+
+
+@pytest.mark.parametrize("scale", [1e-3, 1.0, 1e3])
+@pytest.mark.parametrize("seed", range(3))
+def test_the_least_tolerance_is_kept(seed, scale):
+    """At the least tolerance accepted, the bound is still no further below the gap."""
+    E = scale * np.random.default_rng(seed).normal(size=2**6)
+    tolerance = 1.01e-10 * max(1, E.max() - E.min()) ** (2 / 3)
+    found = minimum_gap(E, tolerance=tolerance)
+    assert found.gap - found.lower_bound <= tolerance
+    assert found.gap == pytest.approx(dense_minimum(E, "scaled"), abs=1e-9 * max(1, scale))

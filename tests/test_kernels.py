@@ -1,0 +1,40 @@
+"""The compiled loops: what they refuse while they are compiled, and what they do where nothing can be kept."""
+
+import warnings
+
+import numpy as np
+import pytest
+from numba.core.errors import TypingError
+
+from qafs_utils import compiled, kernels
+
+X = np.random.default_rng(0).normal(size=(2, 256))
+WRONG = {
+    "strided": np.ascontiguousarray(np.repeat(X, 2, axis=1))[:, ::2], "reversed": X[:, ::-1], "float32": np.float32(X),
+    "complex": X + 0j, "whole numbers": X.astype(int), "columns": np.asfortranarray(X),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("x", WRONG.values(), ids=WRONG)
+def test_registers_take_contiguous_float64_only(x):
+    before, y = x.copy(), np.empty(256)
+    calls = [lambda: kernels.rotate(x[0], 0.5), lambda: kernels.hamiltonian(x[0], X[0], -1.0, y)]
+    if x.dtype != complex:  # which fits no loop at all
+        calls.append(lambda: kernels.evolve(x, X.copy(), X, np.zeros(2), np.ones(1), np.ones(1)))
+        calls.append(lambda: kernels.hamiltonian(X[0], X[0], -1.0, x[0]))
+    for call in calls:
+        with pytest.raises(TypingError, match="contiguous float64"):
+            call()
+    np.testing.assert_array_equal(x, before)
+
+
+def test_where_nothing_can_be_kept_loops_are_compiled_all_the_same():
+    """Functions without a file, which numba can keep no more than those of a read-only tree with a read-only home."""
+    compiled._warn.cache_clear()
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        for factor in (2.0, 3.0):
+            space = {"njit": compiled.njit}
+            exec(f"@njit(fastmath=True)\ndef times(x):\n    return {factor} * x", space)
+            assert space["times"](2.0) == 2 * factor
+    assert len(caught) == 1 and "NUMBA_CACHE_DIR" in str(caught[0].message)
