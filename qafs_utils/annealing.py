@@ -48,7 +48,7 @@ class Schedule:
 
     knots: s rising from 0 to 1, such that A and B each only rise or only fall between neighbours. Without them (None)
     nobody knows what a function does between the places where it is looked at, and no gap is certified.
-    Raises ValueError for what is no function, and for knots between which a weight turns.
+    Raises ValueError for what is no function, and for knots between which a weight turns at one of 17 places.
 
     >>> cubic = Schedule("cubic", lambda s: (1 - s) ** 3, lambda s: s**3, knots=(0, 1))
     >>> cubic.A(0.5), cubic.B(np.array([0.0, 1.0]))
@@ -91,7 +91,11 @@ class Schedule:
         >>> SCHEDULES["linear"].weight("A", np.array([0.0, 0.25]))
         array([1.  , 0.75])
         """
-        values = np.asarray(getattr(self, name)(s))
+        try:
+            values = np.asarray(getattr(self, name)(s))
+        except (TypeError, ValueError) as error:
+            why = f"{name} cannot be taken of an array of s ({error}): write it with NumPy's functions"
+            raise ValueError(f"schedule {self.name!r}: {why}") from error
         if values.dtype.kind not in "buif" or values.shape not in ((), np.shape(s)):
             got = f"{values.shape} of {values.dtype} for s {np.shape(s)}"
             raise ValueError(f"schedule {self.name!r}: {name} must give a number for every s, got {got}")

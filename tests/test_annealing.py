@@ -1,3 +1,4 @@
+import math
 import tracemalloc
 import unittest
 
@@ -236,6 +237,8 @@ def test_sampler_finds_the_ground_state(vartype):
     (lambda: Schedule("x", lambda s: 1 - s, lambda s: s * (1 - s), (0, 1)), "B turns between the knots 0 and 1"),
     (lambda: Schedule("x", lambda s: 1 - s, lambda s: s, (0, 0.5)), "knots must rise from 0 to 1"),
     (lambda: anneal([0.0, 1.0], schedule=Schedule("x", lambda s: 1 - s, lambda s: [s, s])), "B must give a number"),
+    (lambda: anneal([0.0, 1.0], schedule=Schedule("x", lambda s: 1 - s, math.exp)), "B cannot be taken of an array"),
+    (lambda: anneal([0.0, 1.0], schedule=Schedule("x", lambda s: 1 if s < 0.5 else 0, abs)), "A cannot be taken"),
     (lambda: energies({"a": 1.0}), "must be a dimod.BinaryQuadraticModel, got dict"),
     (lambda: energies(dimod.ConstrainedQuadraticModel()), "got ConstrainedQuadraticModel"),
     (lambda: energies(dimod.BinaryQuadraticModel({0: np.nan}, {}, 0.0, "BINARY")), "biases hold NaN"),
