@@ -14,7 +14,7 @@ ifeq ($(filter $(INPUT),published images),)
 $(error unknown INPUT '$(INPUT)': choose published or images)
 endif
 
-.PHONY: help figures verify html test smoke benchmark lab data publish clean
+.PHONY: help figures verify html test smoke benchmark lab data weights publish clean
 .DELETE_ON_ERROR:
 .SECONDEXPANSION:
 
@@ -38,11 +38,15 @@ benchmark: $(VENV)   ## time the annealer and the solvers against general packag
 	PYTHONPATH="$(CURDIR)" $(PYTHON) benchmarks/annealer.py
 	PYTHONPATH="$(CURDIR)" $(PYTHON) benchmarks/solvers.py
 
-lab: $(VENV)   ## open the notebooks in JupyterLab (LAB=--allow-root: its options)
-	PYTHONPATH="$(CURDIR)" $(PYTHON) -m jupyterlab notebooks $(LAB)
+lab: $(VENV)   ## open the notebooks in JupyterLab, which saves what you write but no outputs (LAB=--allow-root: its options)
+	PYTHONPATH="$(CURDIR)" $(PYTHON) -m jupyterlab --ServerApp.root_dir="$(CURDIR)" --ServerApp.preferred_dir="$(CURDIR)/notebooks" \
+	  --LabApp.default_url=/lab/tree/notebooks/00_quickstart.ipynb --ServerApp.contents_manager_class=qafs_utils.lab.Sources $(LAB)
 
-data: $(VENV)   ## fetch and verify STL-10 and the ImageNet weights
+data: $(VENV)   ## fetch and verify STL-10 (2.6 GB) and the ImageNet weights
 	$(PYTHON) -m qafs_utils data
+
+weights: $(VENV)   ## fetch and verify the ImageNet weights alone (45 MB)
+	$(PYTHON) -m qafs_utils weights
 
 publish: build/images/figures.done   ## maintainers: renew data/published from a run with INPUT=images
 	$(PYTHON) -m qafs_utils publish
@@ -66,9 +70,16 @@ define run
 build/$(1)/notebooks/$(2).ipynb: notebooks/$(2).ipynb $$(wildcard params/$(1)/$(2).yaml) \
   $(if $(filter plots,$(4)),qafs_utils/paper.mplstyle) $(if $(filter $(2),$(COMPARED)),$$(wildcard data/paper_values/*.csv)) \
   $(if $(filter $(2),$(TIMED)),$$(wildcard benchmarks/*.csv)) \
-  $$(foreach n,$(3),$$(call outcome,$(1),$$n)) $(patsubst %,qafs_utils/%.py,run provenance require $(4)) | $(VENV)
-	$$(PYTHON) -m qafs_utils run $(1) $(2)
+  $$(foreach n,$(3),$$(call outcome,$(1),$$n)) $(patsubst %,qafs_utils/%.py,run provenance require compiled $(4)) | $(VENV)
+	$$(step)$$(PYTHON) -m qafs_utils run $(1) $(2)
 endef
+# QAFS_STEP="3 of 9": the runs begun, of those that a dry run counts before the first one begins. The dry run counts none itself.
+begun :=
+count = $(eval count := $(shell MAKEFLAGS= $(MAKE) --dry-run count=0 INPUT=$(INPUT) 'PYTHON=$(PYTHON)' $(MAKECMDGOALS) | grep -c 'qafs_utils run'))$(count)
+step = $(eval begun += 1)QAFS_STEP="$(words $(begun)) of $(count)"$(space)
+empty :=
+space := $(empty) $(empty)
+export QAFS_START := $(shell date +%s)
 define graph
 $(call run,$(1),00_quickstart,01_fine_tuning 02_feature_maps,data models extraction feature_maps qubo annealing accelerator kernels exact hardware solvers cams explanation plots)
 $(call run,$(1),01_fine_tuning,,data models)

@@ -2,12 +2,15 @@
 
 import numpy as np
 
+from . import require
+
 MARKS = ("<!-- claims -->", "<!-- end of claims -->")
 HEADLINES = (  # what README shows of the table, by id
     "shots", "overlap_mean", "overlap_below_all", "redundancy_lower_nf16", "filter_helps", "ad_qa_minus_gradcam",
     "ad_sa_high_minus_gradcam", "beta_best", "gap_median_nf16", "fidelity_flat_tau50", "landau_zener",
     "couplings_sk", "sa_verifiable",
 )  # fmt: skip
+COLUMNS = ("place", "statement", "reported", "ours", "low", "high", "seeds", "verdict", "why")
 VERDICTS = ("reproduced", "direction only", "not reproduced", "cannot be tested")
 
 
@@ -17,14 +20,18 @@ def verdict(ours, low=np.nan, high=np.nan, reported=np.nan, tolerance=0.1, holds
     A number is reproduced if the reported value lies in our interval [low, high], or ours within `tolerance` (relative)
     of it; direction only if it is not but `holds`, the statement's direction, is true; else not reproduced.
     A statement without a number (reported NaN) is reproduced if `holds`, direction only if it does so `partly`.
-    Without our value (NaN), or when not `testable` because the paper leaves out a setting, it cannot be tested.
+    Without our value (NaN or None), or when not `testable` because the paper leaves out a setting, it cannot be tested.
+    Raises ValueError for what is no number, or infinite.
 
     >>> verdict(0.129, 0.122, 0.136, reported=0.095), verdict(0.48, 0.449, 0.504, reported=0.5)
     ('not reproduced', 'reproduced')
     >>> verdict(-0.2, -0.4, -0.1, reported=-0.5, holds=True), verdict(3.1, holds=True)
     ('direction only', 'reproduced')
     """
-    if not testable or ours is None or np.isnan(ours) or (np.isnan(reported) and holds is None):
+    given = {"ours": np.nan if ours is None else ours, "low": low, "high": high, "reported": reported}
+    ours, low, high, reported = (require.array(name, value, "", nan=True) for name, value in given.items())
+    require.number("tolerance", tolerance, "[0, inf)")
+    if not testable or np.isnan(ours) or (np.isnan(reported) and holds is None):
         return "cannot be tested"
     if np.isnan(reported):
         return ("direction only" if partly else "reproduced") if holds else "not reproduced"
@@ -44,7 +51,8 @@ def _text(x):
 def markdown(table, headlines=None):
     """The claims table as Markdown: a line of counts, then place, statement, paper, ours, seeds, verdict and why.
 
-    headlines: ids of the statements to show, without seeds and why; None for all. Raises KeyError for an unknown id.
+    headlines: ids of the statements to show, without seeds and why; None for all. Raises KeyError for an unknown id,
+    ValueError for a table without these columns.
 
     table: columns place, statement, reported, ours, low, high, seeds, verdict, why of `figures/table02_claims.csv`.
 
@@ -54,6 +62,10 @@ def markdown(table, headlines=None):
     >>> print(markdown(pd.DataFrame([row])).splitlines()[-1])
     | Fig. 4 | median gap | 0.0947 | 0.0359 [0.0307, 0.0432] |  | not reproduced | depends on the pair sum |
     """
+    needed = (*COLUMNS, *(() if headlines is None else ("id",)))
+    if missing := [name for name in needed if name not in getattr(table, "columns", ())]:
+        raise ValueError(f"table must be a DataFrame with the columns {', '.join(needed)}; not there: "
+                         f"{', '.join(missing)}")
     counts = ", ".join(f"{(table.verdict == v).sum()} {v}" for v in VERDICTS)
     shown, columns = table, ["place", "statement", "paper", "ours [95 %]", "over seeds", "verdict", "why"]
     if headlines is not None:

@@ -6,9 +6,10 @@ import re
 
 import nbformat
 from nbconvert import HTMLExporter
+from nbconvert.preprocessors import CoalesceStreamsPreprocessor
 from pygments.formatters import HtmlFormatter
 
-from .run import IMAGE_NOTEBOOKS, RECORDS, ROOT, write_atomically
+from .run import IMAGE_NOTEBOOKS, RECORDS, ROOT, committed_records, decoded, write_atomically
 
 STYLE = """
 body { max-width: 60em; margin: 2em auto; padding: 0 1em; font-family: sans-serif; line-height: 1.5; }
@@ -31,17 +32,24 @@ def page(title, body, scripts=""):
 
 
 def opening(notebook):
-    """(title, first sentence) of a notebook's first cell, both Markdown.
+    """(title, first sentence) of a notebook's first cell, both Markdown. Raises ValueError if there is none.
 
     >>> cell = nbformat.v4.new_markdown_cell("# 03 · QUBO\\n\\nTurns maps into a QUBO (paper, Sec. II.1). And more.")
     >>> opening(nbformat.v4.new_notebook(cells=[cell]))
     ('03 · QUBO', 'Turns maps into a QUBO (paper, Sec. II.1).')
     """
+    if not notebook.cells:
+        raise ValueError("the notebook must have a first cell that says what it is about")
     title, _, rest = notebook.cells[0].source.partition("\n")
     paragraph = " ".join(rest.strip().split("\n\n")[0].split())
     abbreviated = "".join(rf"(?<!\b{word}\.)" for word in ("Sec", "Secs", "Fig", "Figs", "Eq", "Eqs"))
     sentence = re.split(rf"(?<=[.?:]){abbreviated}\s+(?=[A-Z])", paragraph)[0]
     return title.lstrip("# "), re.sub(":$", ".", sentence)
+
+
+def _opened(content):
+    notebook = nbformat.reads(content.decode(), 4)
+    return notebook, opening(notebook)
 
 
 def render(profile):
@@ -51,14 +59,15 @@ def render(profile):
     """
     target, source = ROOT / "build" / "html", ROOT / "build" / profile / "notebooks"
     exporter = HTMLExporter(template_name="basic", exclude_input_prompt=True, exclude_output_prompt=True)
+    exporter.register_preprocessor(CoalesceStreamsPreprocessor(enabled=True))  # of a progress bar the last state
     inline = """<script>window.MathJax = {tex2jax: {inlineMath: [["$", "$"]]}};</script>"""
     mathjax = f'{inline}<script src="{exporter.mathjax_url}"></script>'
-    committed = json.loads((ROOT / RECORDS).read_text()) if (ROOT / RECORDS).exists() else {}
+    committed = committed_records() if (ROOT / RECORDS).exists() else {}
     entries, not_run = [], []
     for path in sorted((ROOT / "notebooks").glob("[0-9]*.ipynb")):
         executed = source / path.name
-        notebook = nbformat.read(executed if executed.exists() else path, 4)
-        title, sentence = opening(notebook)
+        remedy = "run its notebook again" if executed.exists() else "restore it with `git checkout notebooks`"
+        notebook, (title, sentence) = decoded(executed if executed.exists() else path, _opened, remedy)
         note = ""
         if not executed.exists():
             not_run.append(path.stem)
@@ -71,7 +80,9 @@ def render(profile):
         write_atomically(target / f"{path.stem}.html", page(title, top + body, mathjax))
         own = ROOT / "build" / profile / "records" / f"{path.stem}.json"  # of this run, else what is committed
         folder = own.parents[1] / "figures" if own.exists() else ROOT / "figures"
-        record = json.loads(own.read_text()) if own.exists() else committed.get(path.stem, {"figures": {}})
+        record = committed.get(path.stem, {"figures": {}})
+        if own.exists():
+            record = decoded(own, json.loads, f"run notebook {path.stem[:2]} again")
         pictures = [f for f in sorted(record["figures"]) if f.endswith(".png") and (folder / f).exists()]
         for name in pictures:
             write_atomically(target / "figures" / name, (folder / name).read_bytes())

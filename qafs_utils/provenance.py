@@ -9,44 +9,67 @@ import tokenize
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
+DOCUMENTED = (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
 
 
 @functools.cache
 def bare(source):
-    '''Python source without comments, docstrings and blank lines: what decides the results.
+    '''Python source without comments, docstrings and blank lines: what decides the results. Strings stay as they are.
 
     >>> bare('def f():\\n    """One."""\\n\\n    return 1  # always\\n')
     'def f():\\n    return 1'
     '''
-    lines = source.splitlines()
+    lines = source.split("\n")  # as Python counts them: a form feed begins none
+    inside = _within_strings(source)
     for token in tokenize.generate_tokens(io.StringIO(source).readline):
         if token.type == tokenize.COMMENT:
             row, column = token.start
             lines[row - 1] = lines[row - 1][:column]
     for node in ast.walk(ast.parse(source)):
-        if isinstance(node, (ast.Module, ast.ClassDef, ast.FunctionDef)) and ast.get_docstring(node) is not None:
+        if isinstance(node, DOCUMENTED) and ast.get_docstring(node) is not None:
             text = node.body[0]
-            first, last = text.lineno - 1, text.end_lineno
-            before, after = lines[first].encode()[: text.col_offset], lines[last - 1].encode()[text.end_col_offset :]
-            lines[first:last] = [""] * (last - first)
-            lines[first] = before.decode() + after.decode().lstrip("; ")
-    return "\n".join(line.rstrip() for line in lines if line.strip())
+            first, last = text.lineno - 1, text.end_lineno - 1
+            before, after = lines[first].encode()[: text.col_offset], lines[last].encode()[text.end_col_offset :]
+            lines[first : last + 1] = [""] * (last - first) + [before.decode() + after.decode().lstrip("; ")]
+            inside -= set(range(first, last))
+    kept = (line if row in inside else line.rstrip() for row, line in enumerate(lines) if row in inside or line.strip())
+    return "\n".join(kept)
+
+
+def _within_strings(source):
+    """Rows (from 0) whose end lies within a string of several lines: blanks and blank lines count there."""
+    rows, open_at = set(), []
+    for token in tokenize.generate_tokens(io.StringIO(source).readline):
+        kind = tokenize.tok_name[token.type]
+        if kind.endswith("STRING_START"):  # Python 3.12 and later take an f-string apart
+            open_at.append(token.start[0])
+        elif kind == "STRING" or kind.endswith("STRING_END"):
+            first = token.start[0] if kind == "STRING" else open_at.pop()
+            rows |= set(range(first - 1, token.end[0] - 1))
+    return rows
 
 
 @functools.cache
 def imported(source):
-    """Modules of qafs_utils that Python source imports  ->  frozenset of names.
+    """Modules of qafs_utils that Python source imports, or reaches through the package  ->  frozenset of names.
 
     >>> sorted(imported("import numpy, qafs_utils.exact\\nfrom qafs_utils import qubo, cams\\nfrom .run import Run"))
     ['cams', 'exact', 'qubo', 'run']
+    >>> sorted(imported("import qafs_utils as q\\nq.explain(image)"))
+    ['explanation']
     """
-    names = set()
-    for node in ast.walk(ast.parse(source)):
+    names, packages, tree = set(), set(), ast.parse(source)
+    for node in ast.walk(tree):
         if isinstance(node, ast.ImportFrom):
             path = ("qafs_utils." * node.level + (node.module or "")).rstrip(".")
             names |= {f"{path}.{alias.name}" for alias in node.names}
         elif isinstance(node, ast.Import):
             names |= {alias.name for alias in node.names}
+            packages |= {alias.asname or "qafs_utils" for alias in node.names
+                         if alias.name == "qafs_utils" or (alias.name.startswith("qafs_utils.") and not alias.asname)}
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name) and node.value.id in packages:
+            names.add(f"qafs_utils.{node.attr}")
     inside = {name.split(".")[1] for name in names if name.startswith("qafs_utils.")}
     return frozenset("explanation" if name == "explain" else name for name in inside)  # the package's own name for it
 
@@ -55,14 +78,14 @@ def modules(source, root=ROOT):
     """{name: source} of the qafs_utils modules that Python source rests on: imported, and imported by those in turn.
 
     >>> sorted(modules("from qafs_utils import claims"))
-    ['claims']
+    ['claims', 'require']
     """
     found, waiting = {}, set(imported(source))
     while waiting:
         name = waiting.pop()
         module = root / "qafs_utils" / f"{name}.py"
         if module.exists():
-            found[name] = module.read_text()
+            found[name] = module.read_text(encoding="utf-8")
             waiting |= imported(found[name]) - found.keys()
     return found
 
@@ -72,7 +95,7 @@ def code_hash(notebook, root=ROOT):
 
     Without comments and docstrings, and without `run` and `provenance`, which store and do not compute. Taken from the
     text, not from Python's syntax tree, so that it is the same in every version of Python. None if there is no
-    notebook of that name.
+    notebook of that name, or a cell of it is only half written.
 
     >>> len(code_hash("03_qubo")), code_hash("no_such_notebook")
     (16, None)
@@ -82,8 +105,12 @@ def code_hash(notebook, root=ROOT):
     path = root / "notebooks" / f"{notebook}.ipynb"
     if not path.exists():
         return None
-    cells = [c for c in json.loads(path.read_text())["cells"] if c["cell_type"] == "code"]
+    cells = [c for c in json.loads(path.read_text(encoding="utf-8"))["cells"] if c["cell_type"] == "code"]
     source = "".join(TransformerManager().transform_cell("".join(c["source"])) for c in cells)  # magics, if any
+    try:
+        bare(source)
+    except (SyntaxError, tokenize.TokenError):  # somebody is at work on it, and may run the other cells
+        return None
     sources = {"": source} | {k: v for k, v in modules(source, root).items() if k not in ("run", "provenance")}
     text = "\n".join(f"# {name}\n{bare(sources[name])}" for name in sorted(sources))
     return hashlib.sha256(text.encode()).hexdigest()[:16]

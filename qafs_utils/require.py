@@ -119,8 +119,9 @@ def values(name, given, interval=_FINITE, nan=False, remedy=""):
     Traceback (most recent call last):
     ValueError: share must lie in [0, 1], got 2.0
     """
-    if 0 in given.shape or (_inside(given.min(), interval) and _inside(given.max(), interval)):
+    if 0 in given.shape or (_inside(float(given.min()), interval) and _inside(float(given.max()), interval)):
         return  # NaN would be both the least and the largest
+    given = given.astype(np.float64) if isinstance(given, np.ndarray) else given  # half precision ends at 65504
     missing = given != given
     wrong = abs(given) == float("inf") if nan else missing | (abs(given) == float("inf"))
     if wrong.any():

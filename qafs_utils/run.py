@@ -6,12 +6,14 @@ begins with its notebook's number. Files are written to a temporary name and mov
 
 import ast
 import contextlib
+import csv
 import fcntl
 import hashlib
 import importlib.metadata
 import io
 import json
 import os
+import re
 import zipfile
 from pathlib import Path
 
@@ -19,6 +21,7 @@ import numpy as np
 import pandas as pd
 import yaml
 
+from . import require
 from .provenance import code_hash
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -34,13 +37,13 @@ PROFILES = {
 }
 IMAGE_NOTEBOOKS = ("01", "02", "06", "12")
 PACKAGES = ("torch", "torchvision", "numpy", "scipy", "numba", "dimod", "dwave-samplers")
-LITERALS = (bool, int, float, str, list)
+RESERVED = ("record", "file", "allow_pickle")  # no names for arrays: the record's own, and arguments of NumPy
 
 
 class ArtefactError(RuntimeError):
     """A missing, damaged or mismatched artefact; the message names the remedy.
 
-    >>> Run("03_qubo", {"profile": "smoke"}).load("02_no_such_artefact")  # doctest: +ELLIPSIS
+    >>> Artefacts("smoke").load("02_no_such_artefact")  # doctest: +ELLIPSIS
     Traceback (most recent call last):
     qafs_utils.run.ArtefactError: build/smoke/data/02_no_such_artefact.npz is missing: run notebook 02 with ...
     """
@@ -54,47 +57,145 @@ def check_profile(profile):
     Traceback (most recent call last):
     ValueError: unknown profile 'paper': choose from published, images, smoke
     """
-    if profile not in PROFILES:
-        raise ValueError(f"unknown profile {profile!r}: choose from {', '.join(PROFILES)}")
+    require.choice("profile", profile, PROFILES)
+
+
+def check_notebook(notebook):
+    """Raise ValueError unless `notebook` is the name of one in notebooks/, without its ending.
+
+    >>> check_notebook("03_qubo")
+    >>> check_notebook("../03_qubo")  # doctest: +ELLIPSIS
+    Traceback (most recent call last):
+    ValueError: unknown notebook '../03_qubo': choose from 00_quickstart, 01_fine_tuning, ...
+    """
+    require.choice("notebook", notebook, sorted(p.stem for p in (ROOT / "notebooks").glob("[0-9]*.ipynb")))
+
+
+def literal(name, value):
+    """A parameter's value as a record keeps it, a copy: tuples become lists, NumPy's numbers Python's.
+
+    Raises ValueError, naming the parameter, for what is no finite number, text, bool, None, or list or dict of these.
+
+    >>> literal("betas", (np.float64(0.5), 1))
+    [0.5, 1]
+    >>> literal("beta", np.array([0.5]))  # doctest: +ELLIPSIS
+    Traceback (most recent call last):
+    ValueError: beta must be a literal, or a record cannot keep it (...), got shape (1,)
+    """
+    value = value.item() if isinstance(value, np.generic) else value
+    if isinstance(value, (list, tuple)):
+        return [literal(name, v) for v in value]
+    if isinstance(value, dict) and all(isinstance(key, str) for key in value):
+        return {key: literal(name, v) for key, v in value.items()}
+    if value is None or isinstance(value, (bool, int, str)) or (isinstance(value, float) and np.isfinite(value)):
+        return value
+    raise ValueError(f"{name} must be a literal, or a record cannot keep it (finite numbers, text, True or False, "
+                     f"None, and lists or dicts of these), got {require.described(value)}")
 
 
 def defaults(notebook):
     """{name: value} of a notebook's parameter cell, literals only.
 
-    Raises ValueError if there is no such notebook, cell, or a value is not a literal.
+    Raises ValueError if there is no such notebook or cell, or if the cell holds anything but lines `name = literal`.
 
     >>> defaults("03_qubo")["beta"]
     0.7
     """
+    check_notebook(notebook)
     path = ROOT / "notebooks" / f"{notebook}.ipynb"
-    if not path.exists():
-        raise ValueError(f"there is no notebook {path.relative_to(ROOT)}")
-    tagged = [c for c in json.loads(path.read_text())["cells"] if "parameters" in c["metadata"].get("tags", [])]
+    try:
+        cells = json.loads(path.read_text(encoding="utf-8"))["cells"]
+        tagged = ["".join(c["source"]) for c in cells if "parameters" in c["metadata"].get("tags", [])]
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        why = f"{type(error).__name__}: {error}"
+        raise ValueError(f"{_shown(path)} is no notebook ({why}): mend it, or restore it with `git checkout`") from None
     if len(tagged) != 1:
         raise ValueError(f"{notebook}: expected one cell tagged 'parameters', found {len(tagged)}")
-    return {a.targets[0].id: ast.literal_eval(a.value) for a in ast.parse("".join(tagged[0]["source"])).body}
+    try:
+        return dict(_assigned(line) for line in ast.parse(tagged[0]).body)
+    except (SyntaxError, ValueError) as error:
+        raise ValueError(f"{notebook}: its parameter cell must hold lines `name = literal` only: {error}") from None
+
+
+def _assigned(line):
+    """(name, value) of a parsed line `name = literal`. Raises ValueError, showing the line, for another one."""
+    try:
+        (target,) = line.targets
+        return target.id, ast.literal_eval(line.value)
+    except (ValueError, AttributeError, TypeError):
+        raise ValueError(f"not {ast.unparse(line)!r}") from None
 
 
 def overrides(notebook, profile):
     """Parameters of params/<profile>/<notebook>.yaml, checked against the notebook's parameter cell.
 
-    Raises ValueError for a name the notebook does not have, or a value of another type.
+    Raises ValueError, naming the file and the line, for what is no YAML, a name that the notebook does not have, one
+    given twice, or a value of another type; a whole number will do for a float.
 
     >>> overrides("04_annealing", "smoke")
     {'betas_full': [0.5, 0.7, 0.99, 1.0], 'seeds': [0, 1]}
     """
+    check_profile(profile)
     known = defaults(notebook)
     path = ROOT / "params" / profile / f"{notebook}.yaml"
     if not path.exists():
         return {}
-    values = yaml.safe_load(path.read_text()) or {}
-    for name, value in values.items():
-        where = f"{path.relative_to(ROOT)}: {name}"
+    values, lines = _yaml(path)
+    for name, line in lines:
+        where = f"{_shown(path)}, line {line}: {name}"
         if name not in known:
             raise ValueError(f"{where} is not a parameter of {notebook}; it has {', '.join(sorted(known))}")
-        if type(value) is not type(known[name]):
-            raise ValueError(f"{where} must be {type(known[name]).__name__}, as in the notebook, got {value!r}")
+        if name == "profile":
+            raise ValueError(f"{where} is chosen by the command, not by a file: delete the line")
+        if [n for n, _ in lines].count(name) > 1:
+            raise ValueError(f"{where} is there twice: delete one")
+        try:
+            values[name] = _typed(values[name], known[name])
+        except TypeError as wanted:
+            raise ValueError(f"{where} must be {wanted}, as in the notebook, got {values[name]!r}") from None
+        literal(where, values[name])
     return values
+
+
+def _yaml(path):
+    """({name: value} of a YAML file, [(name, number of its line)])."""
+    content = path.read_bytes()
+    try:
+        text = content.decode()
+        root, values = yaml.compose(text), yaml.safe_load(text)
+    except UnicodeDecodeError as error:
+        line = content.count(b"\n", 0, error.start) + 1
+        raise ValueError(f"{_shown(path)}, line {line}: not UTF-8, save it in that encoding") from None
+    except yaml.YAMLError as error:
+        mark = getattr(error, "problem_mark", None)
+        line = f", line {mark.line + 1}" if mark else ""
+        problem = getattr(error, "problem", None) or getattr(error, "reason", None) or "not readable"
+        raise ValueError(f"{_shown(path)}{line}: broken YAML, {problem}") from None
+    if root is None:
+        return {}, []
+    if not isinstance(values, dict):
+        raise ValueError(f"{_shown(path)}, line {root.start_mark.line + 1}: must hold lines `name: value`, "
+                         f"got a {type(values).__name__}")
+    return values, [(key.value, key.start_mark.line + 1) for key, _ in root.value]
+
+
+def _typed(value, default):
+    """A value of the type of a default; a whole number becomes a float. Raises TypeError, which says the type."""
+    if isinstance(default, float) and type(value) is int:
+        return float(value)
+    if default is not None and type(value) is not type(default):
+        raise TypeError(type(default).__name__)
+    if isinstance(default, list) and default:
+        try:
+            return [_typed(v, default[0]) for v in value]
+        except TypeError as wanted:
+            raise TypeError(f"a list of {wanted}") from None
+    return value
+
+
+def _shown(path):
+    """A path as messages show it: from the repository on."""
+    return path.relative_to(ROOT) if path.is_relative_to(ROOT) else path
 
 
 def sha256(path):
@@ -112,7 +213,8 @@ def sha256(path):
 def write_atomically(path, content):
     """Write bytes to a temporary neighbour of `path`, then move it there: the file is whole or absent.
 
-    Raises ArtefactError, naming the file, the cause and the remedy, when the disk is full or does not let us write.
+    Raises ArtefactError, naming the file, the cause and the remedy, when the disk is full or does not let us write;
+    ValueError for anything but bytes.
 
     >>> from tempfile import TemporaryDirectory
     >>> with TemporaryDirectory() as folder:
@@ -121,6 +223,9 @@ def write_atomically(path, content):
     ...     path.read_bytes(), [p.name for p in path.parent.iterdir()]
     (b'whole', ['a.txt'])
     """
+    if not isinstance(content, bytes):
+        raise ValueError(f"content must be bytes, got {require.described(content)}")
+    path = Path(path)
     part = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -142,10 +247,9 @@ def unwritable(path, error):
     >>> unwritable(ROOT / "build/a.npz", OSError(28, "No space left on device"))[:56]
     'cannot write build/a.npz: No space left on device. Make '
     """
-    where = path.relative_to(ROOT) if path.is_relative_to(ROOT) else path
     return (
-        f"cannot write {where}: {error.strerror or error}. Make room on that disk, or allow writing there, and run the "
-        "same command again: what is finished stays"
+        f"cannot write {_shown(path)}: {error.strerror or error}. Make room on that disk, or allow writing there, and "
+        "run the same command again: what is finished stays"
     )
 
 
@@ -183,53 +287,120 @@ def alone(profile, notebook):
         yield
 
 
+def decoded(path, decode, remedy, content=None):
+    """decode(bytes of a file), or of `content`. Raises ArtefactError, naming file and remedy, whatever it raises.
+
+    >>> decoded(ROOT / "README.md", json.loads, "restore it with `git checkout`")
+    Traceback (most recent call last):
+    qafs_utils.run.ArtefactError: README.md is damaged: restore it with `git checkout`
+    >>> decoded(ROOT / "nothing.json", json.loads, "restore it with `git checkout`")
+    Traceback (most recent call last):
+    qafs_utils.run.ArtefactError: nothing.json is missing: restore it with `git checkout`
+    """
+    try:
+        return decode(path.read_bytes() if content is None else content)
+    except FileNotFoundError:
+        raise ArtefactError(f"{_shown(path)} is missing: {remedy}") from None
+    except Exception as error:  # a damaged file may raise anything: of zip, zlib, NumPy, pandas, JSON, UTF-8
+        raise ArtefactError(f"{_shown(path)} is damaged: {remedy}") from error
+
+
+def _plain(name, key, given):
+    """An artefact's array. Raises ValueError unless its name is free and it holds plain numbers, text or booleans."""
+    if key in RESERVED:
+        raise ValueError(f"{name}: {key} is no name for an array: {', '.join(RESERVED)} are taken")
+    try:
+        found = np.asanyarray(given)
+    except (ValueError, TypeError, RuntimeError):  # of several lengths; a tensor on a GPU, or with a graph
+        found = np.asarray(None)
+    if found.dtype.hasobject:
+        raise ValueError(f"{name}: {key} must be an array of numbers, text or booleans, on the CPU, or it could not be "
+                         f"read again, got {require.described(given)}")
+    return found
+
+
+def _arrays(content):
+    """{name: array} of the bytes of an .npz. Every member is read to its end, where its check-sum is."""
+    with zipfile.ZipFile(io.BytesIO(content)) as archive:
+        members = {name.removesuffix(".npy"): io.BytesIO(archive.read(name)) for name in archive.namelist()}
+    loaded = {name: np.lib.format.read_array(member, allow_pickle=False) for name, member in members.items()}
+    return loaded | {"record": dict(json.loads(str(loaded["record"])))}
+
+
+def _table(content):
+    """DataFrame of the bytes of a CSV file. Raises ValueError where it was cut: pandas fills a short line up."""
+    rows = list(csv.reader(io.StringIO(content.decode(), newline=""), strict=True))
+    if not content.endswith(b"\n") or len({len(row) for row in rows}) != 1:
+        raise ValueError("cut")
+    return pd.read_csv(io.BytesIO(content))
+
+
+def _rows(content):
+    """`_table` of a file that is never without rows."""
+    table = _table(content)
+    if table.empty:
+        raise ValueError("no rows")
+    return table
+
+
 def published_sums():
-    """{file name: SHA-256} of data/published. Raises ArtefactError when its list is missing.
+    """{file name: SHA-256} of data/published. Raises ArtefactError when its list is missing or damaged.
 
     >>> len(published_sums()["01_heads.npz"])  # hexadecimal digits
     64
     """
-    try:
-        lines = (PUBLISHED / "SHA256SUMS").read_text().splitlines()
-    except FileNotFoundError:
-        raise ArtefactError("data/published/SHA256SUMS is missing: `git checkout data/published` restores it") from None
-    return {name: digest for digest, name in (line.split() for line in lines)}
+    def read(content):
+        if not content:
+            raise ValueError("no lines")
+        lines = [re.fullmatch(r"([0-9a-f]{64}) [ *](\S+)", line).groups() for line in content.decode().splitlines()]
+        return {name: digest for digest, name in lines}
+
+    return decoded(PUBLISHED / "SHA256SUMS", read, "`git checkout data/published` restores it")
+
+
+def committed_table(path, remedy="restore it with `git checkout`"):
+    """A committed CSV file, which has rows, as a DataFrame. Raises ArtefactError where it is missing or damaged.
+
+    >>> committed_table(ROOT / "figures" / "table02_claims.csv").verdict.nunique()
+    4
+    """
+    return decoded(path, _rows, remedy)
+
+
+def committed_records():
+    """{notebook: record} of figures/RECORDS.json. Raises ArtefactError when it is missing or damaged.
+
+    >>> committed_records()["03_qubo"]["parameters"]["beta"]
+    0.7
+    """
+    return decoded(ROOT / RECORDS, lambda content: dict(json.loads(content)), "`git checkout figures` restores it")
 
 
 def head_name(n_features, seed=0):
-    """Name in artefact 01_heads of the headline model with that many maps and training seed.
+    """Name in artefact 01_heads of the headline model with that many maps and training seed, whole numbers.
 
     >>> head_name(16), head_name(512, seed=4)
     ('nf16_paper_seed0', 'nf512_full_seed4')
     """
+    n_features, seed = require.whole("n_features", n_features, 1), require.whole("seed", seed)
     return f"nf{n_features}_{'full' if n_features == 512 else 'paper'}_seed{seed}"
 
 
-class Run:
-    """One notebook's run: `Run("04_annealing", globals())` takes the profile and parameters from the notebook.
+class Artefacts:
+    """What notebooks have left, to read: `Artefacts("published").load("02_images")`. A notebook itself has a `Run`.
 
-    Opened in JupyterLab, it writes to build/lab/<profile>, where others in the lab find it first: what `make` has made
-    stays as it is. Raises ValueError for an unknown profile.
+    Raises ValueError for an unknown profile.
 
-    >>> run = Run("04_annealing", {"profile": "published", "beta": 0.7, "np": np, "_private": 1})
-    >>> run.parameters
-    {'profile': 'published', 'beta': 0.7}
-    >>> [run.path(name).relative_to(ROOT).as_posix() for name in ("02_images.npz", "03_nf16.npz")]
-    ['data/published/02_images.npz', 'build/published/data/03_nf16.npz']
+    >>> Artefacts("published").load("02_images")["labels"].shape
+    (200,)
+    >>> Artefacts("published").path("03_nf16.npz").relative_to(ROOT).as_posix()
+    'build/published/data/03_nf16.npz'
     """
 
-    def __init__(self, notebook, parameters):
-        self.notebook = notebook
-        self.parameters = {  # not `In` of IPython, nor constants that a notebook imports
-            k: v for k, v in parameters.items() if isinstance(v, LITERALS) and k[0] != "_" and k == k.lower()
-        }
-        self.profile = self.parameters["profile"]
-        check_profile(self.profile)
-        self.folder = ROOT / "build" / self.profile
-        in_lab = "get_ipython" in parameters and WITHIN_MAKE not in os.environ
-        self.target = ROOT / "build" / "lab" / self.profile if in_lab else self.folder
-        self.inputs, self.sources, self.made = {}, {}, {"artefacts": {}, "figures": {}}
-        self.code = code_hash(notebook, ROOT)
+    def __init__(self, profile, in_lab=False):
+        check_profile(profile)
+        self.profile, self.folder, self.inputs = profile, ROOT / "build" / profile, {}
+        self.target = ROOT / "build" / "lab" / profile if in_lab else self.folder
 
     def path(self, name):
         """Where an artefact is read from: build/<profile>/data, or data/published for published image notebooks.
@@ -242,13 +413,86 @@ class Run:
             return PUBLISHED / name
         return self.folder / "data" / name
 
+    def load(self, name):
+        """Arrays of an artefact as a dict, the record decoded.
+
+        Raises ArtefactError when it is missing, damaged, or (published) not the file that was committed.
+        """
+        return self._read(f"{name}.npz", _arrays)
+
+    def load_table(self, name):
+        """A table artefact as a DataFrame. Raises ArtefactError as `load`."""
+        return self._read(f"{name}.csv", _table)
+
+    def paper(self, name):
+        """Numbers reported in the paper: data/paper_values/<name>.csv as a DataFrame. Raises ArtefactError."""
+        return committed_table(PAPER_VALUES / f"{name}.csv")
+
+    def measured(self, name):
+        """Times measured by `make benchmark`: benchmarks/<name>.csv as a DataFrame. Raises ArtefactError."""
+        remedy = "restore it with `git checkout`, or measure again with `make benchmark`"
+        return committed_table(BENCHMARKS / f"{name}.csv", remedy)
+
+    def _read(self, file, decode):
+        path, number = self.path(file), file.split("_")[0]
+        if not path.exists():
+            raise ArtefactError(
+                f"{_shown(path)} is missing: run notebook {number} with profile {self.profile!r} first "
+                "(`make figures` runs them all), or `git checkout data/published` if it was deleted there"
+            )
+        if path.is_relative_to(self.target) and self.target != self.folder:
+            print(f"{file} is the one made in the lab: delete {_shown(path)} to read the one of `make` again")
+        remedy = f"delete it and run notebook {number} again"
+        content = decoded(path, bytes, remedy)
+        digest = hashlib.sha256(content).hexdigest()
+        if path.parent == PUBLISHED and published_sums().get(file) != digest:
+            raise ArtefactError(
+                f"{_shown(path)} is not the published file (SHA-256 differs from SHA256SUMS): "
+                "restore it with `git checkout data/published`, or rebuild it with `make figures INPUT=images`"
+            )
+        for record in (path.parents[1] / "records").glob(f"{number}_*.json"):  # of the notebook that made it
+            made = decoded(record, lambda text: dict(json.loads(text)["artefacts"]), remedy)
+            if made.get(file, digest[:16]) != digest[:16]:
+                raise ArtefactError(f"{_shown(path)} is damaged, not what notebook {number} wrote: {remedy}")
+        self.inputs[file] = digest[:16]
+        return decoded(path, decode, remedy, content)
+
+
+class Run(Artefacts):
+    """One notebook's run: `Run("04_annealing", globals())` takes the values of the notebook's parameters.
+
+    Those are the names of its parameter cell; whatever else the kernel holds is left alone. Opened in JupyterLab, it
+    writes to build/lab/<profile>, where others in the lab find it first: what `make` has made stays as it is. Raises
+    ValueError for an unknown notebook or profile, and, naming the parameter, for one that is missing or no literal.
+
+    >>> run = Run("04_annealing", defaults("04_annealing") | {"beta": 0.9, "token": "mine", "np": np})
+    >>> run.parameters["beta"], "token" in run.parameters
+    (0.9, False)
+    >>> [run.path(name).relative_to(ROOT).as_posix() for name in ("02_images.npz", "03_nf16.npz")]
+    ['data/published/02_images.npz', 'build/published/data/03_nf16.npz']
+    """
+
+    def __init__(self, notebook, namespace):
+        names = defaults(notebook)
+        missing = [name for name in names if name not in namespace]
+        if missing:
+            raise ValueError(f"{notebook}: no value for {', '.join(missing)}: run the cell of its parameters first")
+        self.notebook, self.parameters = notebook, {name: literal(name, namespace[name]) for name in names}
+        super().__init__(self.parameters["profile"], "get_ipython" in namespace and WITHIN_MAKE not in os.environ)
+        self.sources, self.made = {}, {"artefacts": {}, "figures": {}}
+        self.code = code_hash(notebook, ROOT)
+
     def uses(self, sources):
         """Note raw files that the notebook reads, {name: checksum}, for the record of what it makes."""
         self.sources |= sources
 
     def save(self, name, **arrays):
-        """Write an artefact `<name>.npz` with arrays, and the record of what made it  ->  its path."""
+        """Write an artefact `<name>.npz` with arrays, and the record of what made it  ->  its path.
+
+        Raises ValueError, naming it, for an array of Python objects, which `load` could not read.
+        """
         record = json.dumps(self.record(), sort_keys=True)
+        arrays = {key: _plain(name, key, array) for key, array in arrays.items()}
         path = self.target / "data" / f"{name}.npz"
         content = io.BytesIO()
         np.savez_compressed(content, record=record, **arrays)
@@ -260,33 +504,6 @@ class Run:
         record = json.dumps(self.record(), sort_keys=True, indent=1) + "\n"
         self._write("artefacts", self.target / "data" / f"{name}.json", record.encode())
         self._write("artefacts", self.target / "data" / f"{name}.csv", to_csv(table))
-
-    def load(self, name):
-        """Arrays of an artefact as a dict, the record decoded.
-
-        Raises ArtefactError when it is missing, damaged, or (published) not the file that was committed.
-        """
-        content = self._read(f"{name}.npz")
-        try:
-            with np.load(io.BytesIO(content), allow_pickle=False) as arrays:
-                loaded = dict(arrays)
-            loaded["record"] = json.loads(str(loaded["record"]))
-        except (ValueError, EOFError, KeyError, zipfile.BadZipFile) as error:
-            path, notebook = self.path(f"{name}.npz").relative_to(ROOT), name.split("_")[0]
-            raise ArtefactError(f"{path} is damaged: delete it and run notebook {notebook} again") from error
-        return loaded
-
-    def load_table(self, name):
-        """A table artefact as a DataFrame. Raises ArtefactError as `load`."""
-        return pd.read_csv(io.BytesIO(self._read(f"{name}.csv")))
-
-    def paper(self, name):
-        """Numbers reported in the paper: data/paper_values/<name>.csv as a DataFrame."""
-        return pd.read_csv(PAPER_VALUES / f"{name}.csv")
-
-    def measured(self, name):
-        """Times measured by `make benchmark`: benchmarks/<name>.csv as a DataFrame."""
-        return pd.read_csv(BENCHMARKS / f"{name}.csv")
 
     def figure(self, name, figure):
         """Write a figure as PNG and PDF into the run's figures, with what made it as metadata."""
@@ -323,26 +540,6 @@ class Run:
         content = json.dumps(record, sort_keys=True, indent=1) + "\n"
         write_atomically(self.target / "records" / f"{self.notebook}.json", content.encode())
 
-    def _read(self, file):
-        path = self.path(file)
-        notebook = file.split("_")[0]
-        if not path.exists():
-            raise ArtefactError(
-                f"{path.relative_to(ROOT)} is missing: run notebook {notebook} with profile {self.profile!r} first "
-                "(`make figures` runs them all), or `git checkout data/published` if it was deleted there"
-            )
-        if path.is_relative_to(self.target) and self.target != self.folder:
-            print(f"{file} is the one made in the lab: delete {path.relative_to(ROOT)} to read the one of `make` again")
-        content = path.read_bytes()
-        digest = hashlib.sha256(content).hexdigest()
-        if path.parent == PUBLISHED and published_sums().get(file) != digest:
-            raise ArtefactError(
-                f"{path.relative_to(ROOT)} is not the published file (SHA-256 differs from SHA256SUMS): "
-                "restore it with `git checkout data/published`, or rebuild it with `make figures INPUT=images`"
-            )
-        self.inputs[file] = digest[:16]
-        return content
-
 
 def require_equal(now, before, message):
     """Raise ArtefactError with `message` and the names that differ unless two dicts of arrays are equal.
@@ -363,26 +560,29 @@ def require_same_parameters(run, artefact, names):
 
     artefact: as `Run.load` returns it; names: parameters that both notebooks have.
 
+    >>> run = Run("04_annealing", defaults("04_annealing") | {"beta": 0.9})
     >>> made = {"record": {"notebook": "03_qubo", "parameters": {"beta": 0.7}}}
-    >>> require_same_parameters(Run("04_annealing", {"profile": "smoke", "beta": 0.9}), made, ["beta"])
+    >>> require_same_parameters(run, made, ["beta"])
     Traceback (most recent call last):
     qafs_utils.run.ArtefactError: 04_annealing and 03_qubo disagree: beta = 0.9 (was 0.7). Set both alike and rerun
     """
-    made = artefact["record"]["parameters"]
-    differ = [f"{n} = {run.parameters[n]!r} (was {made[n]!r})" for n in names if run.parameters[n] != made[n]]
+    made, now = artefact["record"], run.parameters
+    was = {name: made["parameters"].get(name, "not recorded") for name in names}
+    differ = [f"{name} = {now[name]!r} (was {was[name]!r})" for name in names if now[name] != was[name]]
     if differ:
         raise ArtefactError(
-            f"{run.notebook} and {artefact['record']['notebook']} disagree: {', '.join(differ)}. "
-            "Set both alike and rerun"
+            f"{run.notebook} and {made['notebook']} disagree: {', '.join(differ)}. Set both alike and rerun"
         )
 
 
 def to_csv(table):
-    """A DataFrame as CSV bytes with six significant digits.
+    """A DataFrame as CSV bytes with six significant digits. Raises ValueError for anything else.
 
     >>> to_csv(pd.DataFrame({"d": [5], "gap": [0.123456789]})).split()
     [b'd,gap', b'5,0.123457']
     """
+    if not isinstance(table, pd.DataFrame):
+        raise ValueError(f"table must be a pandas DataFrame, got {require.described(table)}")
     return table.to_csv(index=False, float_format="%.6g", lineterminator="\n").encode()
 
 

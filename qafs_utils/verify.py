@@ -38,24 +38,28 @@ def published(name):
     >>> published("02_images")["labels"].shape
     (200,)
     """
-    return run.Run("verify", {"profile": "published"}).load(name)
+    return run.Artefacts("published").load(name)
 
 
 def table(name):
-    """A committed table: figures/<name>.csv as a DataFrame.
+    """A committed table: figures/<name>.csv as a DataFrame. Raises ArtefactError where it is missing or damaged.
 
     >>> table("table02_claims").verdict.nunique()
     4
     """
-    return pd.read_csv(run.ROOT / "figures" / f"{name}.csv")
+    return run.committed_table(run.ROOT / "figures" / f"{name}.csv")
 
 
 def differences(name, committed, ours, relative=0.0, absolute=0.0):
     """One line for each entry of two DataFrames, alike in rows and columns, that differs by more than the tolerance.
 
+    Raises ValueError if they are not alike.
+
     >>> differences("a.csv", pd.DataFrame({"gap": [0.1, 0.2]}), pd.DataFrame({"gap": [0.1, 0.3]}), absolute=0.05)
     ['a.csv, 1, gap: committed 0.2, recomputed 0.3']
     """
+    if list(committed.index) != list(ours.index) or list(committed.columns) != list(ours.columns):
+        raise ValueError(f"{name}: committed and recomputed must have the same rows and columns")
     differ = ~np.isclose(ours, committed, rtol=relative, atol=absolute, equal_nan=True)
     rows = [", ".join(map(str, np.atleast_1d(np.array(row, object)))) for row in committed.index]
     return [f"{name}, {rows[i]}, {committed.columns[j]}: committed {committed.iat[i, j]:.6g}, "
@@ -76,10 +80,9 @@ def _records():
     """Every figure and table was made from what is published now, with the parameters that the notebooks have now."""
     sums, wrong, files, other_code = run.published_sums(), [], {}, []
     folder = run.ROOT / "figures"
-    for notebook, record in json.loads((run.ROOT / RECORDS).read_text()).items():
-        allowed = [defaults(notebook) | overrides(notebook, profile) for profile in ("published", "images")]
-        for values in allowed:
-            values.pop("profile")
+    for notebook, record in run.committed_records().items():
+        given = [defaults(notebook) | overrides(notebook, profile) for profile in ("published", "images")]
+        allowed = [{k: run.literal(k, v) for k, v in values.items() if k != "profile"} for values in given]
         if record["parameters"] not in allowed:
             names = [n for n in sorted(record["parameters"].keys() | allowed[0].keys())
                      if record["parameters"].get(n) != allowed[0].get(n)]
@@ -100,7 +103,10 @@ def _records():
             other_code.append(notebook[:2])
     unknown = {p.name for p in folder.glob("[!.]*.*")} - files.keys() - {RECORDS.name}
     wrong += [f"figures/{name} has no record" for name in sorted(unknown)]
-    note = f"; the code of {', '.join(other_code)} has changed since or was not recorded" if other_code else ""
+    images = sorted(set(other_code) & set(run.IMAGE_NOTEBOOKS))
+    renewal = "`make figures`" + (f", for {', '.join(images)} with INPUT=images" if images else "")
+    note = (f"; the code of {', '.join(other_code)} has changed since, the numbers are still those of the records: if "
+            f"the change matters to them, {renewal} renews both") if other_code else ""
     return f"{len(files)} figures and tables agree with their records{note}", wrong
 
 
@@ -115,9 +121,9 @@ def _png(path, record):
 def _pages():
     readme, full = (run.ROOT / name for name in ("README.md", "figures/table02_claims.md"))
     rows = table("table02_claims")
-    expected = {readme: claims.with_table(readme.read_text(), rows), full: claims.markdown(rows)}
+    expected = {readme: claims.with_table(readme.read_text(encoding="utf-8"), rows), full: claims.markdown(rows)}
     wrong = [f"{path.name}: its claims are not table02_claims.csv's" for path, text in expected.items()
-             if path.read_text() != text]
+             if path.read_text(encoding="utf-8") != text]
     return "README's claims and table02_claims.md are table02_claims.csv", wrong
 
 

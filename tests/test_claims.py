@@ -57,3 +57,19 @@ def test_the_table_is_renewed_between_its_marks(monkeypatch):
     assert with_table(renewed, TABLE) == renewed
     with pytest.raises(ValueError, match="marks"):
         with_table("no marks", TABLE)
+
+
+@pytest.mark.parametrize("arguments, name", [
+    ({"ours": "5"}, "ours"), ({"ours": [1, 2]}, "ours"), ({"ours": np.inf}, "ours"), ({"ours": 5, "low": "4"}, "low"),
+    ({"ours": 5, "high": [6]}, "high"), ({"ours": 5, "reported": 1j}, "reported"),
+    ({"ours": 5, "tolerance": -1}, "tolerance"), ({"ours": 5, "tolerance": np.nan}, "tolerance"),
+])
+def test_what_is_no_number_is_refused_by_name(arguments, name):
+    with pytest.raises(ValueError, match=name):
+        verdict(**arguments)
+
+
+@pytest.mark.parametrize("table", [None, [1], TABLE.drop(columns="low"), TABLE.drop(columns="verdict")])
+def test_a_table_of_other_columns_is_refused(table):
+    with pytest.raises(ValueError, match="table must be a DataFrame with the columns place, .*; not there: "):
+        markdown(table)

@@ -4,22 +4,26 @@ import shutil
 
 import nbformat
 import pytest
+from repository import ROOT
 
 from qafs_utils import html, run
 
 
 @pytest.fixture
 def root(tmp_path, monkeypatch):
-    monkeypatch.setattr(html, "ROOT", tmp_path)
+    for module in (html, run):
+        monkeypatch.setattr(module, "ROOT", tmp_path)
     (tmp_path / "notebooks").mkdir()
     for name in ("02_feature_maps", "03_qubo"):
-        shutil.copy(run.ROOT / "notebooks" / f"{name}.ipynb", tmp_path / "notebooks")
+        shutil.copy(ROOT / "notebooks" / f"{name}.ipynb", tmp_path / "notebooks")
     (tmp_path / "figures").mkdir()
     (tmp_path / "figures/fig99.png").write_bytes(b"png")
     (tmp_path / "figures/RECORDS.json").write_text('{"03_qubo": {"figures": {"fig99.png": "0", "fig99.pdf": "0"}}}')
     notebook = nbformat.read(tmp_path / "notebooks/03_qubo.ipynb", 4)
     code = [c for c in notebook.cells if c.cell_type == "code"][-1]
-    code.outputs, code.execution_count = [nbformat.v4.new_output("stream", text="an output of 03\n")], 7
+    states = [f"\rproofs: {i}/200" for i in range(201)] + ["\n"]
+    bars = [nbformat.v4.new_output("stream", name="stderr", text=state) for state in states]
+    code.outputs, code.execution_count = [nbformat.v4.new_output("stream", text="an output of 03\n"), *bars], 7
     executed = tmp_path / "build/published/notebooks"
     executed.mkdir(parents=True)
     nbformat.write(notebook, executed / "03_qubo.ipynb")
@@ -31,6 +35,7 @@ def test_pages_and_index(root, capsys):
     pages = root / "build/html"
     executed, source = (pages / "03_qubo.html").read_text(), (pages / "02_feature_maps.html").read_text()
     assert "an output of 03" in executed and "Not run" not in executed and "In&nbsp;[" not in executed
+    assert "proofs: 200/200" in executed and executed.count("proofs: ") == 1  # the last state of the bar
     assert "Not run with profile 'published'" in source and "MathJax" in source and source.count("<html") == 1
     index = (pages / "index.html").read_text()
     assert "03 · The selection problem" in index and "asks how much the choices that the paper leaves open" in index
@@ -43,3 +48,15 @@ def test_pages_and_index(root, capsys):
     html.render("published")
     assert (pages / "figures/fig99.png").read_bytes() == b"own"  # what this run made comes first
     assert "not run with profile 'published': 02_feature_maps" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("file, remedy", [
+    ("build/published/notebooks/03_qubo.ipynb", "run its notebook again"),
+    ("notebooks/02_feature_maps.ipynb", "restore it with `git checkout notebooks`"),
+    ("figures/RECORDS.json", "`git checkout figures` restores it"),
+])
+@pytest.mark.parametrize("content", [b"", b"{", b"\xff"])
+def test_a_damaged_file_is_named_with_the_remedy(root, file, remedy, content):
+    (root / file).write_bytes(content)
+    with pytest.raises(run.ArtefactError, match=f"{file} is damaged: {remedy}"):
+        html.render("published")

@@ -1,7 +1,11 @@
-"""Runs that are interrupted, killed or out of disk: nothing corrupt stays, and the same command goes on from there."""
+"""Runs that are interrupted, killed or out of disk: nothing corrupt stays, and the same command goes on from there.
+
+And runs whose kernel cannot start, or would bring along what is the user's.
+"""
 
 import json
 import os
+import re
 import resource
 import shutil
 import signal
@@ -54,16 +58,17 @@ def copy(tmp_path_factory):
     return target
 
 
-def start(copy, limit=None):
-    """Run the tiny notebook; limit: bytes beyond which no file grows, as on a full disk."""
+def start(copy, limit=None, before=(), **environment):
+    """Run the tiny notebook; limit: bytes beyond which no file grows, as on a full disk; before: of the command."""
     def prepare():
         signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background jobs ignore it
         if limit is not None:
             resource.setrlimit(resource.RLIMIT_FSIZE, (limit, resource.getrlimit(resource.RLIMIT_FSIZE)[1]))
 
-    environment = os.environ | {"PYTHONPATH": str(copy)}
-    return subprocess.Popen(["make", TARGET, f"PYTHON={sys.executable}"], cwd=copy, stdout=subprocess.PIPE, text=True,
-                            stderr=subprocess.PIPE, env=environment, start_new_session=True, preexec_fn=prepare)
+    environment = os.environ | {"PYTHONPATH": str(copy)} | environment
+    command = [*before, "make", TARGET, f"PYTHON={sys.executable}"]
+    return subprocess.Popen(command, cwd=copy, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+                            env=environment, start_new_session=True, preexec_fn=prepare)
 
 
 def outcome(copy):
@@ -166,7 +171,7 @@ def test_whatever_stops_a_run_it_resumes_and_makes_the_same_bytes(copy, undistur
     assert "interrupted: what is finished stays, the same command goes on from there" in errors
     interrupted(copy, signal.SIGKILL, lambda since: kernels(copy))
     interrupted(copy, signal.SIGKILL, lambda since: newer(copy, since, ".97_step1*.part", "97_step1.npz"))
-    where = "error: cannot write build/published/notebooks/97_tiny.failed.ipynb: File too large. Make room on that disk"
+    where = "error: cannot write build/published/notebooks/97_tiny.running.ipynb: File too large. Make room on that"
     assert out_of_disk(copy, 500).startswith(where)
     line = out_of_disk(copy, 1_000_000)
     assert "cannot write build/published/data/97_step0.npz: File too large. Make room on that disk" in line
@@ -197,3 +202,75 @@ def test_a_run_that_outlives_make_ends_well_and_is_not_joined_by_another(copy, u
         part.touch()
         with run.alone("published", "98_other"):
             assert part.exists()
+
+
+def test_a_run_says_where_it_is_and_its_kernel_ends_in_silence(copy):
+    shutil.rmtree(copy / "build", ignore_errors=True)
+    process = start(copy)
+    wait_for(lambda: newer(copy, 0, "97_step0.npz"))
+    assert [p.name for p in (copy / TARGET).parent.iterdir()] == ["97_tiny.running.ipynb"]
+    output, errors = process.communicate(timeout=60)
+    assert output.splitlines()[1] == "[1 of 1] 97_tiny ..." and "[1 of 1] 97_tiny: " in output.splitlines()[2]
+    assert "ERROR" not in errors and [p.name for p in (copy / TARGET).parent.iterdir()] == ["97_tiny.ipynb"]
+
+
+def test_nothing_of_the_users_start_up_files_is_left_in_the_outcome(copy, undisturbed, tmp_path):
+    shutil.rmtree(copy / "build", ignore_errors=True)
+    private = tmp_path / "profile_default/startup/00-mine.py"
+    private.parent.mkdir(parents=True)
+    private.write_text("email = 'someone@example.org'\nmine, debug, notes = 7, False, ['someone@example.org']\n")
+    process = start(copy, IPYTHONDIR=str(tmp_path), PYTHONSTARTUP=str(private))
+    _, errors = process.communicate(timeout=60)
+    assert process.returncode == 0, errors[-3000:]
+    assert outcome(copy) == undisturbed
+    written = [path for path in (copy / "build").rglob("*") if path.is_file()]
+    assert len(written) > 10 and not any(b"someone@example.org" in path.read_bytes() for path in written)
+
+
+def test_another_kernel_of_that_name_is_not_started(copy, undisturbed, tmp_path):
+    shutil.rmtree(copy / "build", ignore_errors=True)
+    foreign = tmp_path / "kernels/python3/kernel.json"
+    foreign.parent.mkdir(parents=True)
+    argv = {"argv": ["/bin/false", "-f", "{connection_file}"], "display_name": "mine", "language": "python"}
+    foreign.write_text(json.dumps(argv))
+    for place in ("JUPYTER_DATA_DIR", "JUPYTER_PATH"):
+        process = start(copy, JUPYTER_PREFER_ENV_PATH="0", **{place: str(tmp_path)})
+        _, errors = process.communicate(timeout=60)
+        assert process.returncode == 0, errors[-3000:]
+        assert outcome(copy) == undisturbed
+        (copy / TARGET).unlink()
+
+
+@pytest.mark.parametrize("module, source, message", [
+    ("ipykernel", "raise ImportError('none here')", "ipykernel cannot be imported by .*: install the packages of "),
+    ("ipykernel_launcher", "raise SystemExit(3)", "its Jupyter kernel does not start .Kernel died.*launcher --version"),
+])
+def test_a_kernel_that_does_not_start_is_named_at_once(copy, tmp_path, module, source, message):
+    (tmp_path / f"{module}.py").write_text(source)
+    process = start(copy, PYTHONPATH=f"{tmp_path}:{copy}")
+    assert_one_line(process, message)
+
+
+def test_a_kernel_that_dies_later_is_named(copy):
+    path = copy / "notebooks/97_tiny.ipynb"
+    whole = path.read_text()
+    path.write_text(whole.replace("import time", "import os, time; os.kill(os.getpid(), 9)"))
+    try:
+        assert_one_line(start(copy), "its kernel was killed, probably for want of memory: end other programs")
+    finally:
+        path.write_text(whole)
+
+
+def test_a_machine_without_loopback_is_named_at_once(copy):
+    alone = ["unshare", "--net"]
+    if shutil.which("unshare") is None or subprocess.run([*alone, "true"], capture_output=True).returncode:
+        pytest.skip("no network of its own is allowed here")
+    assert_one_line(start(copy, before=alone), "its Jupyter kernel cannot be reached.*no loopback network 127.0.0.1")
+
+
+def assert_one_line(process, message):
+    """A run ends within seconds, with one line that names the notebook, the cause and what to do."""
+    _, errors = process.communicate(timeout=30)
+    lines = [line for line in errors.splitlines() if line.startswith("error: ")]
+    assert process.returncode != 0 and len(lines) == 1 and "Traceback" not in errors, errors[-3000:]
+    assert re.search(f"error: 97_tiny: .*{message}", lines[0]), lines[0]

@@ -9,7 +9,7 @@ from test_data import needs_stl10, needs_weights
 
 from qafs_utils import data, extraction, feature_maps, models, qubo, run, solvers
 
-PUBLISHED = run.Run("tests", {"profile": "published"})
+PUBLISHED = run.Artefacts("published")
 SIZES = (16, 24, 32, 512)
 
 

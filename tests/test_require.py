@@ -66,6 +66,7 @@ def test_values(read):
     for given, nan in (([0.0, np.nan], False), ([np.nan, np.inf], True), ([-np.inf], False)):
         with pytest.raises(ValueError, match="x hold NaN or infinite values.*: mend it"):
             read("x", given, "N", nan=nan, remedy=": mend it")
+    read("x", np.array([1, np.nan], np.float16), "N", interval="[0, 1e5]", nan=True)
     for interval in ("[0, 1]", "(-1, 2)", "[0, 2)"):
         with pytest.raises(ValueError, match=r"x must lie in .*, got 2.0"):
             read("x", [0.5, 2.0, np.nan], "N", interval=interval, nan=True)

@@ -2,8 +2,10 @@
 
 import errno
 import json
+import os
 import subprocess
 import sys
+import time
 
 import numpy as np
 import pandas as pd
@@ -16,14 +18,20 @@ from qafs_utils.provenance import code_hash
 
 @pytest.fixture
 def root(tmp_path, monkeypatch):
-    for name in ("ROOT", "PUBLISHED", "PAPER_VALUES"):
+    for name in ("ROOT", "PUBLISHED", "PAPER_VALUES", "BENCHMARKS"):
         monkeypatch.setattr(runs, name, tmp_path / getattr(runs, name).relative_to(cli.ROOT))
+    for folder in ("notebooks", "qafs_utils"):
+        (tmp_path / folder).symlink_to(cli.ROOT / folder)
     return tmp_path
 
 
-def make(profile="smoke", **parameters):
-    everything = {"profile": profile, "beta": 0.7, "_hidden": 1, "In": [], "LIMIT": 3, "f": print} | parameters
-    return runs.Run("02_feature_maps", everything)
+def make(profile="smoke", notebook="02_feature_maps", **others):
+    kernel = {"profile": profile, "_hidden": 1, "In": [], "f": print}
+    return runs.Run(notebook, runs.defaults(notebook) | kernel | others)
+
+
+def parameters(notebook="02_feature_maps"):
+    return {name: value for name, value in runs.defaults(notebook).items() if name != "profile"}
 
 
 def test_artefacts_come_back_with_what_made_them(root):
@@ -32,7 +40,7 @@ def test_artefacts_come_back_with_what_made_them(root):
     run = make()
     loaded = run.load("02_x")
     assert loaded["a"].tolist() == [0, 1, 2] and loaded["half"].dtype == np.float16
-    assert loaded["record"]["parameters"] == {"beta": 0.7} and "torch" in loaded["record"]["versions"]
+    assert loaded["record"]["parameters"] == parameters() and "torch" in loaded["record"]["versions"]
     assert run.load_table("02_t").v.tolist() == [1.5, 2.0]
     assert set(run.inputs) == {"02_x.npz", "02_t.csv"}
 
@@ -103,7 +111,7 @@ def test_figures_say_what_made_them(root):
     make().figure("fig99_x", figure)
     folder = root / "build/smoke/figures"
     first = {p.name: p.read_bytes() for p in folder.iterdir()}
-    assert json.loads(Image.open(folder / "fig99_x.png").info["Description"])["parameters"] == {"beta": 0.7}
+    assert json.loads(Image.open(folder / "fig99_x.png").info["Description"])["parameters"] == parameters()
     make().figure("fig99_x", figure)
     assert {p.name: p.read_bytes() for p in folder.iterdir()} == first
 
@@ -111,8 +119,6 @@ def test_figures_say_what_made_them(root):
 def test_every_figure_and_table_is_recorded(root, monkeypatch):
     from qafs_utils import plots
 
-    for folder in ("notebooks", "qafs_utils"):
-        (root / folder).symlink_to(cli.ROOT / folder)
     run = make()
     run.uses({"train_X.bin": "md5"})
     run.save("02_x", a=np.arange(3))
@@ -153,21 +159,101 @@ def test_unknown_profile():
 
 
 @pytest.mark.parametrize("text, message", [
-    ("betta: 0.5", "betta is not a parameter of 04_annealing"),
-    ("beta: high", "beta must be float"),
-    ("num_reads_full: 1.5", "num_reads_full must be int"),
-    ("betas_full: 0.5", "betas_full must be list"),
+    (b"betta: 0.5", "line 1: betta is not a parameter of 04_annealing"),
+    (b"seed: 1\nbeta: high", "line 2: beta must be float, as in the notebook, got 'high'"),
+    (b"beta: true", "line 1: beta must be float"),
+    (b"beta: 1e-3", "line 1: beta must be float.*got '1e-3'"),  # YAML wants a dot
+    (b"beta: .nan", "line 1: beta must be a literal"),
+    (b"num_reads_full: 1.5", "line 1: num_reads_full must be int"),
+    (b"betas_full: 0.5", "line 1: betas_full must be list"),
+    (b"betas_full: [0.5, high]", "line 1: betas_full must be a list of float"),
+    (b"seeds: [0, true]", "line 1: seeds must be a list of int"),
+    (b"# twice\nbeta: 0.5\nbeta: 0.6", "line 2: beta is there twice"),
+    (b"profile: images", "line 1: profile is chosen by the command"),
+    (b"# a list\n- beta", "line 2: must hold lines `name: value`, got a list"),
+    (b"beta", "line 1: must hold lines `name: value`, got a str"),
+    (b"beta: 0.5\nseeds: [0\n", "line 3: broken YAML"),
+    (b"beta: 0.5\n\tseed: 1\n", "line 2: broken YAML"),
+    (b"beta: 0.5\n\xff\xfe", "line 2: not UTF-8"),
+    (b"? [beta]\n: 1", "line 1: broken YAML"),
 ])
 def test_overrides_are_checked(root, text, message):
     (root / "params/smoke").mkdir(parents=True)
-    (root / "params/smoke/04_annealing.yaml").write_text(text)
-    (root / "notebooks").symlink_to(cli.ROOT / "notebooks")
-    with pytest.raises(ValueError, match=message):
+    (root / "params/smoke/04_annealing.yaml").write_bytes(text)
+    with pytest.raises(ValueError, match=f"params/smoke/04_annealing.yaml, {message}"):
         runs.overrides("04_annealing", "smoke")
+
+
+def test_a_whole_number_will_do_for_a_float(root):
+    (root / "params/smoke").mkdir(parents=True)
+    (root / "params/smoke/04_annealing.yaml").write_text("beta: 1\nbetas_full: [1, 0.5]\n", encoding="utf-8-sig")
+    given = runs.overrides("04_annealing", "smoke")
+    assert given == {"beta": 1.0, "betas_full": [1.0, 0.5]}
+    assert type(given["beta"]) is type(given["betas_full"][0]) is float
+
+
+CELL = {"cell_type": "code", "metadata": {"tags": ["parameters"]}, "source": ["profile = 'smoke'\n", "beta = 0.7"]}
+
+
+@pytest.mark.parametrize("content, message", [
+    ("<<<<<<< HEAD", "notebooks/03_x.ipynb is no notebook"),
+    ("[]", "notebooks/03_x.ipynb is no notebook"),
+    (json.dumps({"cells": []}), "expected one cell tagged 'parameters', found 0"),
+    (json.dumps({"cells": [CELL | {"source": "beta = sqrt(2)"}]}), "lines `name = literal` only: not 'beta = sqrt"),
+    (json.dumps({"cells": [CELL | {"source": "a, b = 1, 2"}]}), "lines `name = literal` only: not"),
+    (json.dumps({"cells": [CELL | {"source": "beta = "}]}), "lines `name = literal` only: invalid syntax"),
+])
+def test_a_broken_parameter_cell_is_named(root, content, message):
+    (root / "notebooks").unlink()
+    (root / "notebooks").mkdir()
+    (root / "notebooks/03_x.ipynb").write_text(content)
+    with pytest.raises(ValueError, match=message):
+        runs.defaults("03_x")
+
+
+@pytest.mark.parametrize("name", ["../../x", "", "03", "notebooks/03_qubo", "03_qubo.ipynb", None, ["03_qubo"]])
+def test_anything_but_a_notebook_is_refused(root, name):
+    for refused in (runs.defaults, lambda n: runs.overrides(n, "smoke"), lambda n: cli.run_notebook("published", n),
+                    lambda n: runs.Run(n, {"profile": "smoke"})):
+        with pytest.raises(ValueError, match="unknown notebook .*choose from 00_quickstart, "):
+            refused(name)
+    assert not (root / "build").exists()
+
+
+def test_only_the_names_of_the_parameter_cell_are_recorded(root):
+    private = {"email": "someone@example.org", "api_token": "secret", "debug": False, "rows": [{"a": np.int64(1)}]}
+    run = make(**private, seeds=(0, np.int64(3)), precision_check=1)
+    run.save("02_x", a=np.arange(3))
+    assert run.record()["parameters"] == parameters() | {"seeds": [0, 3]}
+    assert not any(name in path.read_text() for path in (root / "build/smoke/records").iterdir() for name in private)
+
+
+@pytest.mark.parametrize("value", [np.arange(2), {1, 2}, np.float64("nan"), 1j, {"a": print}, [0, {1: 2}], Ellipsis])
+def test_a_parameter_that_no_record_can_keep_is_refused_by_name(value):
+    with pytest.raises(ValueError, match="image_size must be a literal"):
+        make(image_size=value)
+
+
+def test_a_parameter_without_a_value_is_refused_by_name():
+    with pytest.raises(ValueError, match="03_qubo: no value for beta, example: run the cell of its parameters first"):
+        runs.Run("03_qubo", {k: v for k, v in runs.defaults("03_qubo").items() if k not in ("beta", "example")})
+
+
+def test_a_record_keeps_the_parameters_of_its_beginning(root):
+    given = [0, 1]
+    run = make(seeds=given)
+    given.append(2)
+    assert run.record()["parameters"]["seeds"] == [0, 1]
+
+
+def test_the_parameters_recorded_in_the_repository_are_those_of_the_cells():
+    for notebook, record in runs.committed_records().items():
+        assert record["parameters"].keys() == parameters(notebook).keys()
 
 
 def test_summary_names_what_was_not_remade(root, monkeypatch, capsys):
     monkeypatch.setattr(cli, "ROOT", root)
+    (root / "notebooks").unlink()
     for name in ("04_annealing", "98_gone"):
         record = root / f"build/published/records/{name}.json"
         record.parent.mkdir(parents=True, exist_ok=True)
@@ -179,10 +265,21 @@ def test_summary_names_what_was_not_remade(root, monkeypatch, capsys):
         (root / folder).mkdir(parents=True)
         for name in names:
             (root / folder / name).write_text(folder)
+    monkeypatch.setenv("QAFS_START", str(time.time() - 600))
     cli.summary("published")
     assert (root / "figures/fig04.png").read_text() == "build/published/figures"
     assert (root / "figures/fig01.png").read_text() == "figures" and not (root / "figures/fig98.png").exists()
-    assert "as committed, not remade: fig01.png" in capsys.readouterr().out
+    out = capsys.readouterr().out
+    assert "as committed, not remade: fig01.png" in out
+    assert "10 minutes in all. Next: open figures/, or `make html`" in out
+
+
+def test_the_weights_are_fetched_without_the_photographs(monkeypatch, capsys):
+    monkeypatch.setattr("qafs_utils.models.resnet18", lambda: None)
+    monkeypatch.setattr("qafs_utils.data.stl10", lambda split: pytest.fail("photographs were asked for"))
+    monkeypatch.setattr("sys.argv", ["qafs_utils", "weights"])
+    cli.main()
+    assert capsys.readouterr().out.endswith(": loads\n")
 
 
 def test_command_line_fails_in_one_line():
@@ -196,12 +293,96 @@ def test_unknown_input_of_make():
     assert done.returncode != 0 and "unknown INPUT 'raw': choose published or images" in done.stderr
 
 
-@pytest.mark.parametrize("content", [b"", b"garbage", None])
-def test_a_damaged_artefact_is_named_with_the_remedy(root, content):
-    path = make().save("02_x", a=np.arange(1000))
-    path.write_bytes(path.read_bytes()[:200] if content is None else content)
-    with pytest.raises(runs.ArtefactError, match="build/smoke/data/02_x.npz is damaged: delete it and run notebook 02"):
+def damages(good):
+    """Contents that are not what was written: cut, of another kind, with a bit flipped at any place."""
+    yield from (b"", b"garbage", b"\x00\xff\xfe" * 99, good[:-1], good[: len(good) // 2])
+    for at in range(0, len(good), max(1, len(good) // 60)):
+        yield good[:at] + bytes([good[at] ^ 1]) + good[at + 1 :]
+
+
+@pytest.mark.parametrize("recorded", [True, False])  # whether the notebook's record lists the file
+@pytest.mark.parametrize("table", [False, True])
+def test_a_damaged_artefact_is_named_with_the_remedy(root, table, recorded):
+    if table:
+        make().save_table("02_x", pd.DataFrame({"v": np.arange(50) / 7, "name": "a"}))
+    else:
+        make().save("02_x", a=np.arange(1000), b=np.array(["text"]))
+    path = root / f"build/smoke/data/02_x.{'csv' if table else 'npz'}"
+    if not recorded:
+        (root / "build/smoke/records/02_feature_maps.json").unlink()
+    good = path.read_bytes()
+    load = make().load_table if table else make().load
+    whole, missed = load("02_x"), 0
+    for content in damages(good):
+        path.write_bytes(content)
+        try:
+            again = load("02_x")
+        except runs.ArtefactError as error:
+            assert f"{path.relative_to(root)} is damaged" in str(error)
+            assert "delete it and run notebook 02 again" in str(error)
+        else:  # without a record, digits of a table and dates in a zip may be others
+            missed += table or not all(np.array_equal(again[key], whole[key]) for key in ("a", "b"))
+    assert not missed or (table and not recorded)
+
+
+@pytest.mark.parametrize("array", [{"a": 1}, [[1], [1, 2]], np.array([None]), print])
+def test_what_could_not_be_read_again_is_not_saved(root, array):
+    with pytest.raises(ValueError, match="02_x: counts must be an array of numbers, text or booleans"):
+        make().save("02_x", counts=array)
+    with pytest.raises(ValueError, match="02_x: record is no name for an array"):
+        make().save("02_x", record=np.arange(3))
+    with pytest.raises(ValueError, match="table must be a pandas DataFrame"):
+        make().save_table("02_x", {"a": [1]})
+    assert not list((root / "build").rglob("02_x.npz"))
+
+
+def test_an_array_of_objects_is_not_read(root):
+    path = make().save("02_x", a=np.arange(3))
+    np.savez(path, a=np.array([print], dtype=object), record="{}")
+    (root / "build/smoke/records/02_feature_maps.json").unlink()
+    with pytest.raises(runs.ArtefactError, match="02_x.npz is damaged: delete it"):
         make().load("02_x")
+    np.savez(path, a=np.arange(3))  # without its record
+    with pytest.raises(runs.ArtefactError, match="02_x.npz is damaged: delete it"):
+        make().load("02_x")
+
+
+@pytest.mark.parametrize("content", [None, b"", b"a,b", b"a,b\n", b"a,b\n1,2\n3\n", b"a,b\n1,2\n3,", b"\xff\x00\n"])
+def test_committed_tables_that_are_missing_or_damaged_are_named(root, content):
+    for folder, read in (("data/paper_values", runs.Artefacts("smoke").paper), ("benchmarks", make().measured)):
+        (root / folder).mkdir(parents=True)
+        if content is not None:
+            (root / folder / "x.csv").write_bytes(content)
+        problem = "missing" if content is None else "damaged"
+        with pytest.raises(runs.ArtefactError, match=f"{folder}/x.csv is {problem}: restore it with `git checkout`"):
+            read("x")
+
+
+@pytest.mark.parametrize("content", [b"", b"\xff\n", b"0 02_x.npz\n", b"<<<<<<< HEAD\n", b"[1"])
+def test_damaged_lists_are_named(root, content):
+    (root / "figures").mkdir()
+    (root / runs.RECORDS).write_bytes(content)
+    with pytest.raises(runs.ArtefactError, match="figures/RECORDS.json is damaged: `git checkout figures` restores it"):
+        runs.committed_records()
+    runs.PUBLISHED.mkdir(parents=True)
+    (runs.PUBLISHED / "SHA256SUMS").write_bytes(content)
+    with pytest.raises(runs.ArtefactError, match="SHA256SUMS is damaged: `git checkout data/published` restores it"):
+        runs.published_sums()
+
+
+def test_parameters_of_another_run_are_compared(root):
+    made = {"record": {"notebook": "03_qubo", "parameters": {"beta": 0.7}}}
+    runs.require_same_parameters(make(notebook="04_annealing", beta=0.7), made, ["beta"])
+    with pytest.raises(runs.ArtefactError, match="04_annealing and 03_qubo disagree: seed = 0 .was 'not recorded'."):
+        runs.require_same_parameters(make(notebook="04_annealing"), made, ["beta", "seed"])
+
+
+def test_sources_are_read_as_utf_8_whatever_the_locale():
+    code = "from qafs_utils import run, claims; print(run.Run('03_qubo', run.defaults('03_qubo')).code)"
+    plain = {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
+    done = subprocess.run([sys.executable, "-c", code], cwd=cli.ROOT, capture_output=True, text=True,
+                          env=os.environ | plain)
+    assert done.stdout.strip() == code_hash("03_qubo"), done.stderr[-2000:]
 
 
 def test_figures_of_a_smoke_run_are_never_published(monkeypatch, capsys):

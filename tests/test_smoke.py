@@ -1,10 +1,16 @@
-"""One smoke run of all notebooks by make, and what a change or a failure does to it."""
+"""One smoke run of all notebooks by make, and what a change, a failure or a second Run All does to it."""
 
+import json
+import os
 import re
 from pathlib import Path
 
+import nbformat
 import pytest
+from nbclient import NotebookClient
 from repository import ROOT, copied, make, stale
+
+from qafs_utils.run import WITHIN_MAKE, overrides
 
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("[0-9]*.ipynb"))
 
@@ -17,6 +23,8 @@ def copy(tmp_path_factory):
 def test_smoke_run_of_all_notebooks(copy):
     done = make(copy, "-j2", "smoke")
     assert done.returncode == 0, done.stderr[-3000:]
+    assert "[13 of 13] 09_claims: " in done.stdout
+    assert [line for line in done.stderr.splitlines() if "Warning" in line or "ERROR" in line] == []
     executed = sorted(p.stem for p in (copy / "build/smoke/notebooks").glob("*.ipynb"))
     assert executed == [p.stem for p in NOTEBOOKS]
     made = {p.name for p in (copy / "build/smoke/figures").iterdir()}
@@ -43,6 +51,29 @@ def test_the_same_seed_gives_the_same_bytes(copy):
     after = outcome()
     assert "04_samples.npz" in before and before.keys() == after.keys()
     assert [name for name in before if before[name] != after[name]] == []
+
+
+@pytest.mark.parametrize("name, first", [
+    ("00_quickstart", {"beta": 0.9, "n_features": 24}), ("03_qubo", {"beta": 0.5}), ("07_average_drop", {}),
+    ("09_claims", {"resamples": 20}), ("11_explore", {"beta": 0.5, "k": 2, "shown": 32}),
+])  # the quick ones; tests/test_notebooks.py looks at the cells of all
+def test_run_all_again_after_a_change_gives_what_a_fresh_kernel_gives(copy, name, first):
+    if not (copy / "build/smoke/figures.done").exists():
+        pytest.skip("the smoke run failed")
+
+    def outcome():
+        made = json.loads((copy / f"build/smoke/records/{name}.json").read_text())
+        files = [f"data/{file}" for file in made["artefacts"]] + [f"figures/{file}" for file in made["figures"]]
+        return made, {file: (copy / "build/smoke" / file).read_bytes() for file in files}
+
+    before, given = outcome(), overrides(name, "smoke") | {"profile": "smoke"}
+    cells = [c.source for c in nbformat.read(copy / f"notebooks/{name}.ipynb", 4).cells if c.cell_type == "code"]
+    rounds = ["\n".join(f"{key} = {value!r}" for key, value in values.items()) for values in (given | first, given)]
+    sources = [source for values in rounds for source in (cells[0], values, *cells[1:])]
+    twice = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(source) for source in sources])
+    client = NotebookClient(twice, kernel_name="python3", resources={"metadata": {"path": str(copy)}})
+    client.execute(env=os.environ | {WITHIN_MAKE: "1", "PYTHONPATH": str(copy)})
+    assert outcome() == before
 
 
 def test_only_what_depends_on_a_change_is_rerun(copy):

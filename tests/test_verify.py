@@ -18,6 +18,14 @@ def test_the_repository_passes(monkeypatch, capsys):
     assert all(line.startswith("ok ") for line in lines[:-1])
 
 
+def test_code_that_has_changed_is_named_with_what_to_do(monkeypatch):
+    monkeypatch.setattr(verify, "code_hash", lambda notebook: "0" * 16)
+    compared, wrong = verify._records()
+    assert not wrong and "the code of 00, 01, 02, 03" in compared
+    assert "the numbers are still those of the records: if the change matters to them, `make figures`, for" in compared
+    assert "01, 02, 06, 12 with INPUT=images renews both" in compared
+
+
 @pytest.fixture
 def copy(tmp_path, monkeypatch):
     """A copy of what is committed, which `verify` reads instead."""
@@ -79,3 +87,14 @@ def test_records_that_no_longer_fit_are_named(copy, monkeypatch):
     assert "figures/fig03_beta.png was made with other 06_scores.npz than its record says" in wrong
     assert "figures/fig13_sweep.csv has no record" in wrong and "figures/table04_controls.csv is missing" in wrong
     assert "08_bhattacharyya now has other parameters than its figures were made with: resamples" in wrong
+
+
+@pytest.mark.parametrize("file", ["figures/RECORDS.json", "data/published/SHA256SUMS", "figures/table02_claims.csv"])
+@pytest.mark.parametrize("content", [b"", b"\x00\xff", None])
+def test_a_damaged_file_is_a_mismatch_that_names_it(copy, monkeypatch, capsys, file, content):
+    path = copy / file
+    path.write_bytes(path.read_bytes()[:100] if content is None else content)
+    only(monkeypatch, "published artefacts", "records", "pages")
+    with pytest.raises(run.ArtefactError, match="verification failed"):
+        verify.verify()
+    assert f"{file} is damaged: " in capsys.readouterr().out
