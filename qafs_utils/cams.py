@@ -12,13 +12,15 @@ with upsampling.
 import torch
 import torch.nn.functional as F
 
+from . import require
 
-def _finite(name, values, shape, like=None):
-    """values as a tensor of at least single precision, after a check of its shape (axes) and values."""
-    values = torch.as_tensor(values, device=None if like is None else like.device)
-    if values.ndim != len(shape) or (like is not None and values.shape != like.shape[: len(shape)]):
-        fit = "" if like is None else f" to go with maps of shape {tuple(like.shape)}"
-        raise ValueError(f"{name} must be ({', '.join(shape)}){fit}, got shape {tuple(values.shape)}")
+
+def _finite(name, values, axes, like=None):
+    """values as a tensor of at least single precision, after a check of its shape (axes) and values, image by image."""
+    if not isinstance(values, torch.Tensor):
+        values = torch.as_tensor(require.array(name, values, " ".join(axes), nan=True, dtype=None))
+    require.shape(name, values.shape, " ".join(axes), {} if like is None else dict(zip("BNHW", like.shape)))
+    values = values if like is None else values.to(like.device)
     bad = ~torch.isfinite(values[:, None].flatten(1)).all(1)
     if bad.any():
         raise ValueError(
@@ -45,10 +47,8 @@ def grad_cam(maps, importance, selection=None):
     maps = _finite("maps", maps, "BNHW")
     weights = _finite("importance", importance, "BN", maps)
     if selection is not None:
-        selection = _finite("selection", selection, "BN", maps)
-        if not ((selection == 0) | (selection == 1)).all():
-            raise ValueError("selection must be a bit-string (bool or 0/1) per image, not indices or weights")
-        weights = weights * selection
+        selection = require.bits("selection", selection, "B N", dict(zip("BN", maps.shape)))
+        weights = weights * torch.as_tensor(selection).to(weights)
     return F.relu(torch.einsum("bn,bnhw->bhw", weights, maps))
 
 
@@ -70,8 +70,8 @@ def grad_cam_pp_weights(maps, gradients, variant="eq19", epsilon=0.0):
     >>> grad_cam_pp_weights(maps, gradients, "authors_code")  # the alphas add up to 1
     tensor([[0.5000]])
     """
-    if variant not in ("eq19", "authors_code"):
-        raise ValueError(f"unknown Grad-CAM++ variant {variant!r}: choose 'eq19' or 'authors_code'")
+    require.choice("Grad-CAM++ variant", variant, ("eq19", "authors_code"))
+    epsilon = require.number("epsilon", epsilon, "[0, inf)")
     maps = _finite("maps", maps, "BNHW")
     gradients = _finite("gradients", gradients, "BNHW", maps)
     denominator = 2 + gradients * maps.sum((2, 3), keepdim=True)  # divided by g^2
@@ -126,27 +126,39 @@ def score_cam_weights(maps, score, images, target=None, variant="official", batc
     >>> score_cam_weights(maps, brightness, torch.ones(1, 3, 1, 2))  # one pixel of two; a constant map
     tensor([[0.5000, 0.0000]])
     """
-    if variant not in ("official", "channel_softmax"):
-        raise ValueError(f"unknown Score-CAM variant {variant!r}: choose 'official' or 'channel_softmax'")
-    maps = _finite("maps", maps, "BNHW")
-    if images.ndim != 4 or len(images) != len(maps):
-        raise ValueError(f"images must be (B, 3, S, S) with B = {len(maps)}, got shape {tuple(images.shape)}")
+    require.choice("Score-CAM variant", variant, ("official", "channel_softmax"))
+    batch_size, maps = require.whole("batch_size", batch_size, 1), _finite("maps", maps, "BNHW")
+    images = images if isinstance(images, torch.Tensor) else require.tensor("images", images, "B C H W")
+    require.shape("images", images.shape, "B C H W", {"B": len(maps)})
+    if not images.is_floating_point():
+        raise ValueError(f"images must be floats, got {images.dtype}: models.to_pixels makes them of uint8")
     if target is None:
-        full = torch.cat([score(part) for part in images.split(batch_size)])
+        full = torch.cat([_scores(score, part) for part in images.split(batch_size)])
         full = _finite("scores of images", full, "BC" if full.ndim == 2 else "B")
         target = full.argmax(1) if full.ndim == 2 else torch.zeros(len(maps))
-    target = _finite("target", target, "B", maps).long()
+    target = torch.as_tensor(require.indices("target", target, "B", 2**31, {"B": len(maps)})).to(maps.device)
     varies = normalise(maps.flatten(0, 1)).flatten(1).any(1).view(maps.shape[:2])
     weights = torch.zeros_like(maps[:, :, 0, 0])
     for i, a in zip(*(index.split(batch_size) for index in varies.nonzero(as_tuple=True))):
         masks = normalise(upsample(maps[i, a], images.shape[-2:])).to(images.dtype)
-        scores = score(images[i] * masks[:, None])
-        scores = scores if scores.ndim == 1 else scores.gather(1, target[i, None]).squeeze(1)
+        scores = _scores(score, images[i] * masks[:, None])
+        if scores.ndim == 2:
+            require.indices("target", target[i], "B", scores.shape[1])
+            scores = scores.gather(1, target[i, None].to(scores.device)).squeeze(1)
         weights[i, a] = scores.to(weights.dtype)
     weights = _finite("scores of masked images", weights, "BN")
     if variant == "channel_softmax":  # nan_to_num: an image whose maps are all constant
         weights = weights.masked_fill(~varies, -torch.inf).softmax(1).nan_to_num(0)
     return weights
+
+
+def _scores(score, images):
+    """What a function says of images: (n, classes) or (n,). Raises ValueError for another shape."""
+    scores = torch.as_tensor(score(images))
+    if scores.ndim not in (1, 2) or len(scores) != len(images):
+        fit = f"({len(images)}, classes), or ({len(images)},) of one class"
+        raise ValueError(f"score must return {fit}, got shape {tuple(scores.shape)}")
+    return scores
 
 
 def score_cam(maps, score, images, target=None, variant="official", batch_size=64):
@@ -175,6 +187,7 @@ def normalise(cam):
     """
     cam = _finite("CAMs", cam, "BHW")
     low, high = cam.amin((1, 2), keepdim=True), cam.amax((1, 2), keepdim=True)
+    require.values("differences within CAMs", high - low, remedy=": scale the maps")
     constant = high - low <= 1e-6 * torch.maximum(high.abs(), low.abs())
     return torch.where(constant, 0, (cam - low) / torch.where(constant, 1, high - low))
 
@@ -182,10 +195,16 @@ def normalise(cam):
 def upsample(cam, size):
     """Bilinear resampling (align_corners=False): (B, H, W)  ->  (B, size, size), or (B, *size) for a pair.
 
+    Raises ValueError for another shape, and a size that is no whole number, nor two.
+
     >>> upsample(torch.tensor([[[0.0, 1.0]]]), (1, 4))
     tensor([[[0.0000, 0.2500, 0.7500, 1.0000]]])
     """
-    return F.interpolate(cam[:, None], size=size, mode="bilinear", align_corners=False)[:, 0]
+    cam = cam if isinstance(cam, torch.Tensor) else require.tensor("CAMs", cam, "B H W", nan=True)
+    require.shape("CAMs", cam.shape, "B H W")
+    pair = tuple(size) if hasattr(size, "__len__") else (size, size)
+    height, width = (require.whole("size", side, 1) for side in (pair if len(pair) == 2 else (pair, pair)))
+    return F.interpolate(cam[:, None], size=(height, width), mode="bilinear", align_corners=False)[:, 0]
 
 
 def heatmap(cam, size):

@@ -2,12 +2,29 @@
 
 Images and heatmaps are torch tensors: images (B, 3, H, W) of pixels in [0, 1], before any mean and standard deviation
 are subtracted, heatmaps (B, H, W) in [0, 1] as `cams.heatmap` makes them. What a mask keeps of a heatmap is said by
-`metrics.AverageDropDefinition.masking`. Functions raise ValueError for a wrong shape or an unknown choice; `kept`,
-`area` and `apply` for NaN in heatmaps too. NaN in images, and in what `match_area` and `pixel_sequence` rank, is handed
-on.
+`metrics.AverageDropDefinition.masking`. Functions raise ValueError for a wrong shape, an unknown choice, NaN, and
+numbers outside [0, 1], images of uint8 among them. A thousandth beyond is let pass in images, for rounding, and in what
+`match_area` ranks; `pixel_sequence` ranks any numbers.
 """
 
 import torch
+
+from . import require
+from .models import require_pixels
+
+
+def _heatmap(heatmap, sizes=None, interval="[0, 1]"):
+    return require.tensor("heatmap", heatmap, "B H W", sizes, interval, remedy=": make it with cams.heatmap")
+
+
+def _require_masking(masking):
+    if not hasattr(masking, "mask"):
+        got = f"got {require.described(masking)}"
+        raise ValueError(f"masking must be that of a metrics.AverageDropDefinition, {got}: definition.masking")
+    require.choice("mask of the masking", masking.mask, ("soft", "threshold", "top_fraction"))
+    require.choice("fill of the masking", masking.fill, ("black", "mean"))
+    if masking.mask != "soft":
+        require.number("value of the masking", masking.value, "[0, 1]")
 
 
 def kept(heatmap, masking):
@@ -22,10 +39,8 @@ def kept(heatmap, masking):
     >>> kept(heatmap, AverageDropDefinition("top_fraction", 0.25).masking)
     tensor([[[0., 0., 0., 1.]]])
     """
-    heatmap = torch.as_tensor(heatmap)
-    if heatmap.ndim != 3 or not ((heatmap >= 0) & (heatmap <= 1)).all():
-        got = f"got shape {tuple(heatmap.shape)}"
-        raise ValueError(f"heatmap must be (B, H, W) in [0, 1] without NaN, {got}: make it with cams.heatmap")
+    _require_masking(masking)
+    heatmap = _heatmap(heatmap)
     if masking.mask == "soft":
         return heatmap
     if masking.mask == "threshold":
@@ -42,9 +57,9 @@ def match_area(heatmap, area, masking):
 
     Applied to noise it gives the control of equal area for a mask (`area`). For a soft mask the heatmap is raised
     to a power, found by Newton's method (log mean(h^g) is convex in g, so it converges from g = 0 on one side); for a
-    hard mask the highest pixels become 1, the others 0, to the nearest pixel (and ties). Area 0 gives zeros;
-    a soft mask cannot have less than the share of its largest value.
-    Raises ValueError for areas outside [0, 1].
+    hard mask the highest pixels become 1, the others 0, to the nearest pixel (and ties). Area 0 gives zeros, as less
+    than half a pixel does; a soft mask cannot have less than the share of its largest value.
+    Raises ValueError for heatmaps and areas outside [0, 1].
 
     >>> from qafs_utils.metrics import DEFINITIONS
     >>> noise = torch.tensor([[[0.2, 0.6, 0.4, 1.0]]])
@@ -53,9 +68,10 @@ def match_area(heatmap, area, masking):
     >>> match_area(noise, [0.4], DEFINITIONS["grad_cam_pp"].masking).mean()  # of a soft mask
     tensor(0.4000)
     """
-    heatmap, area = torch.as_tensor(heatmap), torch.as_tensor(area).to(heatmap)
-    if area.shape != heatmap.shape[:1] or not ((area >= 0) & (area <= 1)).all():
-        raise ValueError(f"area must be (B,) in [0, 1] to go with heatmaps {tuple(heatmap.shape)}, got {area}")
+    _require_masking(masking)
+    sizes = {}
+    heatmap = _heatmap(heatmap, sizes, "[-0.001, 1.001]")
+    area = require.tensor("area", area, "B", sizes, "[0, 1]").to(heatmap)
     flat = heatmap.flatten(1)
     if masking.mask == "soft":
         log_h, wanted = flat.clamp_min(1e-6).log(), area.clamp_min(1e-6).log()
@@ -72,7 +88,7 @@ def match_area(heatmap, area, masking):
     else:
         count = (area * flat.shape[1]).round().long()
         highest = flat.sort(dim=1, descending=True).values
-        matched = (flat >= highest.gather(1, (count - 1).clamp_min(0)[:, None])).to(heatmap)
+        matched = (flat >= highest.gather(1, (count - 1).clamp_min(0)[:, None])).to(heatmap) * (count > 0)[:, None]
     return torch.where(area[:, None] > 0, matched, 0).view_as(heatmap)
 
 
@@ -84,12 +100,6 @@ def area(heatmap, masking):
     array([0.5])
     """
     return kept(heatmap, masking).double().mean((1, 2)).cpu().numpy()
-
-
-def _check_fit(images, heatmap):
-    if images.ndim != 4 or images.shape[:1] + images.shape[2:] != heatmap.shape:
-        shapes = f"got {tuple(images.shape)} and {tuple(heatmap.shape)}"
-        raise ValueError(f"images must be (B, 3, H, W) with heatmaps (B, H, W), {shapes}")
 
 
 def apply(images, heatmap, masking):
@@ -105,20 +115,22 @@ def apply(images, heatmap, masking):
     >>> apply(image, heatmap, DEFINITIONS["mean_fill"].masking)[0, 0]
     tensor([[0.5000, 0.8000]])
     """
-    _check_fit(images, heatmap)
-    mask = kept(heatmap, masking).to(images)[:, None]
+    sizes = {}
+    mask = kept(_heatmap(heatmap, sizes), masking)[:, None]
+    images = require_pixels("images", images, sizes)
+    mask = mask.to(images)
     if masking.fill == "black":
         return images * mask
     return images * mask + images.mean((2, 3), keepdim=True) * (1 - mask)
 
 
 def pixel_sequence(images, heatmap, steps=20, baseline=0.0, mode="insertion", seed=0):
-    """Yield images with ever more pixels replaced, most important first (Petsiuk et al. 2018, RISE).
+    """Images with ever more pixels replaced, batch by batch, most important first (Petsiuk et al. 2018, RISE).
 
     images: (B, 3, H, W), heatmap: (B, H, W), baseline: a number, or a tensor that broadcasts to images (a
     blurred copy, say)  ->  steps + 1 batches (B, 3, H, W) at fractions 0, 1/steps, ..., 1 of the pixels.
     "insertion" goes from the baseline to the image, "deletion" back. Pixels of equal heatmap come in a seeded
-    random order. Raises ValueError for an unknown mode or shapes that do not fit.
+    random order. Raises ValueError for an unknown mode, shapes that do not fit, and less than one step.
 
     >>> image, heatmap = torch.full((1, 3, 1, 2), 0.7), torch.tensor([[[0.1, 0.9]]])
     >>> for batch in pixel_sequence(image, heatmap, steps=2):
@@ -127,14 +139,21 @@ def pixel_sequence(images, heatmap, steps=20, baseline=0.0, mode="insertion", se
     tensor([[0.0000, 0.7000]])
     tensor([[0.7000, 0.7000]])
     """
-    if mode not in ("insertion", "deletion"):
-        raise ValueError(f"unknown mode {mode!r}: choose 'insertion' or 'deletion'")
-    _check_fit(images, heatmap)
+    require.choice("mode", mode, ("insertion", "deletion"))
+    steps, sizes = require.whole("steps", steps, 1), {}
+    heatmap = _heatmap(heatmap, sizes, "(-inf, inf)")
+    images = require_pixels("images", images, sizes)
+    baseline = torch.as_tensor(baseline).to(images)
+    try:
+        baseline = baseline.expand_as(images)
+    except RuntimeError:
+        wanted = f"a number, or a tensor that broadcasts to images {tuple(images.shape)}"
+        raise ValueError(f"baseline must be {wanted}, got shape {tuple(baseline.shape)}") from None
+    require.values("baseline", baseline, "[-0.001, 1.001]", remedy=", as images are in [0, 1]")
     flat = heatmap.flatten(1)
-    shuffle = torch.randperm(flat.shape[1], generator=torch.Generator().manual_seed(seed)).to(flat.device)
+    shuffle = torch.randperm(flat.shape[1], generator=torch.Generator().manual_seed(require.whole("seed", seed)))
+    shuffle = shuffle.to(flat.device)
     order = shuffle[flat[:, shuffle].argsort(dim=1, descending=True, stable=True)]
     rank = order.argsort(dim=1).view_as(heatmap)[:, None]
-    baseline = torch.as_tensor(baseline).to(images)
-    for step in range(steps + 1):
-        first = rank < round(step / steps * flat.shape[1])
-        yield torch.where(first == (mode == "insertion"), images, baseline)
+    firsts = (rank < round(step / steps * flat.shape[1]) for step in range(steps + 1))
+    return (torch.where(first == (mode == "insertion"), images, baseline) for first in firsts)

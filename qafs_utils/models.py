@@ -14,6 +14,7 @@ import torch.nn.functional as F
 from torch.overrides import TorchFunctionMode
 from tqdm import tqdm
 
+from . import require
 from .data import DataError
 from .run import sha256
 
@@ -31,14 +32,72 @@ IMAGENET_NORMS = (  # of its convolutions, in their order
 
 
 def pick_device(device="auto"):
-    """The torch.device of that name; "auto" is the GPU when there is one, else the CPU. RuntimeError for other names.
+    """The torch.device of that name; "auto" is the GPU when there is one, else the CPU.
+
+    Raises ValueError for a name that PyTorch does not know, and for a GPU that is not there.
 
     >>> pick_device("cpu")
     device(type='cpu')
     """
-    if device == "auto":
+    if isinstance(device, str) and device == "auto":
         device = "cuda" if torch.cuda.is_available() else "cpu"
-    return torch.device(device)
+    try:
+        device = torch.device(device)
+        torch.empty(0, device=device)
+    except (RuntimeError, TypeError, AssertionError) as error:
+        raise ValueError(f"there is no device {device!r}: choose 'auto' or 'cpu'") from error
+    return device
+
+
+def require_evaluation(network, name):
+    """Raise ValueError if any module of a network is in training mode. name: what the message calls it.
+
+    There BatchNorm takes the statistics of the batch, and changes its own, and dropout is at work.
+
+    >>> require_evaluation(nn.Sequential(nn.Dropout()), "head")
+    Traceback (most recent call last):
+    ValueError: the head is in training mode, where BatchNorm and dropout differ: call head.eval()
+    """
+    if not isinstance(network, nn.Module):
+        raise ValueError(f"the {name} must be a torch.nn.Module, got {require.described(network)}")
+    if any(module.training for module in network.modules()):
+        raise ValueError(f"the {name} is in training mode, where BatchNorm and dropout differ: call {name}.eval()")
+
+
+def _require_resnet18(net):
+    """Raise ValueError unless a network is a ResNet-18 in eval mode."""
+    blocks = [type(block).__name__ for i in range(1, 5) for block in getattr(net, f"layer{i}", ())]
+    if blocks != ["BasicBlock"] * 8:
+        raise ValueError(f"net must be a ResNet-18, as models.resnet18 gives it, got {type(net).__name__}")
+    require_evaluation(net, "net")
+
+
+def require_pixels(name, pixels, sizes=None, interval="[-0.001, 1.001]"):
+    """Pixels (B, channels, H, W) in [0, 1] as a floating-point tensor. Raises ValueError for others, uint8 say.
+
+    sizes: as for `require.shape`; interval: [0, 1] with room for rounding.
+
+    >>> require_pixels("images", torch.zeros(1, 3, 2, 2, dtype=torch.uint8))  # doctest: +ELLIPSIS
+    Traceback (most recent call last):
+    ValueError: images must be pixels in [0, 1], got torch.uint8: models.to_pixels makes them of uint8
+    """
+    made = ": models.to_pixels makes them of uint8"
+    if not isinstance(pixels, torch.Tensor):
+        pixels = torch.as_tensor(require.array(name, pixels, "B C H W", dtype=None))
+    if not pixels.is_floating_point():
+        raise ValueError(f"{name} must be pixels in [0, 1], got {pixels.dtype}{made}")
+    require.shape(name, pixels.shape, "B C H W", sizes)
+    require.values(name, pixels, interval, remedy=f", as pixels are in [0, 1]{made}")
+    return pixels
+
+
+def two_classes(logits):
+    """Logits (B, classes) of at least two: one logit z, trained with a sigmoid, becomes (0, z), of equal probability.
+
+    >>> two_classes(torch.tensor([[-3.0]])).softmax(1)  # 1 / (1 + e^3) = 0.0474
+    tensor([[0.9526, 0.0474]])
+    """
+    return torch.cat([torch.zeros_like(logits), logits], 1) if logits.shape[1:] == (1,) else logits
 
 
 def weights_path():
@@ -57,7 +116,7 @@ def resnet18(weights="imagenet", seed=0):
     """torchvision's ResNet-18 in eval mode: "imagenet" (downloaded when absent) or "random" (seeded).
 
     Raises DataError for a damaged weights file, or an absent one when there is no network, ValueError for another
-    name of weights.
+    name of weights or a seed that is no whole number.
 
     >>> net = resnet18("random", seed=3)
     >>> net.training, torch.equal(net.conv1.weight, resnet18("random", seed=3).conv1.weight)
@@ -65,21 +124,19 @@ def resnet18(weights="imagenet", seed=0):
     """
     import torchvision
 
-    if weights == "random":
+    if require.choice("weights", weights, ("imagenet", "random")) == "random":
         with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(seed)
+            torch.manual_seed(require.whole("seed", seed))
             return torchvision.models.resnet18(weights=None).eval().requires_grad_(False)
-    if weights != "imagenet":
-        raise ValueError(f"unknown weights {weights!r}: choose 'imagenet' or 'random'")
     path = weights_path()
     if path.exists() and not sha256(path).startswith(WEIGHTS_SHA256):
-        raise DataError(f"{path} is truncated or corrupt (unknown SHA-256). Delete it and run `make data`.")
+        raise DataError(f"{path} is truncated or corrupt (unknown SHA-256). Delete it and run `make weights` (45 MB).")
     try:
         net = torchvision.models.resnet18(weights="IMAGENET1K_V1", progress=False)
     except Exception as error:  # of many kinds: URLError, http.client's, torch.hub's RuntimeError for a wrong hash
         raise DataError(
             f"the ImageNet weights are not at {path} and could not be downloaded: {error}. With a network run "
-            f"`make data`; without, copy {path.name} there or set TORCH_HOME."
+            f"`make weights` (45 MB); without, copy {path.name} there or set TORCH_HOME."
         ) from error
     return net.eval().requires_grad_(False)
 
@@ -90,7 +147,8 @@ def checksums(weights):
     >>> checksums("random")
     {}
     """
-    return {weights_path().name: sha256(weights_path())} if weights == "imagenet" else {}
+    known = require.choice("weights", weights, ("imagenet", "random"))
+    return {weights_path().name: sha256(weights_path())} if known == "imagenet" else {}
 
 
 class _Rounded(TorchFunctionMode):
@@ -111,7 +169,9 @@ class Trunk(nn.Module):
     forward: pixels (B, 3, S, S) in [0, 1]  ->  features (B, 256, S/16, S/16) float32.
     precision: "float32", or "bfloat16" (autocast, about 2.5 times faster on a CPU that multiplies in it; another one
     multiplies in float32 and rounds, which takes about 1.6 times as long as float32).
-    Raises ValueError for an unknown normalisation or precision.
+    net: a ResNet-18 in eval mode; the layers are its own.
+    Raises ValueError for another net, an unknown normalisation or precision; forward for a trunk in training mode and
+    for pixels of another shape or range.
 
     >>> Trunk(resnet18("random"))(torch.rand(1, 3, 32, 32)).shape
     torch.Size([1, 256, 2, 2])
@@ -119,17 +179,16 @@ class Trunk(nn.Module):
 
     def __init__(self, net, normalisation="imagenet", precision="float32"):
         super().__init__()
-        if normalisation not in NORMALISATIONS:
-            raise ValueError(f"unknown normalisation {normalisation!r}: choose from {sorted(NORMALISATIONS)}")
-        if precision not in PRECISIONS:
-            raise ValueError(f"unknown precision {precision!r}: choose from {sorted(PRECISIONS)}")
+        _require_resnet18(net)
+        require.choice("normalisation", normalisation, NORMALISATIONS)
         mean, std = (torch.tensor(v).view(1, 3, 1, 1) for v in NORMALISATIONS[normalisation])
         self.register_buffer("mean", mean)
         self.register_buffer("std", std)
         self.layers = nn.Sequential(
             net.conv1, net.bn1, net.relu, net.maxpool, net.layer1, net.layer2, net.layer3
         ).to(memory_format=torch.channels_last)
-        self.dtype = PRECISIONS[precision]
+        self.dtype = PRECISIONS[require.choice("precision", precision, PRECISIONS)]
+        self.eval()
 
     def _reduced(self, device):
         """The context in which the layers run in `self.dtype`."""
@@ -141,6 +200,9 @@ class Trunk(nn.Module):
     @torch.no_grad()
     def forward(self, pixels):
         """pixels (B, 3, S, S) in [0, 1]  ->  features (B, 256, S/16, S/16) float32."""
+        require_evaluation(self, "trunk")
+        own = {} if self.mean.any() else {"interval": "[-10, 10]"}  # without a mean, the caller may have subtracted it
+        pixels = require_pixels("pixels", pixels, {"C": 3}, **own).to(self.mean)
         x = ((pixels - self.mean) / self.std).contiguous(memory_format=torch.channels_last)
         with self._reduced(x.device):
             return self.layers(x).float()
@@ -149,30 +211,40 @@ class Trunk(nn.Module):
 def to_pixels(images, size=224, device="cpu"):
     """uint8 (B, 3, h, w) to float pixels in [0, 1], upsampled bilinearly to (B, 3, size, size).
 
+    Raises ValueError for images of another type or shape, and a size below 1.
+
     >>> to_pixels(np.array([[[[0, 255]]]], np.uint8), size=2)
     tensor([[[[0., 1.],
               [0., 1.]]]])
     """
-    pixels = torch.as_tensor(images, device=device).float() / 255
+    size = require.whole("size", size, 1)
+    images = torch.as_tensor(images if isinstance(images, torch.Tensor) else np.asarray(images))
+    if images.dtype != torch.uint8:
+        raise ValueError(f"images must be uint8 from 0 to 255, got {images.dtype}")
+    require.shape("images", images.shape, "B C h w")
+    pixels = images.to(device).float() / 255
     return F.interpolate(pixels, size=(size, size), mode="bilinear", align_corners=False)
 
 
 def trunk_features(trunk, images, size=224, batch=64, desc="trunk"):
     """Trunk outputs of uint8 images, computed once and held in half precision.
 
-    images: (N, 3, h, w) uint8  ->  (N, 256, size/16, size/16) float16 tensor on the CPU.
+    images: (N, 3, h, w) uint8, at least one  ->  (N, 256, size/16, size/16) float16 tensor on the CPU.
+    Raises ValueError for images of another type or shape, and features that are not finite in half precision.
 
     >>> features = trunk_features(Trunk(resnet18("random")), np.zeros((3, 3, 8, 8), np.uint8), size=16)
     >>> features.shape, features.dtype
     (torch.Size([3, 256, 1, 1]), torch.float16)
     """
-    device = trunk.mean.device
-    out = None
+    if not len(images):
+        raise ValueError("there are no images for the trunk")
+    device, batch, out = trunk.mean.device, require.whole("batch", batch, 1), None
     for start in tqdm(range(0, len(images), batch), desc=desc, unit="batch"):
         part = trunk(to_pixels(images[start : start + batch], size, device)).half().cpu()
         if out is None:
             out = torch.empty((len(images), *part.shape[1:]), dtype=torch.float16)
         out[start : start + len(part)] = part
+    require.values("features", out, remedy=": check the trunk's weights")
     return out
 
 
@@ -181,7 +253,8 @@ class ReducedHead(nn.Module):
 
     forward: features (B, 256, s, s)  ->  logits (B, classes). Every stage is offered to `tap(name, maps)`, which may
     return a replacement: the project's way to read or differentiate the maps.
-    block: "paper" (conv, BatchNorm, ReLU) or "authors_code" (conv, ReLU, BatchNorm). Raises ValueError for another.
+    block: "paper" (conv, BatchNorm, ReLU) or "authors_code" (conv, ReLU, BatchNorm). It is made in eval mode; `train`
+    trains it. Raises ValueError for another block, and fewer than one map, pixel or class.
 
     >>> head = ReducedHead(16, size=2)
     >>> def tap(name, maps):
@@ -198,12 +271,14 @@ class ReducedHead(nn.Module):
 
     def __init__(self, n_features, block="paper", size=14, n_classes=10):
         super().__init__()
-        if block not in self.BLOCKS:
-            raise ValueError(f"unknown block {block!r}: choose from {sorted(self.BLOCKS)}")
+        n_features = require.whole("n_features", n_features, 1)
+        size, n_classes = require.whole("size", size, 1), require.whole("n_classes", n_classes, 1)
+        require.choice("block", block, self.BLOCKS)
         layers = {"conv": nn.Conv2d(256, n_features, 3, padding=1), "bn": nn.BatchNorm2d(n_features), "relu": nn.ReLU()}
         self.stages = self.BLOCKS[block]
         self.block = nn.Sequential(OrderedDict((name, layers[name]) for name in self.stages))
         self.classifier = nn.Linear(n_features * size**2, n_classes)
+        self.eval()
 
     def forward(self, features, tap=lambda name, maps: maps):
         """features (B, 256, s, s), tap(name, maps) -> maps  ->  logits (B, classes)."""
@@ -216,6 +291,7 @@ class FullHead(nn.Module):
     """ResNet-18's frozen layer4 (512 maps), global average pooling and a new linear classifier.
 
     forward: as ReducedHead; stages "conv", "bn", "relu" are those of the last residual block (ReLU after the sum).
+    It is made in eval mode. Raises ValueError unless net is a ResNet-18 in eval mode.
 
     >>> FullHead(resnet18("random"))(torch.rand(2, 256, 2, 2)).shape
     torch.Size([2, 10])
@@ -225,8 +301,10 @@ class FullHead(nn.Module):
 
     def __init__(self, net, n_classes=10):
         super().__init__()
+        _require_resnet18(net)
         self.layer4 = net.layer4
-        self.classifier = nn.Linear(512, n_classes)
+        self.classifier = nn.Linear(512, require.whole("n_classes", n_classes, 1))
+        self.eval()
 
     def forward(self, features, tap=lambda name, maps: maps):
         """features (B, 256, s, s), tap(name, maps) -> maps  ->  logits (B, classes)."""
@@ -242,13 +320,13 @@ class FullHead(nn.Module):
 def build_head(n_features, block, net, size=14, seed=0):
     """The head for n_features maps: ReducedHead, or FullHead for 512, with a seeded initialisation.
 
-    net: `resnet18`, used for 512 maps only. Raises ValueError for an unknown block.
+    net: `resnet18`, used for 512 maps only. In eval mode. Raises ValueError as `ReducedHead` and `FullHead`.
 
     >>> build_head(16, "authors_code", net=None, size=2).stages  # N_f below 512 needs no net
     ('conv', 'relu', 'bn')
     """
     with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
+        torch.manual_seed(require.whole("seed", seed))
         return FullHead(net) if n_features == 512 else ReducedHead(n_features, block, size)
 
 
@@ -262,13 +340,17 @@ def head_arrays(head):
 
 
 def load_head(head, arrays):
-    """Put arrays of `head_arrays` back. Raises ValueError if names or shapes do not fit the head.
+    """Put arrays of `head_arrays` back: the head, frozen and in eval mode.
+
+    Raises ValueError if names or shapes do not fit the head, or a parameter is not finite.
 
     >>> trained, head = ReducedHead(16, size=2), ReducedHead(16, size=2)
     >>> torch.equal(load_head(head, head_arrays(trained)).classifier.weight, trained.classifier.weight)
     True
     """
     state = {k: torch.as_tensor(np.array(v)) for k, v in arrays.items()}
+    for name, value in state.items():
+        require.values(f"the head's {name}", value, remedy=": train it again")
     frozen = {k: v for k, v in head.state_dict().items() if k.startswith("layer4.")}
     try:
         head.load_state_dict(state | frozen)
@@ -285,6 +367,8 @@ def require_trunk(trunk, saved):
     >>> layer = nn.Linear(2, 2)
     >>> require_trunk(layer, {"weights": fingerprint(layer)})
     """
+    if "weights" not in saved:
+        raise DataError("these heads do not say which trunk they were trained on: take artefact 01_heads")
     found, expected = fingerprint(trunk), str(saved["weights"])
     norms = [float(w.norm()) for w in trunk.parameters() if w.ndim == 4]
     alike = expected == COPY and len(norms) == len(IMAGENET_NORMS) and np.allclose(norms, IMAGENET_NORMS, rtol=1e-3)
@@ -306,7 +390,7 @@ def trained_head(name, saved, net, size=14):
     ('conv', 'bn', 'relu')
     """
     arrays = {key.partition("/")[2]: value for key, value in saved.items() if key.startswith(f"{name}/")}
-    match = re.fullmatch(r"nf(\d+)_(\w+)_seed\d+", name)
+    match = re.fullmatch(r"nf(\d+)_(\w+)_seed\d+", str(name))
     if not arrays or not match:
         raise ValueError(f"no trained head {name!r}; there are {sorted({k.split('/')[0] for k in saved if '/' in k})}")
     n_features, block = match.groups()
@@ -317,7 +401,7 @@ def full_network(net, head):
     """The ResNet-18 under a trained FullHead, with torchvision's layer names: a copy of net whose fc is the classifier.
 
     forward: (pixels - trunk.mean) / trunk.std, (B, 3, S, S)  ->  logits (B, classes), those of head(trunk(pixels)).
-    Raises ValueError for a ReducedHead, which is no part of ResNet-18.
+    Raises ValueError for a ReducedHead, which is no part of ResNet-18, and for a net or a head in training mode.
 
     >>> net = resnet18("random")
     >>> network = full_network(net, FullHead(net))
@@ -326,6 +410,8 @@ def full_network(net, head):
     """
     if not isinstance(head, FullHead):
         raise ValueError(f"only a FullHead (N_f = 512) fits on ResNet-18's layer4, got {type(head).__name__}")
+    _require_resnet18(net)
+    require_evaluation(head, "head")
     network = copy.deepcopy(net)
     network.fc = copy.deepcopy(head.classifier)
     return network.eval().requires_grad_(False)
@@ -335,29 +421,59 @@ def full_network(net, head):
 def predict(model, features, batch=256):
     """Logits of a head, or of a classifier on pooled maps: features (N, ...)  ->  (N, classes) float32 on the CPU.
 
-    >>> predict(nn.Linear(4, 10), torch.rand(7, 4), batch=3).shape
+    Raises ValueError for a model in training mode, no features, and logits that are not finite.
+
+    >>> predict(nn.Linear(4, 10).eval(), torch.rand(7, 4), batch=3).shape
     torch.Size([7, 10])
     """
-    model.eval()
-    device = next(model.parameters()).device
-    return torch.cat([model(f.to(device).float()).cpu() for f in features.split(batch)])
+    require_evaluation(model, "model")
+    parts = _features("features", features).split(require.whole("batch", batch, 1))
+    logits = torch.cat([_logits(model, part).cpu() for part in parts])
+    require.values("logits", logits, remedy=": check the features and the model's parameters")
+    return logits
+
+
+def _features(name, features):
+    """Features (N, ...) as a floating-point tensor; ValueError for none, and for what is no array of numbers."""
+    if not isinstance(features, torch.Tensor):
+        features = torch.as_tensor(require.array(name, features, "...", dtype=None))
+    if not features.ndim or not len(features):
+        raise ValueError(f"{name} must be (N, ...) of at least one image, got {require.described(features)}")
+    return features
+
+
+def _logits(model, features, *tap):
+    """What a model makes of features: (N, classes), on its device. ValueError for features that do not fit it."""
+    try:
+        logits = model(features.to(next(model.parameters()).device).float(), *tap)
+    except torch.OutOfMemoryError:
+        raise
+    except RuntimeError as error:
+        why = str(error).partition("\n")[0]
+        raise ValueError(f"features {tuple(features.shape)} do not fit {type(model).__name__}: {why}") from error
+    require.shape("logits", logits.shape, "N classes")
+    return logits
 
 
 def scorer(trunk, head, softmax=False):
     """The whole network as one function: pixels (B, 3, S, S) in [0, 1]  ->  logits or probabilities (B, classes).
 
-    The result is on the pixels' device, wherever the network is.
+    The result is on the pixels' device, wherever the network is. Raises ValueError for a trunk or a head in training
+    mode, now or when it is called; the function for pixels outside [0, 1] and for logits that are not finite.
 
-    >>> score = scorer(Trunk(resnet18("random")), ReducedHead(4, size=1).eval(), softmax=True)
+    >>> score = scorer(Trunk(resnet18("random")), ReducedHead(4, size=1), softmax=True)
     >>> torch.allclose(score(torch.rand(2, 3, 16, 16)).sum(1), torch.ones(2))
     True
     """
     device = trunk.mean.device
+    require_evaluation(trunk, "trunk"), require_evaluation(head, "head")
 
     @torch.no_grad()
     def score(pixels):
-        logits = head(trunk(pixels.to(device)))
-        return (logits.softmax(1) if softmax else logits).to(pixels.device)
+        require_evaluation(head, "head")
+        logits = _logits(head, trunk(pixels.to(device)))
+        require.values("logits", logits, remedy=": check the network's parameters")
+        return (two_classes(logits).softmax(1) if softmax else logits).to(pixels.device)
 
     return score
 
@@ -365,20 +481,29 @@ def scorer(trunk, head, softmax=False):
 def score_all(trunk, head, pixels, desc="scores", batch=50):
     """Logits of many images in batches, with a progress bar: (N, 3, S, S)  ->  (N, classes) float32.
 
-    >>> score_all(Trunk(resnet18("random")), ReducedHead(4, size=1).eval(), torch.rand(2, 3, 16, 16)).shape
+    Raises ValueError as `scorer`, and without images.
+
+    >>> score_all(Trunk(resnet18("random")), ReducedHead(4, size=1), torch.rand(2, 3, 16, 16)).shape
     torch.Size([2, 10])
     """
-    score = scorer(trunk, head)
-    return torch.cat([score(part) for part in tqdm(pixels.split(batch), desc=desc, unit="batch", leave=False)])
+    score, parts = scorer(trunk, head), _features("pixels", pixels).split(require.whole("batch", batch, 1))
+    return torch.cat([score(part) for part in tqdm(parts, desc=desc, unit="batch")])
 
 
 def accuracy(logits, labels):
     """Fraction of images whose largest logit is the label's: logits (N, classes), labels (N,)  ->  float.
 
+    Raises ValueError for no images, other lengths, labels that are no classes, and logits that are not finite.
+
     >>> accuracy(torch.tensor([[2.0, 1.0], [0.0, 3.0]]), [0, 0])
     0.5
     """
-    return float((logits.argmax(1) == torch.as_tensor(labels)).float().mean())
+    sizes = {}
+    logits = two_classes(require.tensor("logits", logits, "N classes", sizes))
+    if not len(logits):
+        raise ValueError("there are no images to take the accuracy of")
+    labels = torch.as_tensor(require.indices("labels", labels, "N", logits.shape[1], sizes))
+    return float((logits.argmax(1).cpu() == labels).float().mean())
 
 
 def train(model, features, labels, validation_features, validation_labels, epochs=20, learning_rate=1e-3,
@@ -387,41 +512,66 @@ def train(model, features, labels, validation_features, validation_labels, epoch
 
     model: a ReducedHead on trunk features (N, 256, s, s), or a FullHead's classifier on its `pooled` maps (N, 512).
     labels: (N,)  ->  list of dicts, one an epoch: epoch, loss, validation_accuracy.
-    The model is left in eval mode with the parameters of the best epoch (the earliest of equals), on its own device.
-    Raises ValueError for fewer than one epoch.
+    The model is left in eval mode with the parameters of the best epoch (the earliest of equals), on its own device;
+    called again, it trains on from there, with a new optimiser.
+    Raises ValueError for a frozen model, features or labels that do not fit or are not finite, no validation images,
+    and settings that are no positive numbers; for a loss that is not finite, where the best epoch so far is kept.
 
     >>> features, labels = torch.eye(4), [0, 1, 0, 1]
     >>> history = train(nn.Linear(4, 2), features, labels, features, labels, epochs=9, learning_rate=0.5)
     >>> len(history), history[-1]["epoch"], history[-1]["validation_accuracy"]
     (9, 9, 1.0)
     """
-    if epochs < 1:
-        raise ValueError(f"training takes at least one epoch, got {epochs}")
+    epochs, batch = require.whole("epochs", epochs, 1), require.whole("batch", batch, 1)
+    learning_rate = require.number("learning_rate", learning_rate, "(0, inf)")
+    features, labels = _training_set(model, "", features, labels)
+    validation_features, validation_labels = _training_set(model, "validation_", validation_features, validation_labels)
     device = next(model.parameters()).device
-    labels, generator = torch.as_tensor(labels), torch.Generator().manual_seed(seed)
+    generator = torch.Generator().manual_seed(require.whole("seed", seed))
     optimiser = torch.optim.Adam(model.parameters(), lr=learning_rate)
-    history, best, best_state = [], -1.0, None
-    for epoch in tqdm(range(1, epochs + 1), desc=desc, unit="epoch"):
-        model.train()
-        total = 0.0
-        for index in torch.randperm(len(labels), generator=generator).split(batch):
-            loss = F.cross_entropy(model(features[index].to(device).float()), labels[index].to(device))
-            optimiser.zero_grad()
-            loss.backward()
-            optimiser.step()
-            total += float(loss.detach()) * len(index)
-        score = accuracy(predict(model, validation_features), validation_labels)
-        history.append({"epoch": epoch, "loss": total / len(labels), "validation_accuracy": score})
-        if score > best:
-            best, best_state = score, {k: v.detach().cpu().clone() for k, v in model.state_dict().items()}
-    model.load_state_dict(best_state)
-    model.eval().requires_grad_(False)
+    history, best, best_state = [], -1.0, copy.deepcopy(model.state_dict())
+    try:
+        for epoch in tqdm(range(1, epochs + 1), desc=desc, unit="epoch"):
+            model.train()
+            total = 0.0
+            for index in torch.randperm(len(labels), generator=generator).split(batch):
+                loss = F.cross_entropy(model(features[index].to(device).float()), labels[index].to(device))
+                optimiser.zero_grad()
+                loss.backward()
+                optimiser.step()
+                total += float(loss.detach()) * len(index)
+            require.number(f"the loss of epoch {epoch}, with a learning_rate of {learning_rate:g},", total)
+            model.eval()
+            score = accuracy(predict(model, validation_features), validation_labels)
+            history.append({"epoch": epoch, "loss": total / len(labels), "validation_accuracy": score})
+            if score > best:
+                best, best_state = score, {k: v.detach().cpu().clone() for k, v in model.state_dict().items()}
+    finally:
+        model.load_state_dict(best_state)
+        model.eval()
     return history
+
+
+def _training_set(model, kind, features, labels):
+    """Features and labels to train a model on or to validate it with. Raises ValueError for what does not fit."""
+    if isinstance(model, FullHead):
+        raise ValueError("of a FullHead only the classifier is trained: give head.classifier and its `pooled` maps")
+    if not any(parameter.requires_grad for parameter in model.parameters()):
+        raise ValueError("the model is frozen: call model.requires_grad_() to train it")
+    features = _features(f"{kind}features", features)
+    require.values(f"{kind}features", features, remedy=": check the images and the trunk")
+    with torch.no_grad():
+        outputs = _logits(copy.deepcopy(model).eval(), features[:1]).shape[1]  # the copy's statistics may change
+    if outputs < 2:
+        raise ValueError("the model has one logit: give it one for each class")
+    return features, torch.as_tensor(require.indices(f"{kind}labels", labels, "N", outputs, {"N": len(features)}))
 
 
 @torch.no_grad()
 def pooled(head, features, batch=64):
     """Globally averaged layer4 maps of a FullHead: (N, 256, s, s)  ->  (N, 512) float32.
+
+    Raises ValueError for another head, one in training mode, and features that do not fit or are not finite.
 
     >>> pooled(FullHead(resnet18("random")), torch.rand(2, 256, 2, 2)).shape
     torch.Size([2, 512])
@@ -433,11 +583,15 @@ def pooled(head, features, batch=64):
             held.append(maps.mean((2, 3)).cpu())
         return maps
 
-    head.eval()
-    device = head.classifier.weight.device
-    for part in tqdm(features.split(batch), desc="layer4", unit="batch"):
-        head(part.to(device).float(), tap)
-    return torch.cat(held)
+    if not isinstance(head, FullHead):
+        raise ValueError(f"only a FullHead (N_f = 512) has pooled maps, got {type(head).__name__}")
+    require_evaluation(head, "head")
+    parts = _features("features", features).split(require.whole("batch", batch, 1))
+    for part in tqdm(parts, desc="layer4", unit="batch"):
+        _logits(head, part, tap)
+    maps = torch.cat(held)
+    require.values("pooled maps", maps, remedy=": check the features and layer4")
+    return maps
 
 
 def fingerprint(module):

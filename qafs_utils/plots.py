@@ -3,6 +3,7 @@
 Figures have the look of the paper under `plt.style.use(plots.STYLE)`, as in every notebook that draws.
 """
 
+import textwrap
 from pathlib import Path
 
 import matplotlib.pyplot as plt
@@ -397,7 +398,7 @@ def gap_histogram(gaps, text, edges, reported):
     """Fig. 4: distribution of the minimum gap and its cumulative curve, ours and the paper's.
 
     gaps: (images,); text: the same with the text's pair sum, shown as a curve; edges: (bins + 1,); reported: (bins,)
-    counts of the paper.
+    counts of the paper. A gap of 0, of a degenerate optimum, counts in the lowest bin.
 
     >>> gaps = np.array([0.02, 0.03, 0.3])
     >>> figure = gap_histogram(gaps, 2 * gaps, np.array([0.01, 0.1, 1.0]), np.array([3, 1]))
@@ -405,6 +406,7 @@ def gap_histogram(gaps, text, edges, reported):
     [[0.67, 0.33], [0.75, 0.25]]
     """
     figure, axis = plt.subplots(figsize=(COLUMN, 2.5))
+    gaps = np.maximum(gaps, min([*gaps[gaps > 0], edges[0]]))
     step = edges[-1] / edges[-2]  # logarithmic bins, continued as far as our gaps reach
     reach = np.log(np.array([min(gaps), max(*gaps, edges[-1])]) / edges[0]) / np.log(step)
     wide = edges[0] * step ** np.arange(np.floor(reach[0]), np.ceil(reach[1]) + 1)
@@ -810,16 +812,30 @@ def frames(axis, rectangles, **style):
     axis.add_collection(PatchCollection(rectangles, facecolors="none", clip_on=False, **style), autolim=False)
 
 
+def silent_maps(maps):
+    """Which maps are zero in every pixel: (n, H, W)  ->  (n,) bool. Such a map shows nothing, selected or not.
+
+    Its cosines are 0, so that any positive importance selects it.
+
+    >>> silent_maps([[[0, 0]], [[0, 1]]])
+    array([ True, False])
+    """
+    return ~np.any(maps, axis=(1, 2))
+
+
 def small_maps(axis, maps, numbers, selected):
     """Feature maps as tiles of one axes, with their numbers; each has its own colour scale, the selected ones a frame.
 
-    maps: (n, H, W); numbers: (n,); selected: (n,) bool.
+    Maps that are zero everywhere say "silent", and have no frame. maps: (n, H, W); numbers: (n,); selected: (n,) bool.
 
-    >>> axis = plt.figure().subplots()
-    >>> small_maps(axis, np.zeros((2, 7, 7)), [4, 9], [False, True])
+    >>> axis, maps = plt.figure().subplots(), np.ones((3, 7, 7))
+    >>> maps[2] = 0
+    >>> small_maps(axis, maps, [4, 9, 11], [False, True, True])
     >>> [(text.get_text(), text.get_weight()) for text in axis.texts]
-    [('4', 'normal'), ('9', 'bold')]
+    [('4', 'normal'), ('9', 'bold'), ('11', 'normal'), ('silent', 'normal')]
     """
+    silent = silent_maps(maps)
+    selected = np.asarray(selected, bool) & ~silent
     columns = max(1, int(np.ceil(np.sqrt(len(maps)))))
     rows = max(1, -(-len(maps) // columns))
     height, width = np.shape(maps)[1:]
@@ -831,9 +847,11 @@ def small_maps(axis, maps, numbers, selected):
         mosaic[y : y + height, x : x + width] = plt.get_cmap()(plt.Normalize()(tile))
         corners.append((x, y))
     axis.imshow(mosaic, extent=(0, mosaic.shape[1], mosaic.shape[0], 0), interpolation="nearest")
-    for (x, y), number, chosen in zip(corners, numbers, selected):
+    for (x, y), number, chosen, blank in zip(corners, numbers, selected, silent):
         weight = "bold" if chosen else "normal"
         axis.text(x + width / 2, y - 0.07 * height, number, ha="center", fontsize=6, weight=weight)
+        if blank:
+            axis.text(x + width / 2, y + height / 2, "silent", ha="center", va="center", fontsize=5, color="w")
     edges = np.where(selected, METHOD_COLOURS["QUBO optimum"], "0.8")
     tiles = [Rectangle(corner, width, height) for corner in corners]
     frames(axis, tiles, linewidths=np.where(selected, 1.8, 0.8), edgecolors=edges)
@@ -884,7 +902,8 @@ def explanation(image, maps, problem, matrix, selected, heatmap, name, lines=(),
 
     image: uint8 (3, h, w), or None; maps: (N_f, H, W); problem: qubo.Selection; matrix: (d, d) its coefficients;
     selected: (N_f,) bool; heatmap: (S, S) in [0, 1]; name: of the class; lines: (label, value) pairs of text.
-    Of more than `shown` candidates the selected ones come first, then the most important ones.
+    Of more than `shown` candidates the selected ones come first, then the most important ones. Selected maps that are
+    silent (`silent_maps`) are not framed but counted apart. Long names and labels are broken into lines.
 
     >>> from qafs_utils import qubo
     >>> maps = np.eye(2).reshape(2, 2, 1)
@@ -895,23 +914,32 @@ def explanation(image, maps, problem, matrix, selected, heatmap, name, lines=(),
     """
     figure = detached(1.95, PlaceHolderLayoutEngine(True, True))  # of fixed layout: it is drawn while a slider moves
     bits, order = selected[problem.maps], np.arange(problem.d)
+    silent = (bits & silent_maps(maps[problem.maps])).sum()
     if problem.d > shown:
         order = np.lexsort((problem.field, ~bits))[:shown]
         matrix = np.triu((np.triu(matrix) + np.triu(matrix, 1).T)[np.ix_(order, order)])
     few = f"{problem.d} candidates" if len(order) == problem.d else f"{len(order)} of {problem.d}"
+    apart = f", silent: {silent}" if silent else ""
     columns = ((0.005, 0.2), (0.23, 0.245), (0.515, 0.225), (0.76, 0.235))
-    titles = ("scores" if image is None else "image", f"{few}; framed: selected ({bits.sum()})", "QUBO, Eq. 4")
-    titles += (f"explanation of “{name}”",)
-    for (x, width), title in zip(columns, titles):
-        figure.text(x + width / 2, 0.94, title, ha="center", fontsize=8)
+    titles = ("scores" if image is None else "image", f"{few}; framed: selected ({bits.sum() - silent}){apart}")
+    titles += ("QUBO, Eq. 4", f"explanation of “{name}”")
+    written = [figure.text(x + width / 2, 0.94, title, ha="center", fontsize=8, parse_math=False)
+               for (x, width), title in zip(columns, titles)]
+    height = 1.95 + 0.13 * (_broken(written[-1], columns[-1][1]) - 1)
+    figure.set_size_inches(PAGE, height)
+    up = 1.95 / height  # the lines of a long name stand above what is elsewhere the whole figure
+    for text in written:
+        text.set_y(0.94 * up)
     (x, width), *places = columns  # text needs no axes, which take time
-    for i, (label, value) in enumerate(lines):
-        y = 0.87 - 0.092 * i if image is None else 0.39 - 0.062 * i
-        figure.text(x, y, label, fontsize=6.5, va="top")
-        figure.text(x + width, y, value, fontsize=6.5, va="top", ha="right")
+    row = 0
+    for label, value in lines:
+        y = 0.87 - 0.092 * row if image is None else 0.39 - 0.062 * row
+        said = figure.text(x, y * up, label, fontsize=6.5, va="top", parse_math=False)
+        figure.text(x + width, y * up, value, fontsize=6.5, va="top", ha="right")
+        row += _broken(said, width - 0.0075 * len(value) - 0.005)
     if image is not None:
-        photograph(figure.add_axes((x, 0.42, width, 0.48), anchor="N"), image)
-    middle, right, last = (figure.add_axes((x, 0.02, width, 0.88)) for x, width in places)
+        photograph(figure.add_axes((x, 0.42 * up, width, 0.48 * up), anchor="N"), image)
+    middle, right, last = (figure.add_axes((x, 0.02 * up, width, 0.88 * up)) for x, width in places)
     small_maps(middle, maps[problem.maps[order]], problem.maps[order], bits[order])
     qubo_matrix(right, matrix, problem.maps[order], bits[order])
     if image is None:
@@ -921,6 +949,16 @@ def explanation(image, maps, problem, matrix, selected, heatmap, name, lines=(),
     last.set_anchor("N")
     last.axis("off")
     return figure
+
+
+def _broken(text, room):
+    """Break a figure's text into lines no wider than that share of the figure  ->  their number."""
+    whole = text.get_text()
+    room, columns = room * text.figure.bbox.width, len(whole)
+    while (wide := text.get_window_extent().width) > room and columns > 4:
+        columns = max(4, min(columns - 1, int(columns * room / wide) + 2))
+        text.set_text("\n".join(textwrap.wrap(whole, columns)))
+    return text.get_text().count("\n") + 1
 
 
 def five_steps(maps, importance, problem, matrix, anneal, selected, heatmap):

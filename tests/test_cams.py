@@ -237,8 +237,8 @@ def test_bad_input_is_refused_with_a_remedy(case):
         (lambda: cams.grad_cam(maps, importance[:, :2]), r"importance must be \(B, N\)"),
         (lambda: cams.grad_cam(maps, importance, np.full((B, N), 3)), "bit-string"),
         (lambda: cams.grad_cam_pp(maps, gradients[:2]), "gradients must be"),
-        (lambda: cams.grad_cam_pp(maps, gradients, "eq20"), "choose 'eq19'"),
-        (lambda: cams.score_cam(maps, net, images, variant="cic"), "choose 'official'"),
+        (lambda: cams.grad_cam_pp(maps, gradients, "eq20"), "choose from eq19"),
+        (lambda: cams.score_cam(maps, net, images, variant="cic"), "choose from official"),
         (lambda: cams.score_cam(maps, net, images[:2]), "images must be"),
         (lambda: cams.score_cam(maps, net, images, target[:2]), "target must be"),
         (lambda: cams.score_cam(maps, nan_score, images), "scores of images hold NaN"),
@@ -246,3 +246,31 @@ def test_bad_input_is_refused_with_a_remedy(case):
     ):
         with pytest.raises(ValueError, match=message):
             call()
+
+
+@pytest.mark.parametrize("call, message", [
+    (lambda m, g, i: cams.grad_cam(m, [["a"]]), "importance must be"),
+    (lambda m, g, i: cams.grad_cam_pp(m, g, epsilon=-1), "epsilon must be"),
+    (lambda m, g, i: cams.grad_cam_pp(m, g, variant=["eq19"]), r"unknown Grad-CAM\+\+ variant"),
+    (lambda m, g, i: cams.heatmap(m[:, 0], 0), "size must be a whole number"),
+    (lambda m, g, i: cams.heatmap(m[:, 0], "8"), "size must be"),
+    (lambda m, g, i: cams.heatmap(m[:, 0], (8, 8, 8)), "size must be"),
+    (lambda m, g, i: cams.upsample(m, 8), r"CAMs must be \(B, H, W\)"),
+    (lambda m, g, i: cams.normalise(torch.tensor([[[-3e38, 3e38]]])), "differences within CAMs hold NaN or infinite"),
+    (lambda m, g, i: cams.score_cam(m, None, (255 * i).byte()), "images must be floats, got torch.uint8"),
+    (lambda m, g, i: cams.score_cam(m, lambda x: x, i), r"score must return \(3, classes\)"),
+    (lambda m, g, i: cams.score_cam(m, lambda x: x[:1, :, 0, 0], i), "score must return"),
+    (lambda m, g, i: cams.score_cam(m, lambda x: x[:, :, 0, 0], i, [0, 1, 3]), "target must be .* 0 to 2"),
+    (lambda m, g, i: cams.score_cam(m, lambda x: x[:, :, 0, 0], i, [0, 1, 0.5]), "target must be whole numbers"),
+    (lambda m, g, i: cams.score_cam(m, lambda x: x[:, :, 0, 0], i, batch_size=0), "batch_size must be"),
+])
+def test_arguments_that_do_not_fit_are_named(case, call, message):
+    _, _, images, maps, gradients = case[0], case[2], case[1], case[3], case[4]
+    with pytest.raises(ValueError, match=message):
+        call(maps, gradients, images)
+
+
+def test_lists_will_do(case):
+    _, _, _, maps, gradients = case
+    found = cams.grad_cam(maps.tolist(), gradients.mean((2, 3)).tolist(), [[True] * N] * B)
+    torch.testing.assert_close(found, cams.grad_cam(maps, gradients.mean((2, 3))))

@@ -79,7 +79,7 @@ def test_damaged_weights(tmp_path, monkeypatch, damage):
         content = bytearray(good.read_bytes())
         content[len(content) // 2] ^= 1
         path.write_bytes(content)
-    with pytest.raises(data.DataError, match=r"resnet18.*truncated or corrupt.*make data"):
+    with pytest.raises(data.DataError, match=r"resnet18.*truncated or corrupt.*make weights"):
         models.resnet18()
 
 
@@ -99,7 +99,7 @@ def test_synthetic_set_is_seeded_and_balanced():
 def test_unknown_image_set():
     with pytest.raises(ValueError, match="unknown image set 'cifar'"):
         data.load_images("cifar", "train")
-    with pytest.raises(ValueError, match="unknown split 'validation': choose 'train' or 'test'"):
+    with pytest.raises(ValueError, match="unknown split 'validation': choose from train, test"):
         data.load_images("synthetic", "validation")
 
 
@@ -118,3 +118,34 @@ def test_draw_per_class():
     assert eligible[index].all() and np.bincount(labels[index]).tolist() == [3] * 10
     with pytest.raises(ValueError, match="class airplane: only 3 eligible images, 4 wanted"):
         data.draw_per_class(eligible, labels, 4, seed=0)
+
+
+@pytest.mark.parametrize("call, message", [
+    (lambda: data.load_images("synthetic", ["train"]), "unknown split"),
+    (lambda: data.load_images(None, "train"), "unknown image set None"),
+    (lambda: data.stl10("validation"), "unknown split 'validation'"),
+    (lambda: data.checksums("cifar"), "unknown image set 'cifar'"),
+    (lambda: data.synthetic(0), "per_class must be a whole number of at least 1, got 0"),
+    (lambda: data.synthetic(1, size=2.5), "size must be"),
+    (lambda: data.synthetic(1, seed="a"), "seed must be"),
+    (lambda: data.stratified_split([], 0.5, 0), "no labels"),
+    (lambda: data.stratified_split([0, 1], 1.5, 0), r"fraction must be a number in \[0, 1\]"),
+    (lambda: data.stratified_split([[0, 1]], 0.5, 0), r"labels must be \(N,\)"),
+    (lambda: data.draw_per_class(np.ones(3, bool), [0, 1], 1), r"labels must be|eligible must be"),
+    (lambda: data.draw_per_class(np.ones(2, bool), [0, 10], 1), "labels must be whole numbers from 0 to 9"),
+    (lambda: data.draw_per_class([2, 5], [0, 1], 1), "eligible must be bit-strings"),
+    (lambda: data.draw_per_class(np.ones(2, bool), [0, 1], -1), "count must be"),
+])
+def test_arguments_that_do_not_fit_are_named(call, message):
+    with pytest.raises(ValueError, match=message):
+        call()
+
+
+def test_labels_of_any_kind_of_sequence():
+    labels = np.repeat(np.arange(10), 6)
+    for given in (labels.tolist(), torch.as_tensor(labels)):
+        pairs = zip(data.stratified_split(given, 0.5, 0), data.stratified_split(labels, 0.5, 0))
+        assert all(np.array_equal(*pair) for pair in pairs)
+    eligible = [True, False] * 30
+    drawn = data.draw_per_class(np.array(eligible), labels, 2)
+    assert np.array_equal(data.draw_per_class(eligible, labels.tolist(), 2), drawn)

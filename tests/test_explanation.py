@@ -20,7 +20,7 @@ from qafs_utils.explorer import Explorer
 
 IMAGE = data.synthetic(1)[0][3]
 NET = models.resnet18("random")
-PUBLISHED = run.Run("tests", {"profile": "published"})
+PUBLISHED = run.Artefacts("published")
 
 
 @pytest.fixture(autouse=True)
@@ -33,7 +33,7 @@ def random_weights(monkeypatch):
         heads |= {f"{name}/{key}": value for key, value in arrays.items()}
     resnet18 = models.resnet18
     monkeypatch.setattr(models, "resnet18", lambda weights="imagenet": resnet18("random"))
-    monkeypatch.setattr(explanation.Run, "load", lambda self, name: heads)
+    monkeypatch.setattr(explanation.Artefacts, "load", lambda self, name: heads)
     explanation._trained.cache_clear()
     yield heads
     explanation._trained.cache_clear()
@@ -156,15 +156,16 @@ def nan_image():
     ((IMAGE, NET), {}, ValueError, "give the layer"),
     ((IMAGE, NET), {"layer": "layer5"}, ValueError, "no layer 'layer5': did you mean 'layer4'"),
     ((IMAGE, NET), {"layer": "avgpool"}, ValueError, "the maps of 'avgpool' have one pixel"),
-    ((IMAGE, "nf16"), {"weigh": lambda maps, gradients: maps.mean()}, ValueError, r"return \(1, 16\), .* got \(\)"),
+    ((IMAGE, "nf16"), {"weigh": lambda maps, gradients: maps.mean()}, ValueError,
+     r"weigh returns, .* \(1, 16\), .* got shape \(\)"),
     ((IMAGE, "nf16"), {"layer": "layer4"}, ValueError, "the head has no stage 'layer4'"),
     ((IMAGE, "nf16", 1.2), {}, ValueError, r"beta must be a number in \[0, 1\], got 1.2"),
     ((IMAGE, "nf16", np.nan), {}, ValueError, "beta must be a number"),
     ((IMAGE, "nf16", "0.7"), {}, ValueError, "beta must be a number"),
-    ((IMAGE, "nf16"), {"class_index": "cat"}, ValueError, "class_index must be the number of a class"),
+    ((IMAGE, "nf16"), {"class_index": "cat"}, ValueError, "class_index must be a whole number"),
     ((IMAGE, "nf16"), {"num_reads": 3}, ValueError, "'exact' has no option num_reads: its options are"),
     ((IMAGE, "nf16"), {"solver": "oracle"}, ValueError, "unknown solver 'oracle'"),
-    ((IMAGE, "nf16"), {"class_index": 10}, ValueError, r"classes must lie in 0..9, got \[10\]"),
+    ((IMAGE, "nf16"), {"class_index": 10}, ValueError, "class_index must be whole numbers from 0 to 9, got 10"),
     ((IMAGE, "nf16"), {"size": 17}, ValueError, "exactly 17 maps are infeasible"),
     ((IMAGE, "nf16"), {"image_size": 64}, ValueError, "takes images of 224 pixels, not 64"),
     ((IMAGE, "nf16"), {"class_names": ("cat", "dog")}, ValueError, "class_names must be 10 labels, .* got 2"),
@@ -195,7 +196,7 @@ def test_missing_weights_and_no_network(monkeypatch, tmp_path):
         raise OSError("network is unreachable")
 
     monkeypatch.setattr(torchvision.models, "resnet18", unreachable)
-    with pytest.raises(data.DataError, match="ImageNet weights are not at .* unreachable.* `make data`"):
+    with pytest.raises(data.DataError, match="ImageNet weights are not at .* unreachable.* `make weights`"):
         qafs_utils.explain(IMAGE, "nf16")
 
 
@@ -266,7 +267,7 @@ def test_scores_of_a_choice(explorer):
 
 
 @pytest.mark.parametrize("choice, message", [
-    ({"size": 16}, "exactly 16 maps are infeasible"), ({"beta": 2.0}, "beta must lie in"),
+    ({"size": 16}, "exactly 16 maps are infeasible"), ({"beta": 2.0}, "beta must be a number"),
     ({"solver": "oracle"}, "unknown solver"),
 ])
 def test_a_choice_without_an_answer(explorer, choice, message):
@@ -307,7 +308,7 @@ def test_a_photograph_can_be_put_in(random_weights):
     classifiers = {n: network.head.classifier for n, network in networks.items()}
     explorer = Explorer({n: ([], c.weight.numpy(), c.bias.numpy()) for n, c in classifiers.items()})
     number = explorer.add_photograph(IMAGE, networks)
-    assert number == 0 and explorer.photographs[0] is IMAGE
+    assert number == 0 and np.array_equal(explorer.photographs[0], IMAGE)
     for n in networks:
         found, expected = explorer.choose(image=number, n_features=n), qafs_utils.explain(IMAGE, f"nf{n}")
         assert np.array_equal(found["selected"], expected.selected)

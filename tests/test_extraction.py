@@ -237,9 +237,9 @@ def test_layers_of_a_twisted_network_are_refused(layer, message):
     (NETWORK, (IMAGES[0],), r"images must be \(B, 3, S, S\) floats"),
     (NETWORK, (IMAGES[:0],), r"images must be \(B, 3, S, S\) floats"),
     (NETWORK, (IMAGES.byte(),), "normalised as the network expects, got .* torch.uint8"),
-    (NETWORK, (IMAGES, [1, 2]), r"class_index must be \(3,\), .* got shape \(2,\)"),
-    (NETWORK, (IMAGES, 1), r"class_index must be \(3,\)"),
-    (NETWORK, (IMAGES * torch.nan,), "NaN or infinite values: check the images"),
+    (NETWORK, (IMAGES, [1, 2]), r"class_index must be \(B,\) = \(3,\) .* got shape \(2,\)"),
+    (NETWORK, (IMAGES, 1), r"class_index must be \(B,\) = \(3,\)"),
+    (NETWORK, (IMAGES * torch.nan,), r"NaN or infinite values \(\d+ of \d+\): check the images"),
     (nn.Sequential(nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4)), (IMAGES,), r"training mode, .* call network.eval\(\)"),
     (nn.Sequential(nn.Conv2d(3, 4, 3)).eval(), (IMAGES,), "must return logits"),
 ])
@@ -295,9 +295,11 @@ def test_propagating_some_maps_is_the_network_cut_in_two(layer):
 
 def test_propagating_refuses_maps_that_do_not_fit():
     network, images = models.resnet18("random"), torch.rand(2, 3, 64, 64)
-    for kept in (np.ones((2, 64), bool), np.ones((1, 512), bool), np.ones((2, 512)), np.ones(512, bool)):
+    for kept in (np.ones((2, 64), bool), np.ones((1, 512), bool), np.ones((2, 512)), torch.ones(512, dtype=torch.bool)):
         with pytest.raises(ValueError, match=r"kept must be \(2, 512\) bool to go with the maps of 'layer4'"):
             extraction.propagate(network, "layer4", images, kept)
+    with pytest.raises(ValueError, match=r"kept must be \(B, N\) numbers, got shape \(512,\)"):
+        extraction.propagate(network, "layer4", images, np.ones(512, bool))
     with pytest.raises(ValueError, match="no layer 'layer5'"):
         extraction.propagate(network, "layer5", images, kept)
 
@@ -308,3 +310,264 @@ def test_nothing_to_take_maps_from_is_named():
         extraction.arrays(head, torch.rand(2, 256, 4, 4), ())
     with pytest.raises(ValueError, match="no images"):
         extraction.capture(head, torch.rand(0, 256, 4, 4))
+
+
+def small_transformers():
+    """{name: (network, layer, reshape, pytorch-grad-cam's reshape_transform)} whose layers do not give (B, N, H, W)."""
+    from torchvision.models import ConvNeXt, SwinTransformer, VisionTransformer
+    from torchvision.models.convnext import CNBlockConfig
+
+    def last(output):
+        return output.transpose(2, 3).transpose(1, 2)
+
+    def of_tokens(output):
+        return output[:, 1:].reshape(len(output), 8, 8, output.shape[2]).transpose(2, 3).transpose(1, 2)
+
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        swin = SwinTransformer([4, 4], 16, [1, 2], [2, 2], [4, 4], num_classes=5)
+        convnext = ConvNeXt([CNBlockConfig(8, 12, 2), CNBlockConfig(12, None, 1)], num_classes=5, layer_scale=1.0)
+        vit = VisionTransformer(64, 8, 2, 2, 32, 64, num_classes=5)
+        nn.init.normal_(vit.heads.head.weight)
+    return {
+        "swin": (swin.eval(), "features.3.1.norm1", extraction.channels_last, last),
+        "convnext": (convnext.eval(), "features.3.0.block.2", extraction.channels_last, last),
+        "vit": (vit.eval(), "encoder.layers.encoder_layer_1.ln_1", extraction.tokens(8, 8), of_tokens),
+    }
+
+
+TRANSFORMERS = small_transformers()
+
+
+def by_autograd(network, layer, images, classes):
+    """Output of a layer and the gradients of class logits with respect to it, in the network's own layout."""
+    held = []
+
+    def hook(module, inputs, output):
+        output.retain_grad()
+        held.append(output)
+
+    with network.get_submodule(layer).register_forward_hook(hook):
+        logits = network(images)
+    logits[range(len(images)), classes].sum().backward()
+    network.zero_grad()
+    return held[0].detach(), held[0].grad, logits.detach()
+
+
+@pytest.mark.parametrize("name", TRANSFORMERS)
+@pytest.mark.parametrize("batch", [2, 16])
+def test_reshaped_maps_and_gradients_equal_autograds(name, batch):
+    network, layer, reshape, theirs = TRANSFORMERS[name]
+    output, gradient, logits = by_autograd(network, layer, IMAGES, [4, 0, 2])
+    for way in (reshape, theirs):
+        found = extraction.capture_layer(network, layer, IMAGES, [4, 0, 2], batch, way)
+        for part, expected in zip(found, (theirs(output), theirs(gradient), logits)):
+            torch.testing.assert_close(part, expected, rtol=1e-4, atol=1e-6)
+        assert found[1].any()
+
+
+@pytest.mark.parametrize("name", TRANSFORMERS)
+def test_grad_cam_of_a_transformer_equals_pytorch_grad_cams(name):
+    library = pytest.importorskip("pytorch_grad_cam")
+    from pytorch_grad_cam.utils.model_targets import ClassifierOutputTarget
+
+    network, layer, reshape, transform = TRANSFORMERS[name]
+    with library.GradCAM(network, [network.get_submodule(layer)], transform) as cam:
+        expected = cam(IMAGES, [ClassifierOutputTarget(3)] * 3)
+    maps, gradients, _ = extraction.capture_layer(network, layer, IMAGES, [3] * 3, reshape=reshape)
+    found = cams.heatmap(cams.grad_cam(maps, feature_maps.importance(gradients)), 64)
+    np.testing.assert_allclose(found, expected, atol=1e-4)
+
+
+@pytest.mark.parametrize("name", TRANSFORMERS)
+def test_propagating_reshaped_maps_zeroes_them_where_they_stand(name):
+    network, layer, reshape, _ = TRANSFORMERS[name]
+    n = extraction.capture_layer(network, layer, IMAGES, reshape=reshape)[0].shape[1]
+    kept = torch.rand(3, n, generator=torch.Generator().manual_seed(0)) < 0.5
+
+    def zero(module, inputs, output):
+        output = output.clone()
+        for b, row in enumerate(kept):
+            if name == "vit":
+                output[b, 1:, ~row] = 0  # the class token is handed on
+            else:
+                output[b, :, :, ~row] = 0
+        return output
+
+    with network.get_submodule(layer).register_forward_hook(zero), torch.no_grad():
+        expected = network(IMAGES)
+    found = extraction.propagate(network, layer, IMAGES, kept.tolist(), batch=2, reshape=reshape)
+    torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-5)
+    everything = extraction.propagate(network, layer, IMAGES, torch.ones_like(kept), reshape=reshape)
+    torch.testing.assert_close(everything, network(IMAGES).detach(), rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("name, reshape, message", [
+    ("swin", None, r"gives \(3, 8, 8, 32\), but maps of square images are square.* reshape=extraction.channels_last"),
+    ("convnext", None, "but maps of square images are square"),
+    ("vit", None, r"gives \(3, 65, 32\), not maps \(B, N, H, W\): choose .*, or give reshape"),
+    ("vit", extraction.tokens(7, 7), "reshape fails on the output .* of layer"),
+    ("vit", extraction.tokens(9, 9), "reshape fails"),
+    ("swin", lambda x: x.mean(1), "reshape fails"),
+    ("swin", lambda x: x.permute(0, 3, 1, 2) * 2, "reshape may only select and reorder the numbers"),
+    ("swin", lambda x: x.permute(0, 3, 1, 2).abs(), "reshape may only select and reorder the numbers"),
+    ("swin", lambda x: x[..., :1].expand(-1, -1, -1, 4), "reshape may only select and reorder the numbers"),
+    ("swin", lambda x: x[:1].permute(0, 3, 1, 2), "reshape must give maps .* B = 3 .* got "),
+    ("swin", lambda x: x.flatten(1), "reshape must give maps"),
+    ("swin", lambda x: None, "reshape fails"),
+])
+def test_what_is_no_reshape_is_refused(name, reshape, message):
+    network, layer, _, _ = TRANSFORMERS[name]
+    with pytest.raises(ValueError, match=message):
+        extraction.capture_layer(network, layer, IMAGES, reshape=reshape)
+    with pytest.raises(ValueError, match=message):
+        extraction.propagate(network, layer, IMAGES, np.ones((3, 32), bool), reshape=reshape)
+
+
+def test_as_many_maps_as_rows_and_columns_are_told_of():
+    network = nn.Sequential(nn.Conv2d(3, 8, 8, 8), nn.LayerNorm(8), nn.Flatten(), nn.Linear(512, 2)).eval()
+    with pytest.warns(UserWarning, match=r"gives \(3, 8, 8, 8\), taken for \(B, N, H, W\)"):
+        extraction.capture_layer(network, "1", IMAGES)
+
+
+def one_logit():
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        layers = nn.Conv2d(3, 4, 3), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(4, 1)
+        return nn.Sequential(*layers).eval()
+
+
+def test_a_network_of_one_logit_has_two_classes():
+    network = one_logit()
+    output, gradient, logits = by_autograd(network, "1", IMAGES, [0] * 3)
+    for classes, sign in ((None, 1), ([1, 1, 1], 1), ([0, 0, 0], -1)):
+        maps, gradients, found = extraction.capture_layer(network, "1", IMAGES, classes)
+        torch.testing.assert_close(gradients, sign * gradient)
+        torch.testing.assert_close(maps, output), torch.testing.assert_close(found, logits)
+    with pytest.raises(ValueError, match="class_index must be whole numbers from 0 to 1, got 2"):
+        extraction.capture_layer(network, "1", IMAGES, [0, 1, 2])
+    torch.testing.assert_close(models.two_classes(logits).softmax(1)[:, 1:], logits.sigmoid())
+
+
+WRAPPED = {
+    "compiled": lambda network: torch.compile(network, backend="eager"),
+    "data parallel": nn.DataParallel,
+    "both": lambda network: torch.compile(nn.DataParallel(network), backend="eager"),
+}
+
+
+@pytest.mark.parametrize("wrap", WRAPPED.values(), ids=WRAPPED.keys())
+@pytest.mark.parametrize("prefix", ["", "module.", "_orig_mod."])
+def test_wrappers_are_looked_into(wrap, prefix):
+    network = wrap(one_logit()).eval()
+    if prefix and f"{prefix}1" not in dict(network.named_modules()):
+        pytest.skip("no name of this wrapper")
+    for found, expected in zip(extraction.capture_layer(network, f"{prefix}1", IMAGES),
+                               extraction.capture_layer(one_logit(), "1", IMAGES)):
+        torch.testing.assert_close(found, expected)
+
+
+def test_weights_and_images_of_inference_mode():
+    expected = extraction.capture_layer(one_logit(), "1", IMAGES)
+    head = head_of()
+    of_head = extraction.capture(head, FEATURES, class_index=[1, 2, 3])
+    with torch.inference_mode():
+        network, images, same = one_logit(), IMAGES.clone(), head_of()
+        inside = extraction.capture_layer(network, "1", images), extraction.capture(same, FEATURES, "block", [1, 2, 3])
+    outside = extraction.capture_layer(network, "1", images), extraction.capture(same, FEATURES, "block", [1, 2, 3])
+    for found in (inside, outside):
+        for part, wanted in zip((*found[0], *found[1]), (*expected, *of_head)):
+            torch.testing.assert_close(part, wanted)
+
+
+def quantised():
+    torch.backends.quantized.engine = "x86" if "x86" in torch.backends.quantized.supported_engines else "qnnpack"
+    return torchvision.models.quantization.resnet18(weights=None, quantize=True).eval()
+
+
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("make, message", [
+    (lambda: torch.jit.script(one_logit()), "a network of TorchScript has no layers to look into: give the network it"),
+    (lambda: torch.jit.trace(one_logit(), IMAGES), "a network of TorchScript"),
+    (lambda: nn.Sequential(torch.jit.script(one_logit()), nn.Identity()).eval(), "a network of TorchScript"),
+    (quantised, "a quantised network has no gradients: give the network of floats"),
+    (lambda: torch.ao.quantization.quantize_dynamic(one_logit(), {nn.Linear}), "a quantised network"),
+    (lambda: "resnet18", "the network must be a torch.nn.Module, got str"),
+])
+def test_networks_without_gradients_are_refused(make, message):
+    network = make()
+    for call in (extraction.capture_layer, lambda *of: extraction.propagate(*of, np.ones((3, 4), bool))):
+        with pytest.raises(ValueError, match=message):
+            call(network, "1", IMAGES)
+
+
+def test_a_float_network_of_the_quantisable_kind_is_no_quantised_one():
+    network = torchvision.models.quantization.resnet18(weights=None, quantize=False).eval()
+    assert extraction.capture_layer(network, "layer3", IMAGES[:1])[0].shape == (1, 256, 4, 4)
+
+
+@pytest.mark.parametrize("layer", [["layer3"], ("layer3", "layer4"), {"layer3"}])
+def test_one_layer_at_a_time(layer):
+    with pytest.raises(ValueError, match="one layer at a time"):
+        extraction.capture_layer(NETWORK, layer, IMAGES)
+
+
+@pytest.mark.parametrize("value", [torch.nan, torch.inf, -torch.inf])
+@pytest.mark.parametrize("classes", [None, [1, 1, 1]])
+def test_one_number_that_is_not_finite_is_an_error_that_names_it(value, classes):
+    network = copy.deepcopy(NETWORK)
+    network.fc.bias.data[5] = value
+    with pytest.raises(ValueError, match="^logits hold NaN or infinite values .*: check the images and the network"):
+        extraction.capture_layer(network, "layer4", IMAGES, classes)
+    with pytest.raises(ValueError, match="^logits hold"):
+        extraction.propagate(network, "layer4", IMAGES, np.ones((3, 512), bool))
+    head = head_of()
+    head.classifier.bias.data[5] = value
+    with pytest.raises(ValueError, match="^logits hold NaN or infinite values .*: check the trunk's inputs"):
+        extraction.capture(head, FEATURES, class_index=classes)
+    with pytest.raises(ValueError, match="^logits hold"):
+        extraction.arrays(head, FEATURES, ["conv"])
+
+
+def test_maps_too_large_for_half_precision_are_not_kept():
+    head = head_of()
+    head.block.conv.weight.data *= 1e7
+    with pytest.raises(ValueError, match="maps of 'conv' in half precision hold NaN or infinite"):
+        extraction.arrays(head, FEATURES, ["conv"])
+
+
+@pytest.mark.parametrize("part", ["whole", "block.bn", "classifier"])
+def test_a_head_in_training_mode_is_refused_and_left_alone(part):
+    head = head_of()
+    (head if part == "whole" else head.get_submodule(part)).train()
+    before = copy.deepcopy(head.state_dict())
+    modes = [module.training for module in head.modules()]
+    for call in (lambda: extraction.capture(head, FEATURES), lambda: extraction.arrays(head, FEATURES, ["block"])):
+        with pytest.raises(ValueError, match=r"the head is in training mode, .* call head.eval\(\)"):
+            call()
+    assert [module.training for module in head.modules()] == modes
+    assert all(torch.equal(before[key], value) for key, value in head.state_dict().items())
+
+
+@pytest.mark.parametrize("given", [list, tuple, np.array, torch.tensor, iter, lambda c: np.array(c, float)])
+def test_classes_of_any_kind_of_sequence(given):
+    _, gradients, _ = extraction.capture(head_of(), FEATURES, class_index=given([7, 7, 2]))
+    torch.testing.assert_close(gradients, head_of().classifier.weight.view(10, 16, 4, 4)[[7, 7, 2]])
+
+
+@pytest.mark.parametrize("call, message", [
+    (lambda: extraction.capture(head_of(), FEATURES, class_index=[0.5, 1, 2]), "class_index must be whole numbers"),
+    (lambda: extraction.capture(head_of(), FEATURES, class_index=[0, 1, 10]), "class_index must be whole numbers"),
+    (lambda: extraction.capture(head_of(), FEATURES, class_index=["cat"] * 3), "class_index must be"),
+    (lambda: extraction.capture(head_of(), FEATURES, batch=0), "batch must be a whole number of at least 1, got 0"),
+    (lambda: extraction.capture(head_of(), FEATURES[0]), r"features must be \(B, channels, s, s\) floats"),
+    (lambda: extraction.capture(head_of(), FEATURES[:, :7]), "ReducedHead cannot take an input of shape"),
+    (lambda: extraction.capture(NETWORK, FEATURES), "the head must have stages, .* got ResNet"),
+    (lambda: extraction.capture_layer(NETWORK, "layer4", IMAGES[:, :1]), r"ResNet cannot take an input .*\(3, 1, 64,"),
+    (lambda: extraction.propagate(NETWORK, "layer4", IMAGES, [[True], [True, False]]), "kept must be"),
+    (lambda: extraction.propagate(NETWORK, "layer4", IMAGES, np.ones((3, 512), bool), batch="2"), "batch must be"),
+    (lambda: extraction.tokens(0, 7), "height must be a whole number"),
+])
+def test_arguments_that_do_not_fit_are_named(call, message):
+    with pytest.raises(ValueError, match=message):
+        call()

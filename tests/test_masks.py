@@ -83,7 +83,7 @@ def test_match_area_gives_the_area_and_keeps_the_ranking(name):
 
 @pytest.mark.parametrize("area", [[0.5, np.nan], [0.5, 1.2], [0.5]])
 def test_match_area_refuses(area):
-    with pytest.raises(ValueError, match="area must be"):
+    with pytest.raises(ValueError, match="^area "):
         masks.match_area(torch.rand(2, 4, 4), area, DEFINITIONS["grad_cam_pp"].masking)
 
 
@@ -99,3 +99,46 @@ def test_bad_input_is_refused(batch):
     ):
         with pytest.raises(ValueError, match=message):
             call()
+
+
+@pytest.mark.parametrize("call", [
+    lambda images, heat: masks.apply(images, heat, SOFT), lambda images, heat: next(masks.pixel_sequence(images, heat)),
+])
+@pytest.mark.parametrize("change, message", [
+    (lambda x: (255 * x).byte(), "images must be pixels in .* got torch.uint8: models.to_pixels"),
+    (lambda x: (255 * x).byte().numpy(), "images must be pixels in .* got torch.uint8"),
+    (lambda x: 255 * x, "images must lie in .*models.to_pixels"), (lambda x: x * torch.nan, "images hold NaN"),
+    (lambda x: x[0], "images must be"),
+])
+def test_images_that_are_no_pixels_are_refused(batch, call, change, message):
+    images, heat = batch
+    with pytest.raises(ValueError, match=message):
+        call(change(images), heat)
+
+
+def test_what_is_ranked_and_how():
+    whole = torch.tensor([[[0, 1], [1, 1]]])  # of integers, as a mask of 0 and 1 often is
+    assert masks.area(masks.match_area(whole, [0.75], HARD), HARD).tolist() == [0.75]
+    assert masks.kept(whole, SOFT).is_floating_point()
+    noise = torch.rand(1, 4, 4, generator=torch.Generator().manual_seed(0))
+    assert not masks.match_area(noise, [0.001], HARD).any()  # the nearest number of pixels is none
+    assert masks.match_area(noise, np.array([1 / 16]), HARD).sum() == 1
+
+
+@pytest.mark.parametrize("call, message", [
+    (lambda i, h: masks.match_area(3 * h, [0.5] * 4, SOFT), "heatmap must lie in"),
+    (lambda i, h: masks.match_area(h * torch.nan, [0.5] * 4, HARD), "heatmap hold NaN"),
+    (lambda i, h: masks.match_area(h, [], HARD), r"area must be \(B,\) = \(4,\)"),
+    (lambda i, h: masks.kept(h, "soft"), "masking must be that of a metrics.AverageDropDefinition, got 'soft'"),
+    (lambda i, h: masks.kept(h, None), "masking must be that of"),
+    (lambda i, h: masks.pixel_sequence(i, h, steps=0), "steps must be a whole number of at least 1, got 0"),
+    (lambda i, h: masks.pixel_sequence(i, h, steps=2.5), "steps must be"),
+    (lambda i, h: masks.pixel_sequence(i, h, seed="a"), "seed must be"),
+    (lambda i, h: masks.pixel_sequence(i, h, baseline=torch.zeros(5)), "baseline must be a number, or a tensor"),
+    (lambda i, h: masks.pixel_sequence(i, h, baseline=128), "baseline must lie in"),
+    (lambda i, h: masks.pixel_sequence(i, h * torch.nan), "heatmap hold NaN"),
+    (lambda i, h: masks.pixel_sequence(i, h, mode=["insertion"]), "unknown mode"),
+])
+def test_arguments_that_do_not_fit_are_named(batch, call, message):
+    with pytest.raises(ValueError, match=message):
+        call(*batch)

@@ -3,11 +3,13 @@
 import copy
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
+import torchvision
 
 from qafs_utils import data, models
-from qafs_utils.run import Run
+from qafs_utils.run import Artefacts
 
 NETWORK = models.resnet18("random")
 
@@ -108,7 +110,7 @@ def test_heads_learn_and_come_back_from_arrays(n, block):
         models.trained_head("nf99_paper_seed0", arrays, NETWORK, size=4)
     with pytest.raises(ValueError, match="no trained head 'odd'"):
         models.trained_head("odd", {"odd/bias": np.zeros(2)}, NETWORK, size=4)
-    with pytest.raises(ValueError, match="at least one epoch"):
+    with pytest.raises(ValueError, match="epochs must be a whole number of at least 1, got 0"):
         models.train(head, features, labels, features, labels, epochs=0)
 
 
@@ -174,7 +176,7 @@ def test_published_heads_go_with_torchvisions_weights_too(monkeypatch):
 
 @pytest.mark.skipif(not models.weights_path().exists(), reason="no ImageNet weights")
 def test_the_imagenet_trunk_is_known():
-    saved = Run("tests", {"profile": "published"}).load("01_heads")
+    saved = Artefacts("published").load("01_heads")
     assert str(saved["weights"]) == models.COPY
     trunk = models.Trunk(models.resnet18())
     models.require_trunk(trunk, saved)
@@ -194,3 +196,168 @@ def test_pixels_are_upsampled_into_the_unit_interval():
     pixels = models.to_pixels(images, 224)
     assert pixels.shape == (2, 3, 224, 224) and pixels[0].eq(0).all()
     torch.testing.assert_close(pixels[1], torch.ones(3, 224, 224))
+
+
+def trained_pair():
+    return models.Trunk(models.resnet18("random")), models.build_head(16, "paper", NETWORK, size=4)
+
+
+@pytest.mark.parametrize("name, call", [
+    ("model", lambda trunk, head: models.predict(head, torch.rand(2, 256, 4, 4))),
+    ("head", lambda trunk, head: models.scorer(trunk, head)),
+    ("head", lambda trunk, head: models.score_all(trunk, head, torch.rand(1, 3, 64, 64))),
+])
+def test_training_mode_is_refused_and_left_alone(name, call):
+    trunk, head = trained_pair()
+    call(trunk, head)
+    head.block.bn.train()
+    before = copy.deepcopy(head.state_dict())
+    with pytest.raises(ValueError, match=f"the {name} is in training mode"):
+        call(trunk, head)
+    assert head.block.bn.training and all(torch.equal(before[key], value) for key, value in head.state_dict().items())
+
+
+def test_a_network_put_in_training_mode_later_is_refused(pixels):
+    trunk, head = trained_pair()
+    score = models.scorer(trunk, head)
+    score(pixels)
+    head.train()
+    with pytest.raises(ValueError, match="the head is in training mode"):
+        score(pixels)
+    head.eval(), trunk.layers[1].train()
+    statistics = trunk.layers[1].running_mean.clone()
+    with pytest.raises(ValueError, match="the trunk is in training mode"):
+        score(pixels)
+    assert torch.equal(statistics, trunk.layers[1].running_mean)
+
+
+@pytest.mark.parametrize("make", [models.Trunk, models.FullHead, lambda net: models.full_network(net, FULL)])
+def test_a_resnet_in_training_mode_or_of_another_kind_is_refused(make):
+    net = models.resnet18("random")
+    net.layer4[0].bn1.train()
+    with pytest.raises(ValueError, match="the net is in training mode"):
+        make(net)
+    assert net.layer4[0].bn1.training
+    for other in (torchvision.models.resnet34(), torch.nn.Linear(2, 2), None):
+        with pytest.raises(ValueError, match="net must be a ResNet-18"):
+            make(other)
+
+
+FULL = models.FullHead(NETWORK)
+
+
+def test_pooled_maps_of_a_head_in_training_mode_or_another_head():
+    head = models.FullHead(models.resnet18("random"))
+    assert models.pooled(head, torch.rand(2, 256, 2, 2)).shape == (2, 512)
+    head.layer4[1].bn2.train()
+    statistics = head.layer4[1].bn2.running_mean.clone()
+    with pytest.raises(ValueError, match="the head is in training mode"):
+        models.pooled(head, torch.rand(2, 256, 2, 2))
+    assert torch.equal(statistics, head.layer4[1].bn2.running_mean)
+    with pytest.raises(ValueError, match="only a FullHead"):
+        models.pooled(models.ReducedHead(4), torch.rand(2, 256, 2, 2))
+
+
+@pytest.mark.parametrize("change, message", [
+    ({"labels": [0, 1]}, r"labels must be \(N,\) = \(4,\)"), ({"labels": [0, 1, 0, 2]}, "labels must be whole numbers"),
+    ({"labels": [0, 1, 0.5, 1]}, "labels must be whole"), ({"validation_labels": [0]}, "validation_labels must be"),
+    ({"features": torch.full((4, 4), torch.nan)}, "features hold NaN or infinite values"),
+    ({"features": torch.rand(4, 3)}, r"features \(1, 3\) do not fit Linear"),
+    ({"features": torch.empty(0, 4), "labels": []}, r"features must be \(N, ...\) of at least one image"),
+    ({"validation_features": torch.empty(0, 4), "validation_labels": []}, "validation_features must be"),
+    ({"epochs": 1.5}, "epochs must be"), ({"learning_rate": 0}, "learning_rate must be"), ({"batch": 0}, "batch must"),
+    ({"learning_rate": torch.nan}, "learning_rate must be"), ({"seed": "one"}, "seed must be"),
+    ({"model": torch.nn.Linear(4, 1)}, "one for each class"), ({"model": FULL}, "only the classifier is trained"),
+    ({"model": torch.nn.Linear(4, 2).requires_grad_(False)}, r"the model is frozen: call model.requires_grad_\(\)"),
+])
+def test_training_refuses_what_does_not_fit_and_changes_nothing(change, message):
+    arguments = {"model": torch.nn.Linear(4, 2), "features": torch.eye(4), "labels": [0, 1, 0, 1], "epochs": 2}
+    arguments |= {"validation_features": torch.eye(4), "validation_labels": [0, 1, 0, 1]} | change
+    before = copy.deepcopy(arguments["model"].state_dict())
+    with pytest.raises(ValueError, match=message):
+        models.train(**arguments)
+    assert all(torch.equal(before[key], value) for key, value in arguments["model"].state_dict().items())
+
+
+def test_training_goes_on_where_it_ended():
+    model, labels = torch.nn.Linear(4, 2), np.array([0, 1, 0, 1], np.uint8)
+    models.train(model, torch.eye(4), labels, torch.eye(4), labels, epochs=5, learning_rate=0.1)
+    loss = torch.nn.functional.cross_entropy(model(torch.eye(4)), torch.as_tensor(labels).long())
+    again = models.train(model, torch.eye(4), labels, torch.eye(4), labels, epochs=5)
+    assert again[0]["loss"] == pytest.approx(loss.item()) and len(again) == 5 and not model.training
+    frozen = copy.deepcopy(model).requires_grad_(False)
+    models.train(frozen.requires_grad_(), torch.eye(4), labels, torch.eye(4), labels, epochs=1)
+
+
+def test_a_loss_that_is_not_finite_keeps_the_best_epoch():
+    model = torch.nn.Linear(2, 2)
+    before = copy.deepcopy(model.state_dict())
+    far = torch.full((4, 2), 3e38)
+    with pytest.raises(ValueError, match="the loss of epoch 1, with a learning_rate of 1e[+]30, must be a finite"):
+        models.train(model, far, [0, 1, 0, 1], far, [0, 1, 0, 1], learning_rate=1e30, batch=1)
+    assert all(torch.equal(before[key], value) for key, value in model.state_dict().items()) and not model.training
+
+
+@pytest.mark.parametrize("call, message", [
+    (lambda: models.accuracy(torch.zeros(3, 2), [0]), r"labels must be \(N,\) = \(3,\)"),
+    (lambda: models.accuracy(torch.zeros(2, 2), [0, 2]), "labels must be whole numbers from 0 to 1"),
+    (lambda: models.accuracy(torch.full((2, 2), torch.nan), [0, 0]), "logits hold NaN"),
+    (lambda: models.accuracy(torch.zeros(0, 2), []), "no images"),
+    (lambda: models.predict(torch.nn.Linear(2, 2).eval(), torch.full((1, 2), torch.inf)), "logits hold NaN or"),
+    (lambda: models.predict(torch.nn.Linear(2, 2).eval(), torch.rand(0, 2)), "at least one image"),
+    (lambda: models.predict(torch.nn.Linear(2, 2).eval(), torch.rand(3, 5)), "do not fit Linear"),
+    (lambda: models.predict("head", torch.rand(3, 5)), "the model must be a torch.nn.Module"),
+    (lambda: models.to_pixels(np.zeros((1, 3, 4, 4))), "images must be uint8 from 0 to 255, got torch.float64"),
+    (lambda: models.to_pixels(np.zeros((3, 4, 4), np.uint8)), r"images must be \(B, C, h, w\)"),
+    (lambda: models.to_pixels(np.zeros((1, 3, 4, 4), np.uint8), "64"), "size must be a whole number"),
+    (lambda: models.trunk_features(TRUNK, np.zeros((0, 3, 4, 4), np.uint8)), "no images"),
+    (lambda: models.trunk_features(TRUNK, np.zeros((1, 3, 4, 4))), "images must be uint8"),
+    (lambda: TRUNK(torch.zeros(1, 3, 32, 32, dtype=torch.uint8)), "pixels must be pixels in .* got torch.uint8"),
+    (lambda: TRUNK(torch.full((1, 3, 32, 32), 200.0)), "pixels must lie in"),
+    (lambda: TRUNK(torch.full((1, 3, 32, 32), torch.nan)), "pixels hold NaN"),
+    (lambda: TRUNK(torch.rand(3, 32, 32)), r"pixels must be \(B, C, H, W\)"),
+    (lambda: TRUNK(torch.rand(1, 1, 32, 32)), r"pixels must be \(B, C, H, W\) = \(B, 3, H, W\)"),
+    (lambda: models.build_head(0, "paper", None), "n_features must be a whole number"),
+    (lambda: models.build_head(16, "paper", None, seed=None), "seed must be"),
+    (lambda: models.build_head(512, "full", None), "net must be a ResNet-18"),
+    (lambda: models.ReducedHead(4, size=2.5), "size must be a whole number"),
+    (lambda: models.pick_device("gpu"), "there is no device 'gpu': choose 'auto' or 'cpu'"),
+    (lambda: models.pick_device(3.5), "there is no device 3.5"),
+    (lambda: models.checksums("vgg"), "unknown weights 'vgg'"),
+    (lambda: models.resnet18("random", seed="a"), "seed must be"),
+    (lambda: models.load_head(models.ReducedHead(4, size=2), {"x": [np.nan]}), "the head's x hold NaN"),
+    (lambda: models.scorer(TRUNK, broken_head())(torch.rand(1, 3, 64, 64)), "logits hold NaN or infinite values"),
+])
+def test_what_does_not_fit_is_named(call, message):
+    with pytest.raises(ValueError, match=message):
+        call()
+
+
+TRUNK = models.Trunk(NETWORK)
+
+
+def broken_head():
+    head = models.ReducedHead(4, size=4)
+    head.classifier.bias.data[3] = torch.inf
+    return head
+
+
+def test_heads_without_a_trunk_are_refused():
+    with pytest.raises(data.DataError, match="do not say which trunk"):
+        models.require_trunk(TRUNK, {})
+
+
+def test_progress_ends_at_the_end(capsys):
+    models.score_all(TRUNK, models.ReducedHead(4, size=2), torch.rand(3, 3, 32, 32), batch=2)
+    models.trunk_features(TRUNK, np.zeros((3, 3, 8, 8), np.uint8), 32, batch=2)
+    shown = capsys.readouterr().err
+    assert [line.split("\r")[-1][:20].split()[1] for line in shown.strip().split("\n")] == ["100%|██████████|"] * 2 or (
+        shown.count("100%") == 2)
+
+
+def test_probabilities_of_one_logit(pixels):
+    head = models.ReducedHead(4, size=4, n_classes=1)
+    probability = models.scorer(TRUNK, head, softmax=True)(pixels)
+    z = models.scorer(TRUNK, head)(pixels)
+    torch.testing.assert_close(probability, torch.cat([1 - z.sigmoid(), z.sigmoid()], 1))
+    assert models.accuracy(torch.tensor([[2.0], [-1.0], [3.0]]), pd.Series([1, 0, 0])) == pytest.approx(2 / 3)
