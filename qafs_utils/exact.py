@@ -16,14 +16,18 @@ feel it, but it takes from indefinite models the eigenvalues along (1, ..., 1), 
 """
 
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from numbers import Real
+from types import MappingProxyType
 
 import dimod
 import numpy as np
-from numba import njit
 
+from . import require
 from .annealing import biases, sample_set
-from .qubo import require_size
+from .compiled import njit
+from .qubo import require_model, require_size
 
 TOLERANCE = 1e-9  # of the energy, or of the largest coefficient if that is larger
 PLAIN_NODES, _IMPROVED_NODES = 15_000, 1000  # of one depth-first search: then its bounds are improved; then it is split
@@ -34,7 +38,7 @@ _WEIGHT = 1.1  # of the penalty of other sizes, over the couplings' root mean sq
 _PROGRESS = 0.2  # share of the gap that such a step, or the sweeps of a first relaxation, must close to be repeated
 
 
-@njit(cache=True, nogil=True)
+@njit()
 def _exchange(Q, x, g, free, left, steps):
     """Descent of a convex n.Q.n / 2 + b.n to and in the plane where x[free] sums to left; x, gradient g (m,) in place.
 
@@ -68,7 +72,7 @@ def _exchange(Q, x, g, free, left, steps):
     return (g[up] + g[down]) / 2
 
 
-@njit(cache=True, nogil=True)
+@njit()
 def _relax(Q, b, size, state, x, sweeps, goal, slack):
     """Lower bound of a convex n.Q.n / 2 + b.n, by coordinate descent over the box and the tangent where it ends.
 
@@ -138,7 +142,7 @@ def _relax(Q, b, size, state, x, sweeps, goal, slack):
             return bound, excluded, g
 
 
-@njit(cache=True, nogil=True)
+@njit()
 def _descend(Q, b, size, y, steps):
     """Tabu search from y (m,) of 0 and 1, `steps` flips and on to a local minimum  ->  lowest energy; y: its place.
 
@@ -179,7 +183,7 @@ def _descend(Q, b, size, y, steps):
             y[:] = z
 
 
-@njit(cache=True, nogil=True)
+@njit()
 def _search(C, c, Q, b, size, states, points, bounds, top, upper, best, tolerance, slack, limit):
     """Depth-first search for energies n.Q.n / 2 + b.n below `upper`; n.C.n / 2 + c.n, convex, is never above them.
 
@@ -222,7 +226,7 @@ def _search(C, c, Q, b, size, states, points, bounds, top, upper, best, toleranc
     return top, upper, nodes, low
 
 
-@njit(cache=True, nogil=True)
+@njit()
 def _tighten(Q, b, V, N, u, rounds, polish, step):
     """Improve N and u for energies n.Q.n / 2 + b.n: `rounds` of a sweep over the vectors and a step of N, in place.
 
@@ -287,11 +291,12 @@ class _Part:
 class _BranchAndBound:
     """Minimum of n.Q.n / 2 + b.n: Q (d, d) symmetric, diagonal 0, b (d,), both at most 1; start (d,) of 0 and 1.
 
-    size: number of ones, None for any.
+    size: number of ones, None for any. tell: None, or a function of seconds, lowest bound, lowest energy and nodes.
     """
 
-    def __init__(self, Q, b, start, time_limit, size=None):
-        self.deadline = time.perf_counter() + time_limit
+    def __init__(self, Q, b, start, time_limit, size=None, tell=None):
+        self.started = self.told = time.perf_counter()
+        self.deadline, self.tell, self.parts = self.started + time_limit, tell, []
         self.size, self.offset = -1 if size is None else size, 0.0
         self.Q, self.b, self.best, self.nodes, self.free = Q, b, start.astype(float), 0, len(b)
         self.upper = _descend(Q, b, self.size, self.best, 20 * len(b))
@@ -319,16 +324,28 @@ class _BranchAndBound:
     def late(self):
         return time.perf_counter() > self.deadline
 
+    def bound(self, *parts):
+        """Lower bound of all energies, when these parts and those of the stack are open."""
+        return min([self.upper, self.low, *(part.bound for part in (*parts, *self.parts))])
+
+    def report(self, part):
+        """Tell how far the search is that works on a part, once a second."""
+        now = time.perf_counter()
+        if self.tell is not None and now >= self.told + 1:
+            self.told = now
+            self.tell(now - self.started, self.bound(part), self.upper, self.nodes)
+
     def run(self):
         """->  lower bound of all energies; the lowest one found is `upper`, at `best`."""
         d = len(self.b)
-        parts = [_Part(np.full(d, -1, np.int8), self.trivial, np.full(d, 0.5))]
-        while parts and not self.late:
-            parts += self.work(parts.pop())
-        return min([self.upper, self.low, *(part.bound for part in parts)])
+        self.parts.append(_Part(np.full(d, -1, np.int8), self.trivial, np.full(d, 0.5)))
+        while self.parts and not self.late:
+            self.parts += self.work(self.parts.pop())
+        return self.bound()
 
     def work(self, part):
         """Close a part, or return the open parts it consists of."""
+        self.report(part)
         plain = part.V is None
         part, relaxation = self.reduced(part) if plain else self.improved(part)
         if part is None or self.searched(part, *relaxation):
@@ -408,7 +425,8 @@ class _BranchAndBound:
                 self.best = part.values.astype(float)
                 self.best[free] = best
                 self.upper = lowest + constant
-        self.nodes += nodes
+            self.nodes += count
+            self.report(part)
         part.bound = max(part.bound, min([low, *bounds[: top + 1]]) + constant)
         if top < 0:
             self.low = min(self.low, low + constant)
@@ -435,6 +453,7 @@ class _BranchAndBound:
                 return None, None
             if relaxation is None or part.bound > before:
                 best, relaxation = part, tried
+            self.report(best)
             stalled = 0 if part.bound - before > _PROGRESS * (self.upper - before) else stalled + 1
             if stalled == 2 or self.late:
                 return best, relaxation
@@ -443,10 +462,10 @@ class _BranchAndBound:
 class ExactSampler(dimod.Sampler):
     """The ground state with its proof, for hundreds of variables if the model is like selections from feature maps."""
 
-    parameters = {"time_limit": [], "initial": [], "size": []}
-    properties = {"category": "exact", "tolerance": TOLERANCE}
+    parameters = MappingProxyType({"time_limit": [], "initial": [], "size": [], "progress": []})
+    properties = MappingProxyType({"category": "exact", "tolerance": TOLERANCE})
 
-    def sample(self, bqm, time_limit=60.0, initial=None, size=None, **unknown):
+    def sample(self, bqm, time_limit=60.0, initial=None, size=None, progress=None, **unknown):
         """Lowest energy found and a lower bound of all: model, seconds, sample to start from  ->  SampleSet of one row.
 
         size: search only samples of exactly so many ones (of SPIN variables, +1); the one found is such a sample even
@@ -455,8 +474,9 @@ class ExactSampler(dimod.Sampler):
         of the energy or of the largest coefficient (over binary variables), so that no energy lies lower by more;
         nodes; free: variables that the root relaxations leave open; seconds. The limit is checked between steps,
         which take long beyond some thousand variables. The same call finds the same sample unless the limit ends it.
-        Raises ValueError for NaN or infinity in the model, a negative limit, an `initial` that does not fit, or a
-        size outside 0..d.
+        progress: called once a second with the keywords seconds, bound, energy and nodes, as they are by then.
+        Raises ValueError for models that `require_model` refuses, a limit that is no number of seconds, an `initial`
+        that does not fit, a size outside 0..d, or a progress that is no function.
 
         >>> bqm = dimod.BinaryQuadraticModel({0: -1.0, 1: -0.75, 2: -0.5}, {(0, 1): 0.8, (1, 2): 0.1}, 0, dimod.BINARY)
         >>> found = ExactSampler().sample(bqm)
@@ -467,15 +487,20 @@ class ExactSampler(dimod.Sampler):
         """
         self.remove_unknown_kwargs(**unknown)
         clock = time.perf_counter()
-        if not time_limit >= 0:
-            raise ValueError(f"time_limit must be a number of seconds >= 0, got {time_limit}")
+        time_limit = require.number("time_limit", time_limit, "[0, inf]")
+        if not (progress is None or callable(progress)):
+            raise ValueError(f"progress must be a function, got {require.described(progress)}")
+        require_model(bqm)
         b, Q, offset = biases(bqm)
         size = None if size is None else require_size(size, len(b))
-        if not (np.isfinite(b).all() and np.isfinite(Q).all() and np.isfinite(offset)):
-            raise ValueError("the model holds NaN or infinite biases: check the feature maps or data it is made from")
         start = np.zeros(len(b)) if initial is None else _values(initial, bqm)
         scale = float(max(np.abs(Q).max(initial=0), np.abs(b).max(initial=0))) or 1.0
-        search = _BranchAndBound((Q + Q.T) / scale, b / scale, start, time_limit, size)
+
+        def tell(seconds, bound, energy, nodes):
+            bound, energy = float(bound * scale + offset), float(energy * scale + offset)
+            progress(seconds=seconds, bound=bound, energy=energy, nodes=nodes)
+
+        search = _BranchAndBound((Q + Q.T) / scale, b / scale, start, time_limit, size, progress and tell)
         bound = search.run() * scale + offset
         found = sample_set(search.best, bqm)
         energy = float(found.record.energy[0])
@@ -492,7 +517,13 @@ class ExactSampler(dimod.Sampler):
 
 def _values(initial, bqm):
     """A sample of the model as (d,) of 0 and 1. Raises ValueError for other variables or values."""
-    samples, labels = dimod.as_samples(initial)
+    try:
+        numbers = isinstance(initial, tuple) and all(isinstance(value, Real) for value in initial)  # not with labels
+        if numbers or isinstance(initial, Iterator) or hasattr(initial, "detach"):
+            initial = [float(value) for value in initial]
+        samples, labels = dimod.as_samples(initial)
+    except (TypeError, ValueError, IndexError, AttributeError):  # whatever dimod meets in what is no sample
+        samples, labels = [], []
     if len(samples) != 1 or set(labels) != set(bqm.variables) or not np.isin(samples, list(bqm.vartype.value)).all():
         raise ValueError(f"initial must be one sample with a {bqm.vartype.name} value for every variable of the model")
     return (samples[0, [labels.index(v) for v in bqm.variables]] > 0).astype(float)

@@ -14,6 +14,9 @@ import pandas as pd
 from dwave.graphs import pegasus_graph, zephyr_graph
 from minorminer.busclique import busgraph_cache
 
+from . import require
+from .qubo import require_model
+
 TOPOLOGIES = {  # working qubits: D-Wave's documentation, "Per-QPU Solver Properties"
     "Pegasus P16": partial(pegasus_graph, 16),  # Advantage: 5640 qubits, 5627 of them work on Advantage_system4.1
     "Zephyr Z12": partial(zephyr_graph, 12),  # Advantage2: 4800 qubits, 4592 of them work on Advantage2_system1.7
@@ -73,8 +76,9 @@ class _OceanSampler(dimod.Sampler):
     def sample(self, bqm, seed=None, **parameters):
         """`sample(bqm) -> SampleSet`. A seed is ignored with a warning; other parameters are those of the solver.
 
-        Raises HardwareError before submission for more variables than `largest`.
+        Before submission, raises HardwareError for more variables than `largest`, ValueError as `qubo.require_model`.
         """
+        require_model(bqm)
         if bqm.num_variables > self.largest:
             raise HardwareError(
                 f"{bqm.num_variables} variables, but the largest clique of this QPU has {self.largest}: fix variables "
@@ -126,22 +130,25 @@ class _Cliques(busgraph_cache):
 
 
 @cache
-def _cliques(topology, missing, seed):
-    return _Cliques(graph(topology, missing, seed))
+def _cliques(*chip):
+    return _Cliques(graph(*chip))
+
+
+def _chip(topology, missing, seed):
+    """What chooses a graph, in one form, for the memory of `_cliques`."""
+    require.choice("topology", topology, TOPOLOGIES)
+    return topology, require.number("missing", missing, "[0, 1)"), require.whole("seed", seed)
 
 
 def graph(topology, missing=0.0, seed=0):
     """Qubits and couplers as a networkx.Graph: every one works but a fraction `missing` of the qubits, at random.
 
-    Raises ValueError for an unknown topology or a fraction outside [0, 1).
+    Raises ValueError for an unknown topology, a fraction outside [0, 1), or a seed that is no whole number.
 
     >>> len(graph("Zephyr Z12")), len(graph("Zephyr Z12", missing=0.1))
     (4800, 4320)
     """
-    if topology not in TOPOLOGIES:
-        raise ValueError(f"unknown topology {topology!r}: choose from {', '.join(TOPOLOGIES)}")
-    if not 0 <= missing < 1:
-        raise ValueError(f"missing must be a fraction of the qubits in [0, 1), got {missing}")
+    topology, missing, seed = _chip(topology, missing, seed)
     qubits = TOPOLOGIES[topology]()
     gone = np.random.default_rng(seed).choice(sorted(qubits), round(missing * len(qubits)), replace=False)
     qubits.remove_nodes_from(gone.tolist())
@@ -156,9 +163,8 @@ def clique_embedding(topology, d, missing=0.0, seed=0):
     >>> {variable: len(chain) for variable, chain in clique_embedding("Zephyr Z12", 6).items()}
     {0: 2, 1: 2, 2: 2, 3: 2, 4: 2, 5: 2}
     """
-    if d != int(d) or d < 1:
-        raise ValueError(f"d must be a positive integer, got {d}")
-    return _cliques(topology, missing, seed).find_clique_embedding(int(d))
+    d, chip = require.whole("d", d, 1, 10**9), _chip(topology, missing, seed)
+    return _cliques(*chip).find_clique_embedding(d)
 
 
 def largest_clique(topology, missing=0.0, seed=0):
@@ -167,7 +173,7 @@ def largest_clique(topology, missing=0.0, seed=0):
     >>> largest_clique("Zephyr Z12")
     184
     """
-    return len(_cliques(topology, missing, seed).largest_clique())
+    return len(_cliques(*_chip(topology, missing, seed)).largest_clique())
 
 
 def clique_demand(topology, sizes, missing=0.0, seed=0):
@@ -183,7 +189,7 @@ def clique_demand(topology, sizes, missing=0.0, seed=0):
     2  Zephyr Z12  400    <NA>          <NA>  False
     """
     rows = []
-    for d in sizes:
+    for d in require.array("sizes", sizes, "S"):
         lengths = [len(chain) for chain in clique_embedding(topology, d, missing, seed).values()]
         rows.append((topology, d, sum(lengths) or None, max(lengths, default=None), bool(lengths)))
     table = pd.DataFrame(rows, columns=["topology", "d", "qubits", "chain_length", "fits"])

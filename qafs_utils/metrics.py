@@ -1,8 +1,7 @@
 """Scores of explanation maps and selections: Average Drop by explicit definition, class overlap, intervals.
 
-All is numpy, from the network's logits on. Functions raise ValueError for a wrong shape or an unknown choice, and for
-NaN in logits, contributions, cosines, curves, matrices and selections (`best_subset_scores` hands NaN on); NaN among
-per-image values means "excluded".
+All is numpy, from the network's logits on. Functions raise ValueError, naming the argument, for a wrong shape, type or
+range, an unknown choice, and NaN or infinity; but NaN among per-image values means "excluded".
 """
 
 import warnings
@@ -10,8 +9,15 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
+import pandas as pd
 import scipy.special
 import scipy.stats
+
+from . import require
+
+_MAPS = ": check the feature maps they come from"
+_NETWORK = ": check the images and the network's precision"
+_MOST = 10_000_000  # resamples, or classes: what is beyond would not end
 
 
 class Masking(NamedTuple):
@@ -42,7 +48,7 @@ class AverageDropDefinition:
     True
     >>> AverageDropDefinition("soft", 0.5)
     Traceback (most recent call last):
-    ValueError: value must be None for a soft mask, else in [0, 1]: soft, 0.5
+    ValueError: value must be None for a soft mask, got 0.5
     """
 
     mask: str = "soft"
@@ -62,10 +68,11 @@ class AverageDropDefinition:
 
     def __post_init__(self):
         for name, choices in self.CHOICES.items():
-            if getattr(self, name) not in choices:
-                raise ValueError(f"unknown {name} {getattr(self, name)!r}: choose from {choices}")
-        if (self.value is None) != (self.mask == "soft") or not 0 <= (self.value or 0) <= 1:
-            raise ValueError(f"value must be None for a soft mask, else in [0, 1]: {self.mask}, {self.value}")
+            require.choice(name, getattr(self, name), choices)
+        if self.mask != "soft":
+            require.number(f"value of the mask {self.mask}", self.value, "[0, 1]")
+        elif self.value is not None:
+            raise ValueError(f"value must be None for a soft mask, got {require.described(self.value)}")
 
     @property
     def masking(self):
@@ -85,21 +92,16 @@ DEFINITIONS = {
 }
 
 
-def _check_labels(labels, n_classes):
-    if len(labels) and not (0 <= labels.min() and labels.max() < n_classes):
-        raise ValueError(f"labels must lie in 0..{n_classes - 1}, found {labels.min()}..{labels.max()}")
-
-
 def _scores(logits_full, logits_masked, labels, definition):
     """Scores Y, O of full and masked images and which images the definition averages over: three (N,)."""
-    full, masked = np.asarray(logits_full, float), np.asarray(logits_masked, float)
-    labels = np.asarray(labels)
-    if full.ndim != 2 or full.shape != masked.shape or labels.shape != full.shape[:1]:
-        shapes = f"{full.shape}, {masked.shape} and {labels.shape}"
-        raise ValueError(f"expected logits (N, C), masked logits (N, C) and labels (N,), got {shapes}")
-    if not (np.isfinite(full).all() and np.isfinite(masked).all()):
-        raise ValueError("logits hold NaN or infinite values: check the images and the network's precision")
-    _check_labels(labels, full.shape[1])
+    sizes = {}
+    full = require.array("logits_full", logits_full, "N C", sizes, remedy=_NETWORK)
+    masked = require.array("logits_masked", logits_masked, "N C", sizes, remedy=_NETWORK)
+    require.whole("C, the number of classes,", sizes["C"], 1)
+    labels = require.indices("labels", labels, "N", sizes["C"], sizes)
+    if not isinstance(definition, AverageDropDefinition):
+        known = "an AverageDropDefinition, or one of DEFINITIONS by its key"
+        raise ValueError(f"definition must be {known}, got {require.described(definition)}")
     predicted = full.argmax(1)
     target = predicted if definition.target == "predicted" else labels
     if definition.score == "softmax":
@@ -141,12 +143,15 @@ def increases(logits_full, logits_masked, labels, definition=DEFINITIONS["grad_c
 
 
 def nan_mean(values):
-    """Mean of values without the NaN (excluded) ones; NaN if none is left.
+    """Mean of values without the NaN (excluded) ones; NaN if none is left. Raises ValueError for infinity.
 
     >>> nan_mean([1.0, np.nan, 4.0])
     2.5
     """
-    values = np.asarray(values, float)
+    return _mean(require.array("values", values, "...", nan=True))
+
+
+def _mean(values):
     return float(values[~np.isnan(values)].mean()) if not np.isnan(values).all() else float("nan")
 
 
@@ -178,41 +183,30 @@ def by_class(values, labels, n_classes):
     >>> by_class([1.0, 3.0, np.nan, 5.0], [0, 0, 0, 2], 3)
     array([ 2., nan,  5.])
     """
-    values, labels = np.asarray(values, float), np.asarray(labels)
-    if values.ndim != 1 or values.shape != labels.shape:
-        raise ValueError(f"values and labels must both be (N,), got {values.shape} and {labels.shape}")
-    _check_labels(labels, n_classes)
-    return np.array([nan_mean(values[labels == c]) for c in range(n_classes)])
+    sizes, n_classes = {}, require.whole("n_classes", n_classes, 1, _MOST)
+    values = require.array("values", values, "N", sizes, nan=True)
+    labels = require.indices("labels", labels, "N", n_classes, sizes)
+    return np.array([_mean(values[labels == c]) for c in range(n_classes)])
 
 
 def area_under_curve(curve):
     """Insertion or deletion AUC (RISE): scores (..., T) at T >= 2 evenly spaced fractions 0..1  ->  (...).
 
-    Of the images of `masks.pixel_sequence`, by the trapezoidal rule. Raises ValueError for T < 2 or NaN.
+    Of the images of `masks.pixel_sequence`, by the trapezoidal rule. Raises ValueError for T < 2, NaN and infinity.
 
     >>> float(area_under_curve([0.0, 0.5, 1.0]))
     0.5
     """
-    curve = np.asarray(curve, float)
-    if curve.ndim < 1 or curve.shape[-1] < 2 or np.isnan(curve).any():
-        raise ValueError(f"curve must be (..., T) with T >= 2 and no NaN, got shape {curve.shape}")
+    curve = require.array("curve", curve, "... T")
+    require.whole("T, the points of the curve,", curve.shape[-1], 2)
     return np.trapezoid(curve, axis=-1) / (curve.shape[-1] - 1)
 
 
-def _bit_strings(selections):
-    """selections as an array of bool or 0/1; raises ValueError for indices or weights."""
-    selections = np.asarray(selections)
-    if not np.isin(selections, (0, 1)).all():
-        raise ValueError("selections must be bit-strings (bool or 0/1), one row per image, not indices")
-    return selections
-
-
-def _classes(target, n_images, n_classes):
-    """target as an array (n_images,) of classes; raises ValueError for anything else."""
-    target = np.asarray(target)
-    if target.shape != (n_images,) or not np.isin(target, np.arange(n_classes)).all():
-        raise ValueError(f"target must be ({n_images},) classes from 0 to {n_classes - 1}, got {target.tolist()}")
-    return target
+def _linear(contributions, bias, target, sizes):
+    """Contributions (B, N_f, C), bias (C,) and target (B,) of a classifier that is linear in its maps, as arrays."""
+    contributions = require.array("contributions", contributions, "B N_f C", sizes, remedy=_MAPS)
+    bias = require.array("bias", bias, "C", sizes, remedy=": check the classifier it comes from")
+    return contributions, bias, require.indices("target", target, "B", len(bias), sizes)
 
 
 def subset_scores(contributions, bias, target, kept):
@@ -220,20 +214,17 @@ def subset_scores(contributions, bias, target, kept):
 
     contributions: (B, N_f, C) of `feature_maps.contributions`; bias: (C,); target: (B,) classes; kept: (B, N_f) bool
     ->  (B,) in [0, 1]. The complement of a selection gives the test of removing it; k = 0 leaves the bias.
-    Raises ValueError for shapes that do not fit, NaN or infinite contributions, or a kept that is no bit-string.
+    Raises ValueError for shapes that do not fit, NaN or infinity, or a kept that is no bit-string.
 
     >>> contributions = np.array([[[np.log(3), 0.0], [0.0, 5.0]]])  # the first map speaks for class 0
     >>> subset_scores(contributions, np.zeros(2), [0], [[1, 0]]).round(9)  # 3 / (3 + 1)
     array([0.75])
     """
-    contributions, bias, kept = np.asarray(contributions, float), np.asarray(bias, float), _bit_strings(kept)
-    if contributions.ndim != 3 or kept.shape != contributions.shape[:2] or bias.shape != contributions.shape[2:]:
-        shapes = f"{contributions.shape}, {bias.shape} and {kept.shape}"
-        raise ValueError(f"expected contributions (B, N_f, C), bias (C,) and kept (B, N_f), got {shapes}")
-    target = _classes(target, len(kept), len(bias))
-    if not np.isfinite(contributions).all():
-        raise ValueError("contributions hold NaN or infinite values: check the feature maps they come from")
+    sizes = {}
+    contributions, bias, target = _linear(contributions, bias, target, sizes)
+    kept = require.bits("kept", kept, "B N_f", sizes)
     logits = np.einsum("bn,bnc->bc", kept.astype(float), contributions) + bias
+    require.values("logits", logits, remedy=": they overflow, scale contributions and bias down")
     return scipy.special.softmax(logits, axis=1)[np.arange(len(kept)), target]
 
 
@@ -241,13 +232,16 @@ def best_subset_scores(contributions, bias, target, keep=True):
     """The best that any subset of each size can do, by exhaustive search: arguments as `subset_scores`.
 
     ->  (B, N_f + 1): the largest probability with k maps kept, or (keep=False) the smallest with k maps removed.
-    Raises ValueError beyond 20 maps, and unless target has a class for each image. NaN is handed on.
+    Raises ValueError beyond 20 maps, for shapes that do not fit, NaN or infinity.
 
     >>> contributions = np.array([[[np.log(3), 0.0], [0.0, np.log(3)]]])
     >>> best_subset_scores(contributions, np.zeros(2), [0]).round(9)  # no map, the best one, both
     array([[0.5 , 0.75, 0.5 ]])
     """
-    n = np.shape(contributions)[1]
+    contributions, bias, target = _linear(contributions, bias, target, {})
+    if not isinstance(keep, (bool, np.bool_)):
+        raise ValueError(f"keep must be True or False, got {require.described(keep)}")
+    n = contributions.shape[1]
     if n > 20:
         raise ValueError(f"exhaustive search over 2^{n} subsets an image: at most 20 maps")
     bits = np.arange(2**n)[:, None] >> np.arange(n) & 1
@@ -255,34 +249,42 @@ def best_subset_scores(contributions, bias, target, keep=True):
     order = np.argsort(size, kind="stable")
     starts = np.searchsorted(size[order], np.arange(n + 1))
     ranked = bits[order].astype(float)
-    for b, (of, c) in enumerate(zip(contributions, _classes(target, len(contributions), len(bias)))):
+    for b, (of, c) in enumerate(zip(contributions, target)):
         logits = (ranked if keep else 1 - ranked) @ of + bias
         probability = scipy.special.softmax(logits, axis=1)[:, c]
         best[b] = np.maximum.reduceat(probability, starts) if keep else np.minimum.reduceat(probability, starts)
+    require.values("probabilities", best, "[0, 1]", remedy=": the logits overflow, scale contributions and bias down")
     return best
+
+
+def _images(name, given):
+    """What is given for each image  ->  list. Raises ValueError for what is no sequence."""
+    given = given.to_numpy() if isinstance(given, pd.DataFrame) else given
+    if isinstance(given, dict) or not pd.api.types.is_list_like(given, allow_sets=False):
+        raise ValueError(f"{name} must be a sequence, an entry for each image, got {require.described(given)}")
+    return list(given)
 
 
 def mean_cosines(redundancy, selected):
     """Mean cosine among the selected maps of each image: (B, N, N) and (B, N)  ->  (B,), NaN below two maps.
 
     selected: bool or 0/1. redundancy, selected: arrays, or lists of arrays where the images have different N.
-    Raises ValueError for shapes that do not fit, selections that are no bit-strings, and cosines of NaN.
+    Raises ValueError for shapes that do not fit, selections that are no bit-strings, NaN and infinity.
 
     >>> mean_cosines([[[1.0, 0.2, 0.4], [0.2, 1.0, 0.6], [0.4, 0.6, 1.0]]], [[1, 1, 1]]).round(9)
     array([0.4])
     """
+    redundancy, selected = _images("redundancy", redundancy), _images("selected", selected)
     if len(redundancy) != len(selected):
         counts = f"{len(redundancy)} and {len(selected)}"
-        raise ValueError(f"expected redundancies and selections of as many images, got {counts}")
+        raise ValueError(f"redundancy and selected must be of as many images, got {counts}")
     values = np.full(len(selected), np.nan)
     for i, (J, bits) in enumerate(zip(redundancy, selected)):
-        J, bits = np.asarray(J), _bit_strings(bits).astype(bool)
-        if J.shape != bits.shape * 2:
-            raise ValueError(f"expected redundancies (N, N) and selections (N,), got {J.shape} and {bits.shape}")
+        sizes = {}
+        J = require.array(f"redundancy of image {i}", J, "N N", sizes, remedy=_MAPS)
+        bits = require.bits(f"selected of image {i}", bits, "N", sizes)
         if bits.sum() > 1:
             values[i] = J[np.ix_(bits, bits)][np.triu_indices(bits.sum(), 1)].mean(dtype=np.float64)
-            if np.isnan(values[i]):
-                raise ValueError(f"the cosines of image {i} hold NaN: check the feature maps they come from")
     return values
 
 
@@ -292,7 +294,7 @@ def bhattacharyya_matrix(selections, labels, n_classes):
     selections: (N, N_f) bool or 0/1, labels: (N,) in 0..n_classes-1  ->  (n_classes, n_classes) in [0, 1].
     P_c is the histogram of the maps selected over all images of class c, divided by its sum. The diagonal is
     1. A class with no image, or that never selects a map, has a row and a column of zeros: undefined overlap,
-    not disentanglement.
+    not disentanglement. Raises ValueError for shapes that do not fit, fractional labels, and indices for bit-strings.
 
     >>> selections = [[1, 1, 0], [1, 0, 0], [0, 0, 1]]
     >>> bhattacharyya_matrix(selections, [0, 1, 2], 3).round(3)  # classes 0 and 1: sqrt(1/2 * 1)
@@ -300,10 +302,9 @@ def bhattacharyya_matrix(selections, labels, n_classes):
            [0.707, 1.   , 0.   ],
            [0.   , 0.   , 1.   ]])
     """
-    selections, labels = _bit_strings(selections), np.asarray(labels)
-    if selections.ndim != 2 or labels.shape != selections.shape[:1]:
-        raise ValueError(f"expected selections (N, N_f), labels (N,), got {selections.shape}, {labels.shape}")
-    _check_labels(labels, n_classes)
+    sizes, n_classes = {}, require.whole("n_classes", n_classes, 1, _MOST)
+    selections = require.bits("selections", selections, "N N_f", sizes)
+    labels = require.indices("labels", labels, "N", n_classes, sizes)
     counts = np.stack([selections[labels == c].sum(0) for c in range(n_classes)]).astype(float)
     root = np.sqrt(counts / np.maximum(counts.sum(1, keepdims=True), 1))
     return root @ root.T
@@ -313,17 +314,21 @@ def mean_off_diagonal(matrix):
     """Mean overlap between different classes: (C, C)  ->  float, NaN with fewer than two defined classes.
 
     Classes of zero diagonal (see `bhattacharyya_matrix`) are left out: their zeros would pass for
-    disentanglement.
+    disentanglement. Raises ValueError for another shape, NaN and infinity.
 
     >>> mean_off_diagonal([[1.0, 0.5, 0.0], [0.5, 1.0, 0.0], [0.0, 0.0, 0.0]])  # the third is undefined
     0.5
     """
-    matrix = np.asarray(matrix, float)
-    if matrix.ndim != 2 or matrix.shape[0] != matrix.shape[1] or np.isnan(matrix).any():
-        raise ValueError(f"matrix must be square without NaN, got shape {matrix.shape}")
+    matrix = require.array("matrix", matrix, "C C")
     defined = np.flatnonzero(np.diag(matrix) > 0)
     block = matrix[np.ix_(defined, defined)]
-    return nan_mean(block[~np.eye(len(defined), dtype=bool)])
+    return _mean(block[~np.eye(len(defined), dtype=bool)])
+
+
+def _function(statistic):
+    if not callable(statistic):
+        raise ValueError(f"statistic must be a function of an array, got {require.described(statistic)}")
+    return statistic
 
 
 def bootstrap_interval(values, statistic=np.mean, n_resamples=2000, confidence=0.95, seed=0, method="BCa"):
@@ -335,7 +340,8 @@ def bootstrap_interval(values, statistic=np.mean, n_resamples=2000, confidence=0
 
     To resample more than a vector, give the indices of the images. Noise lowers a mean overlap and resampling
     adds noise, so take "basic" there: it undoes the bias and may lie above the estimate, while the percentile
-    interval misses the true value.
+    interval misses the true value. Raises ValueError for infinity, in values or their statistic, and for fewer than
+    one resample.
 
     >>> bootstrap_interval(np.arange(100), method="percentile")  # a mean of 49.5, its standard error 2.9
     (43.9095, 55.08025)
@@ -345,18 +351,22 @@ def bootstrap_interval(values, statistic=np.mean, n_resamples=2000, confidence=0
     >>> round(overlap(np.arange(40)), 2), round(low, 2), round(high, 2)
     (0.95, 0.93, 1.11)
     """
-    values = np.asarray(values)
-    if values.ndim != 1:
-        raise ValueError(f"values must be (N,), got {values.shape}: give indices to resample rows")
+    if len(getattr(values, "shape", ())) > 1:
+        raise ValueError(f"values must be (N,), got {require.described(values)}: give indices to resample rows")
+    values = require.array("values", values, "N", nan=True, dtype=None)
     values = values[~np.isnan(values)]
+    n_resamples, rng = require.whole("n_resamples", n_resamples, 1, _MOST), require.generator("seed", seed)
+    confidence, statistic = require.number("confidence", confidence, "(0, 1)"), _function(statistic)
+    require.choice("method", method, ("BCa", "basic", "percentile"))
     if len(values) < 2:
         return float("nan"), float("nan")
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # scipy warns where BCa is degenerate
         result = scipy.stats.bootstrap(
             (values,), statistic, n_resamples=n_resamples, confidence_level=confidence, method=method,
-            batch=max(1, 2_000_000 // len(values)), rng=np.random.default_rng(seed),
+            batch=max(1, 2_000_000 // len(values)), rng=rng,
         )  # fmt: skip
+    require.values("values of the statistic", result.bootstrap_distribution, nan=True)
     low, high = result.confidence_interval
     if np.isnan(low) or np.isnan(high):
         tail = (1 - confidence) / 2
@@ -367,14 +377,29 @@ def bootstrap_interval(values, statistic=np.mean, n_resamples=2000, confidence=0
 def stratified_resamples(labels, n_resamples=1000, seed=0):
     """Yield bootstrap samples of images that keep the number of each class: labels (N,)  ->  (N,) index arrays.
 
+    labels: numbers or names. Raises ValueError for none, and for missing ones.
+
     >>> labels = np.array([0, 0, 1, 1, 1])
     >>> [labels[index].tolist() for index in stratified_resamples(labels, n_resamples=2)]
     [[0, 0, 1, 1, 1], [0, 0, 1, 1, 1]]
     """
-    labels, rng = np.asarray(labels), np.random.default_rng(seed)
-    groups = [np.flatnonzero(labels == c) for c in np.unique(labels)]
-    for _ in range(n_resamples):
-        yield np.concatenate([rng.choice(group, len(group)) for group in groups])
+    groups, rng = _groups("labels", labels), require.generator("seed", seed)
+    samples = range(require.whole("n_resamples", n_resamples, 0, _MOST))
+    return (np.concatenate([rng.choice(group, len(group)) for group in groups]) for _ in samples)
+
+
+def _groups(name, labels):
+    """Indices of the images of each label, in the order of the labels: numbers or names (N,)  ->  list of arrays."""
+    labels = _images(name, labels)
+    labels = [label.item() if getattr(label, "shape", None) == () else label for label in labels]  # of arrays, tensors
+    try:
+        codes, names = pd.factorize(pd.Series(labels, dtype=None if labels else float).to_numpy(), sort=True)
+    except TypeError:  # arrays or lists are no labels
+        raise ValueError(f"{name} must be numbers or names (N,), got {require.described(labels)}") from None
+    if not len(names) or (codes < 0).any():
+        missing = f"{np.sum(codes < 0)} of {len(codes)} are missing"
+        raise ValueError(f"{name} must be a number or a name for every image, of one or more: {missing}")
+    return [np.flatnonzero(codes == code) for code in range(len(names))]
 
 
 def bias_corrected(value, resampled, confidence=0.95):
@@ -382,11 +407,15 @@ def bias_corrected(value, resampled, confidence=0.95):
 
     value: of all images, any shape; resampled: (R, ...) of bootstrap samples  ->  estimate, low, high of its shape.
     For statistics that resampling noise moves to one side, as it lowers the overlap of sparse selections.
+    Raises ValueError for other shapes, NaN and infinity.
 
     >>> bias_corrected(1.0, np.array([0.8, 0.9, 1.0]), confidence=0.5)  # resampling lowers it by 0.1
     (np.float64(1.1), np.float64(1.05), np.float64(1.15))
     """
-    tail = (1 - confidence) / 2
+    value = require.array("value", value, "...")
+    resampled = require.array("resampled", resampled, " ".join(["R", *map(str, value.shape)]))
+    require.whole("R, the number of samples,", len(resampled), 1)
+    tail = (1 - require.number("confidence", confidence, "(0, 1)")) / 2
     high, low = 2 * value - np.quantile(resampled, (tail, 1 - tail), axis=0)
     return 2 * value - np.mean(resampled, axis=0), low, high
 
@@ -395,17 +424,16 @@ def cluster_interval(clusters, statistic, n_resamples=1000, confidence=0.95, see
     """Percentile interval of a statistic when images come in clusters (classes, say) that share a property.
 
     Whole clusters are resampled. clusters: (N,) their names; statistic: index array -> float, NaN where undefined
-    ->  (low, high), NaN resamples ignored. Raises ValueError without images.
+    ->  (low, high), NaN resamples ignored. Raises ValueError without images, for missing names, and for infinity.
 
     >>> values, clusters = np.array([1.0, 1.0, 5.0, 5.0]), np.array(["cat", "cat", "dog", "dog"])
     >>> cluster_interval(clusters, lambda index: values[index].mean())
     (1.0, 5.0)
     """
-    clusters, rng = np.asarray(clusters), np.random.default_rng(seed)
-    groups = [np.flatnonzero(clusters == name) for name in np.unique(clusters)]
-    values = []
-    for _ in range(n_resamples):
+    groups, rng, values = _groups("clusters", clusters), require.generator("seed", seed), []
+    tail, statistic = (1 - require.number("confidence", confidence, "(0, 1)")) / 2, _function(statistic)
+    for _ in range(require.whole("n_resamples", n_resamples, 1, _MOST)):
         values.append(statistic(np.concatenate([groups[g] for g in rng.integers(len(groups), size=len(groups))])))
-    tail = (1 - confidence) / 2
+    values = require.array("values of the statistic", values, "R", nan=True)
     low, high = np.nanquantile(values, (tail, 1 - tail))
     return float(low), float(high)

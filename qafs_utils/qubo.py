@@ -5,18 +5,23 @@ from dataclasses import dataclass, replace
 import dimod
 import numpy as np
 
+from . import require
 from .annealing import biases, number_of_qubits
 from .feature_maps import NoPositiveMapError, candidates, cosine_matrix
 
 PAIR_SUMS = ("p<q", "half", "all")
 COUPLINGS = ("cosine", "zero", "gaussian")
+_MAPS = ": check the feature maps they come from"
+_MOST = np.iinfo(np.int32).max  # the number of a feature map is below
 
 
 @dataclass(frozen=True)
 class Selection:
     """One image's selection problem.
 
-    maps: (d,) indices of the candidate maps; field: (d,) in [-1, 0); redundancy: (d, d) cosines.
+    maps: (d,) indices of the candidate maps; field: (d,), of candidates in [-1, 0); redundancy: (d, d) cosines. They
+    are copied, and cannot be written to. Raises ValueError for other shapes, a map that comes twice, asymmetry, NaN
+    and infinity.
 
     >>> problem = Selection(np.array([2, 5]), np.array([-1.0, -0.5]), np.array([[1.0, 0.6], [0.6, 1.0]]))
     >>> problem.bqm(beta=0.5).linear, problem.d
@@ -29,6 +34,18 @@ class Selection:
     maps: np.ndarray
     field: np.ndarray
     redundancy: np.ndarray
+
+    def __post_init__(self):
+        sizes = {}
+        maps = require.indices("maps", self.maps, "d", _MOST, sizes)
+        if len(np.unique(maps)) < len(maps):
+            raise ValueError(f"maps must be the numbers of different feature maps, got {maps.tolist()}")
+        field = require.array("field", self.field, "d", sizes, remedy=_MAPS)
+        redundancy = _symmetric("redundancy", self.redundancy, sizes)
+        for name, array in (("maps", maps), ("field", field), ("redundancy", redundancy)):
+            array = array.copy()
+            array.setflags(write=False)
+            object.__setattr__(self, name, array)
 
     @property
     def d(self):
@@ -45,7 +62,12 @@ class Selection:
         return couplings.T + np.diag(linear)
 
     def energy(self, selected, beta=0.7, pair_sum="p<q"):
-        """Energy (Eq. 4) of a selection (N_f,) bool; maps that are no candidates do not count."""
+        """Energy (Eq. 4) of a selection (N_f,) bool; maps that are no candidates do not count.
+
+        Raises ValueError for what is no bit-string of all N_f maps.
+        """
+        selected = require.bits("selected", selected, "N_f")
+        require.whole("N_f, the length of selected,", len(selected), self.maps.max(initial=-1) + 1)
         return float(self.bqm(beta, pair_sum).energy(dict(enumerate(selected[self.maps].astype(int)))))
 
     def reversed(self):
@@ -56,24 +78,71 @@ class Selection:
         return replace(self, redundancy=-self.redundancy)
 
 
+def _symmetric(name, matrix, sizes=None):
+    matrix = require.array(name, matrix, "d d", sizes, remedy=_MAPS)
+    if not np.abs(matrix - matrix.T).max(initial=0) <= 1e-5 * np.abs(matrix).max(initial=0):
+        raise ValueError(f"{name} must be symmetric")
+    return matrix
+
+
+def require_problems(problems, n_features=None):
+    """Problems as a list, from a list, tuple or generator of Selection; n_features as an int, unless None.
+
+    Raises ValueError for anything else, and for fewer features than the numbers of the maps need.
+
+    >>> problem = Selection([2, 5], [-1.0, -0.5], [[1.0, 0.6], [0.6, 1.0]])
+    >>> len(require_problems((problem, problem), 6)[0])
+    2
+    >>> require_problems([problem], 4)
+    Traceback (most recent call last):
+    ValueError: n_features must be a whole number from 6 to 2147483647, got 4
+    """
+    try:
+        problems = list(problems)
+    except TypeError:
+        raise ValueError(f"problems must be a list of qubo.Selection, got {type(problems).__name__}") from None
+    for problem in problems:
+        if not isinstance(problem, Selection):
+            raise ValueError(f"problems must be a list of qubo.Selection, got one of {type(problem).__name__}")
+    least = max((problem.maps.max(initial=-1) + 1 for problem in problems), default=0)
+    return problems, None if n_features is None else require.whole("n_features", n_features, least, _MOST)
+
+
+def require_model(bqm):
+    """Raise ValueError unless it is a dimod.BinaryQuadraticModel whose biases and energies are finite.
+
+    >>> require_model(dimod.BinaryQuadraticModel({"a": -1.0}, {}, 0.0, dimod.BINARY))
+    >>> require_model(dimod.BinaryQuadraticModel({"a": 1e308, "b": 1e308}, {}, 0.0, dimod.BINARY))
+    Traceback (most recent call last):
+    ValueError: the model's energies reach beyond 1e+307, where they may overflow: scale it down
+    """
+    if not isinstance(bqm, dimod.BinaryQuadraticModel):
+        raise ValueError(f"the model must be a dimod.BinaryQuadraticModel, got {type(bqm).__name__}")
+    linear, (_, _, couplings), offset = bqm.to_numpy_vectors(list(bqm.variables))
+    biases = np.concatenate([linear, couplings, [offset]]).astype(np.float64, copy=False)
+    require.values("the model's biases", biases, remedy=": check the feature maps or data it is made from")
+    with np.errstate(over="ignore"):
+        if not np.abs(biases).sum() <= 1e307:
+            raise ValueError("the model's energies reach beyond 1e+307, where they may overflow: scale it down")
+
+
 def field(importance):
     """Linear term h = -alpha / max(alpha) of the candidates (paper, Eq. 5): (d,) positive  ->  (d,) in [-1, 0).
 
-    Raises ValueError for importances that are not positive: those are no candidates (Eq. 2).
+    Raises ValueError for importances that are not positive and finite: those are no candidates (Eq. 2).
 
     >>> field([4.0, 2.0, 1.0])
     array([-1.  , -0.5 , -0.25])
     """
-    importance = np.asarray(importance, dtype=np.float64)
-    if not (importance > 0).all():
-        raise ValueError(f"the field is of candidates, whose importance is positive; got one of {importance.min()}")
-    return -importance / importance.max()
+    remedy = ": the field is of candidates, whose importance is positive"
+    importance = require.array("importance", importance, "d", interval="(0, inf)", remedy=remedy)
+    return -importance / importance.max(initial=0)
 
 
 def selection(maps, importance):
     """Candidates, field and redundancy of one image: maps (N_f, H, W), importance (N_f,)  ->  Selection.
 
-    Raises NoPositiveMapError when no importance is positive, ValueError for NaN or infinity.
+    Raises NoPositiveMapError when no importance is positive, ValueError for other shapes, NaN or infinity.
 
     >>> maps = [[[1, 0]], [[2, 0]], [[1, 1]], [[0, 1]]]  # the first two differ by their scale only
     >>> problem = selection(maps, [4.0, 2.0, 1.0, -3.0])
@@ -84,8 +153,18 @@ def selection(maps, importance):
            [1.  , 1.  , 0.71],
            [0.71, 0.71, 1.  ]])
     """
-    kept = candidates(importance)
-    return Selection(kept, field(np.asarray(importance)[kept]), cosine_matrix(np.asarray(maps)[kept]))
+    maps, importance = _image(maps, importance)
+    return _of(candidates(importance), maps, importance)
+
+
+def _image(maps, importance, axes="N_f"):
+    sizes = {}
+    maps = require.array("maps", maps, f"{axes} H W", sizes, remedy=_MAPS, dtype=None)
+    return maps, require.array("importance", importance, axes, sizes, remedy=": check the feature maps it comes from")
+
+
+def _of(kept, maps, importance):
+    return Selection(kept, field(importance[kept]), cosine_matrix(maps[kept]))
 
 
 def selections(maps, importance):
@@ -97,10 +176,10 @@ def selections(maps, importance):
     >>> [problem.maps.tolist() for problem in selections(np.ones((2, 3, 1, 1)), [[1, 0, 2], [0, 5, -1]])]
     [[0, 2], [1]]
     """
-    problems = []
-    for i, pair in enumerate(zip(maps, importance, strict=True)):
+    maps, importance, problems = *_image(maps, importance, "B N_f"), []
+    for i, pair in enumerate(zip(maps, importance)):
         try:
-            problems.append(selection(*pair))
+            problems.append(_of(candidates(pair[1]), *pair))
         except NoPositiveMapError as error:
             raise NoPositiveMapError(f"image {i}: {error}") from error
     return problems
@@ -111,6 +190,7 @@ def to_arrays(problems, n_features):
 
     field: (B, n_features) float32, 0 where a map is no candidate; redundancy: (B, n_features, n_features) float16,
     candidates only, upper triangle with the diagonal. Rounding moves a cosine by at most 2.5e-4.
+    Raises ValueError for fewer features than maps, and for problems that this form cannot hold.
 
     >>> problem = Selection(np.array([0, 2]), np.array([-1.0, -0.5]), np.array([[1.0, 0.6], [0.6, 1.0]]))
     >>> arrays = to_arrays([problem], 3)
@@ -121,16 +201,22 @@ def to_arrays(problems, n_features):
            [0. , 0. , 0. ],
            [0. , 0. , 1. ]], dtype=float16)
     """
+    problems, n_features = require_problems(problems, require.whole("n_features", n_features))
     field = np.zeros((len(problems), n_features), np.float32)
     redundancy = np.zeros((len(problems), n_features, n_features), np.float16)
     for i, problem in enumerate(problems):
-        field[i, problem.maps] = problem.field
-        redundancy[i][np.ix_(problem.maps, problem.maps)] = np.triu(problem.redundancy)
+        with np.errstate(over="ignore"):
+            field[i, problem.maps] = problem.field
+            redundancy[i][np.ix_(problem.maps, problem.maps)] = np.triu(problem.redundancy)
+        if not (field[i, problem.maps].all() and np.isfinite(redundancy[i]).all() and np.isfinite(field[i]).all()):
+            raise ValueError(f"problem {i} has no compact form: a field rounds to 0, or a number is too large")
     return {"field": field, "redundancy": redundancy}
 
 
 def from_arrays(field, redundancy):
-    """The problems of `to_arrays`  ->  list of B Selection. Raises ValueError if the shapes do not fit each other.
+    """The problems of `to_arrays`  ->  list of B Selection.
+
+    Raises ValueError if the shapes do not fit each other, for NaN and infinity.
 
     >>> problem = Selection(np.array([0, 2]), np.array([-1.0, -0.5]), np.array([[1.0, 0.6], [0.6, 1.0]]))
     >>> same = from_arrays(**to_arrays([problem], 3))[0]
@@ -140,10 +226,10 @@ def from_arrays(field, redundancy):
     array([[1. , 0.6],
            [0.6, 1. ]])
     """
-    if redundancy.shape != (*field.shape, field.shape[-1]):
-        raise ValueError(f"redundancy must be (B, N_f, N_f) to fit field {field.shape}, got {redundancy.shape}")
-    problems = []
-    for h, upper in zip(field.astype(np.float64), redundancy.astype(np.float64)):
+    sizes, problems = {}, []
+    field = require.array("field", field, "B N_f", sizes, remedy=_MAPS)
+    redundancy = require.array("redundancy", redundancy, "B N_f N_f", sizes, remedy=_MAPS)
+    for h, upper in zip(field, redundancy):
         kept = np.flatnonzero(h)
         J = upper[np.ix_(kept, kept)]
         problems.append(Selection(kept, h[kept], J + np.triu(J, 1).T))
@@ -154,18 +240,17 @@ def subsample(maps, importance, d, rng=None):
     """The problem of d candidates of one image, drawn at random: maps (N_f, H, W), importance (N_f,)  ->  Selection.
 
     The field is scaled by the largest importance drawn. rng: a numpy Generator, or a seed for one.
-    Raises NoPositiveMapError when no importance is positive, ValueError for d below 1 or above the candidates, or for
-    NaN or infinity.
+    Raises NoPositiveMapError when no importance is positive, ValueError for d below 1 or above the candidates, other
+    shapes, NaN or infinity.
 
     >>> problem = subsample(np.ones((5, 2, 2)), [1.0, 2.0, -1.0, 4.0, 3.0], 2, rng=0)
     >>> problem.maps, problem.field
     (array([3, 4]), array([-1.  , -0.75]))
     """
+    maps, importance = _image(maps, importance)
     kept = candidates(importance)
-    if not 1 <= d <= len(kept):
-        raise ValueError(f"d must lie between 1 and the {len(kept)} candidates of the image, got {d}")
-    drawn = np.sort(np.random.default_rng(rng).choice(kept, d, replace=False))
-    return Selection(drawn, field(np.asarray(importance)[drawn]), cosine_matrix(np.asarray(maps)[drawn]))
+    d = require.whole("d, of the image's candidates,", d, 1, len(kept))
+    return _of(np.sort(require.generator("rng", rng).choice(kept, d, replace=False)), maps, importance)
 
 
 def null_couplings(redundancy, kind, rng=None):
@@ -173,7 +258,7 @@ def null_couplings(redundancy, kind, rng=None):
 
     kind: "cosine", unchanged; "zero", none; "gaussian", independent draws shifted and scaled to exactly the mean and
     the spread of the redundancy's pairs. The diagonal stays. rng: a numpy Generator, or a seed for one.
-    Raises ValueError for an unknown kind.
+    Raises ValueError for an unknown kind, asymmetry, NaN and infinity.
 
     >>> cosines = np.array([[1.0, 0.2, 0.4], [0.2, 1.0, 0.6], [0.4, 0.6, 1.0]])
     >>> drawn = null_couplings(cosines, "gaussian", rng=0)
@@ -185,13 +270,12 @@ def null_couplings(redundancy, kind, rng=None):
     >>> np.allclose([drawn[pairs].mean(), drawn[pairs].std()], [0.4, np.sqrt(0.08 / 3)])
     True
     """
-    if kind not in COUPLINGS:
-        raise ValueError(f"unknown kind of couplings {kind!r}: choose from {COUPLINGS}")
-    redundancy = np.asarray(redundancy, dtype=np.float64)
+    require.choice("kind of couplings", kind, COUPLINGS)
+    redundancy = _symmetric("redundancy", redundancy)
     pairs = np.triu_indices(len(redundancy), 1)
     values = redundancy[pairs] * (kind == "cosine")
     if kind == "gaussian" and len(values):
-        drawn = np.random.default_rng(rng).normal(size=len(values))
+        drawn = require.generator("rng", rng).normal(size=len(values))
         spread = redundancy[pairs].std() / drawn.std() if len(values) > 1 else 0.0
         values = redundancy[pairs].mean() + spread * (drawn - drawn.mean())
     upper = np.zeros_like(redundancy)
@@ -216,17 +300,10 @@ def feature_selection_bqm(redundancy, field, beta=0.7, pair_sum="p<q"):
     >>> feature_selection_bqm(J, h, beta=0.5, pair_sum="half").linear  # J_pp / 4 more
     {0: -0.25, 1: 0.0}
     """
-    redundancy, field = np.asarray(redundancy, dtype=np.float64), np.asarray(field, dtype=np.float64)
-    if not 0 <= beta <= 1:
-        raise ValueError(f"beta must lie in [0, 1], got {beta}")
-    if pair_sum not in PAIR_SUMS:
-        raise ValueError(f"unknown pair_sum {pair_sum!r}: choose from {PAIR_SUMS}")
-    if redundancy.shape != (len(field), len(field)):
-        raise ValueError(f"redundancy must be ({len(field)}, {len(field)}) to fit the field, got {redundancy.shape}")
-    if not (np.isfinite(redundancy).all() and np.isfinite(field).all()):
-        raise ValueError("redundancy or field hold NaN or infinite values: check the feature maps they come from")
-    if not np.allclose(redundancy, redundancy.T):
-        raise ValueError("redundancy must be symmetric")
+    beta, sizes = require.number("beta", beta, "[0, 1]"), {}
+    require.choice("pair_sum", pair_sum, PAIR_SUMS)
+    field = require.array("field", field, "d", sizes, remedy=_MAPS)
+    redundancy = _symmetric("redundancy", redundancy, sizes)
     pair = 2.0 if pair_sum == "all" else 1.0
     diagonal = {"p<q": 0.0, "half": 0.5, "all": 1.0}[pair_sum]
     linear = beta * field + (1 - beta) * diagonal * np.diag(redundancy)
@@ -244,17 +321,16 @@ def sufficient_penalty(bqm, k):
     k - 1 ones or less raises it by at most A_p = b_p + the k - 1 largest max(Q_pq, 0), and of d - k + 1 zeros or more
     the cheapest costs at most the k-th smallest A. So r flips lead from k +- r ones to k, raise the energy by at most
     r times the larger cost, and lower the penalty by lambda r^2 >= lambda r.
-    Raises ValueError for k outside 0..d, or NaN or infinity in the model.
+    Raises ValueError for k outside 0..d, and for models that `require_model` refuses.
 
     >>> bqm = dimod.BinaryQuadraticModel({"a": -2.0, "b": -1.0}, {}, 0.0, dimod.BINARY)
     >>> sufficient_penalty(bqm, 1)  # a second map gains 1
     1.0
     """
+    require_model(bqm)
     b, Q, _ = biases(bqm)
     d = len(b)
     k = require_size(k, d)
-    if not (np.isfinite(b).all() and np.isfinite(Q).all()):
-        raise ValueError("the model holds NaN or infinite biases: check the feature maps or data it is made from")
     Q = Q + Q.T
     removals = np.sort(-b + np.maximum(-Q, 0).sum(1))
     additions = np.sort(b + np.sort(np.maximum(Q, 0), axis=1)[:, d - max(k - 1, 0) :].sum(1))
@@ -276,8 +352,7 @@ def exactly(bqm, k, penalty=None):
     if penalty is None:
         b, Q, _ = biases(bqm)
         penalty = 1.01 * enough + 1e-6 * (max(np.abs(b).max(initial=0), np.abs(Q).max(initial=0)) or 1)
-    if not 0 < penalty < np.inf:
-        raise ValueError(f"the penalty must be positive and finite, got {penalty}")
+    k, penalty = require_size(k, d), require.number("penalty", penalty, "(0, inf)")
     penalised, one = bqm.copy(), 1.0 if bqm.vartype is dimod.BINARY else 0.5  # n = (s + 1) / 2
     penalised.add_linear_equality_constraint([(v, one) for v in bqm.variables], penalty, d * (1 - one) - k)
     return penalised
@@ -290,11 +365,15 @@ def require_size(k, d):
     2
     >>> require_size(4, 3)
     Traceback (most recent call last):
-    ValueError: exactly 4 maps are infeasible: the size must be a whole number from 0 to d = 3
+    ValueError: exactly 4 maps are infeasible: the size must be a whole number from 0 to 3, got 4
     """
-    if not (0 <= k <= d and k == int(k)):
-        raise ValueError(f"exactly {k} maps are infeasible: the size must be a whole number from 0 to d = {d}")
-    return int(k)
+    return require.whole(f"exactly {require.described(k)} maps are infeasible: the size", k, 0, require.whole("d", d))
+
+
+def _landscape(energies):
+    energies = require.array("energies", energies, "2^d", remedy=": check the model they come from")
+    number_of_qubits(energies.shape)
+    return energies
 
 
 def _flipped(k, energies):
@@ -305,11 +384,13 @@ def _flipped(k, energies):
 def descend(energies, start=0):
     """Steepest descent, one flip at a time: energies (2^d,), index of a bit-string  ->  index of a local minimum.
 
-    Raises ValueError for a length that is no power of two.
+    Raises ValueError for a length that is no power of two, NaN and infinity.
 
     >>> descend(np.array([0.0, -1.0, 1.0, -3.0]))  # 00 -> 10 -> 11
     3
     """
+    energies = _landscape(energies)
+    start = require.whole("start", start, 0, len(energies) - 1)
     near = _flipped(start, energies)
     while len(near) and energies[best := near[energies[near].argmin()]] < energies[start]:
         start, near = best, _flipped(best, energies)
@@ -319,11 +400,12 @@ def descend(energies, start=0):
 def best_of_size(energies):
     """Lowest-energy bit-string of every size: energies (2^d,)  ->  (d + 1,) indices, entry k with k maps.
 
-    Raises ValueError for a length that is no power of two.
+    Raises ValueError for a length that is no power of two, NaN and infinity.
 
     >>> best_of_size(np.array([0.0, -1.0, 1.0, -3.0]))  # none, the first, both
     array([0, 1, 3])
     """
+    energies = _landscape(energies)
     sizes = np.arange(number_of_qubits(energies.shape) + 1)
     size = np.bitwise_count(np.arange(len(energies)))
     order = np.lexsort((energies, size))
@@ -336,6 +418,7 @@ def local_minima(energies):
     >>> local_minima(np.array([0.0, 2.0, 1.0, -1.0]))
     array([ True, False, False,  True])
     """
+    energies = _landscape(energies)
     return np.all(energies <= energies[_flipped(np.arange(len(energies)), energies)], axis=0)
 
 
@@ -344,17 +427,22 @@ def common_maps(selected, labels, first, second, count=3):
 
     selected: (B, N_f) bool; labels: (B,); first, second: classes
     ->  list of (i, j, common maps (N_f,) bool): `count` pairs, the later of which may share none, or a single one if
-    no pair shares a map. Raises ValueError for a class without images.
+    no pair shares a map. Raises ValueError for a class without images, one class twice, and other shapes.
 
     >>> selected = np.array([[1, 1, 0], [0, 1, 1], [1, 1, 0]], dtype=bool)
     >>> ((i, j, common),) = common_maps(selected, np.array([0, 1, 1]), 0, 1, count=1)
     >>> int(i), int(j), common
     (0, 2, array([ True,  True, False]))
     """
-    pairs, labels = [], np.asarray(labels)
+    pairs, sizes, count = [], {}, require.whole("count", count, 1)
+    selected = require.bits("selected", selected, "B N_f", sizes)
+    labels = require.array("labels", labels, "B", sizes)
+    first, second = require.number("first", first), require.number("second", second)
+    if first == second:
+        raise ValueError(f"first and second must be different classes, got {first:g} twice")
     rows, columns = np.flatnonzero(labels == first), np.flatnonzero(labels == second)
     if not (len(rows) and len(columns)):
-        raise ValueError(f"class {second if len(rows) else first} has no image")
+        raise ValueError(f"class {second if len(rows) else first:g} has no image")
     shared = (selected[rows, None] & selected[None, columns]).sum(-1)
     for _ in range(min(count, len(rows), len(columns)) if shared.any() else 1):
         i, j = np.unravel_index(shared.argmax(), shared.shape)

@@ -1,6 +1,9 @@
 """Solvers of the selection problem, by name, each a dimod.Sampler; and the selections it is to be compared with."""
 
+import contextlib
 import functools
+import warnings
+from types import MappingProxyType
 
 import dimod
 import numpy as np
@@ -15,44 +18,53 @@ from joblib import Parallel, delayed
 from scipy.stats import hypergeom
 from tqdm import tqdm
 
+from . import require
 from .annealing import SchrodingerSampler, biases, bits, energies, sample_set
 from .exact import ExactSampler
 from .hardware import HybridSampler, QPUSampler
+from .qubo import require_model, require_problems
+
+_MAPS = ": check the feature maps they come from"
+_MOST = 10**9  # of whatever is counted
 
 
 class BruteForceSampler(dimod.Sampler):
     """The exact ground state from the energies of all 2^d bit-strings: `sample(bqm) -> SampleSet` of one row.
 
-    Raises as `annealing.energies` when 2^d energies do not fit in memory.
+    Raises as `annealing.energies` when 2^d energies do not fit in memory, and as `qubo.require_model`.
 
     >>> bqm = dimod.BinaryQuadraticModel({"a": -1.0, "b": -1.0, "c": -1.1}, {"ac": 2.0, "bc": 2.0}, 0.0, dimod.BINARY)
     >>> float(BruteForceSampler().sample(bqm).first.energy)  # a and b
     -2.0
     """
 
-    parameters = {}
+    parameters = MappingProxyType({})
     properties = {"category": "exact"}
 
     def sample(self, bqm, **parameters):
         """The ground state, the first in the order of `annealing.energies` if degenerate: model  ->  SampleSet."""
         self.remove_unknown_kwargs(**parameters)
+        require_model(bqm)
         return sample_set(bits(np.array([np.argmin(energies(bqm))]), bqm.num_variables)[0], bqm)
 
 
 class GreedySampler(dimod.Sampler):
     """From nothing selected, add the variable that lowers the energy most until none does: a SampleSet of one row.
 
+    Raises as `qubo.require_model`.
+
     >>> bqm = dimod.BinaryQuadraticModel({"a": -1.0, "b": -1.0, "c": -1.1}, {"ac": 2.0, "bc": 2.0}, 0.0, dimod.BINARY)
     >>> float(GreedySampler().sample(bqm).first.energy)  # c first, then nothing gains: a and b have -2
     -1.1
     """
 
-    parameters = {}
+    parameters = MappingProxyType({})
     properties = {"category": "heuristic"}
 
     def sample(self, bqm, **parameters):
         """The greedy bit-string, of equal gains the first variable: model  ->  SampleSet."""
         self.remove_unknown_kwargs(**parameters)
+        require_model(bqm)
         change, couplings, _ = biases(bqm)
         couplings, chosen = couplings + couplings.T, np.zeros(len(change), bool)
         while (left := np.where(chosen, 0, change)).min(initial=0) < 0:
@@ -87,26 +99,62 @@ TRIALS = {  # what a comparison asks of each heuristic; the defaults of dwave-sa
 }
 
 
-_instance = functools.cache(lambda kind: kind())  # one of each class in every process
+class _Guarded:
+    """Before the class of a solver: no solver begins with a model that is none."""
+
+    def sample(self, bqm, *arguments, **parameters):
+        require_model(bqm)
+        return super().sample(bqm, *arguments, **parameters)
+
+    def __reduce__(self):  # to another process by its name
+        return solver, (self._name,)
+
+
+@functools.cache
+def _instance(name, kind):
+    """One of each in every process, whose parameters nobody can change."""
+    sampler = type(kind)(kind.__name__, (_Guarded, kind), {"_name": name})()
+    with contextlib.suppress(AttributeError):  # some make them anew whenever they are asked
+        sampler.parameters = MappingProxyType(sampler.parameters)
+    return sampler
 
 
 def solver(name):
-    """The solver of that name, the same one in every call. Raises ValueError for an unknown one.
+    """The solver of that name, the same one in every call; it refuses models as `qubo.require_model`.
+
+    Raises ValueError for an unknown one.
 
     >>> type(solver("tabu")).__name__
     'TabuSampler'
     """
-    if name not in SOLVERS:
-        raise ValueError(f"unknown solver {name!r}: choose from {', '.join(SOLVERS)}")
-    return _instance(SOLVERS[name])
+    return _instance(name, SOLVERS[require.choice("solver", name, SOLVERS)])
+
+
+def require_options(name, options):
+    """Raise ValueError unless options is a dict all of whose keys the solver of that name knows.
+
+    >>> require_options("tabu", {"num_reads": 3})
+    >>> require_options("greedy", {"num_reads": 3})
+    Traceback (most recent call last):
+    ValueError: 'greedy' has no option num_reads: its options are none
+    """
+    if not isinstance(options, dict):
+        raise ValueError(f"options must be a dict, got {require.described(options)}")
+    known = solver(name).parameters
+    unknown = ", ".join(sorted(map(str, set(options) - set(known))))
+    if unknown:
+        raise ValueError(f"{name!r} has no option {unknown}: its options are {', '.join(sorted(known)) or 'none'}")
 
 
 def image_seeds(seed, count):
     """A seed for each of `count` images, derived from one: (count,) of 31 bits, as dwave-samplers takes them.
 
+    Raises ValueError unless both are whole numbers of at least 0.
+
     >>> image_seeds(0, 2)
     array([1484405855, 1838574579], dtype=uint32)
     """
+    seed, count = require.whole("seed", seed), require.whole("count", count, 0, _MOST)
     return np.random.SeedSequence(seed).generate_state(count) >> 1
 
 
@@ -117,10 +165,12 @@ def _sample(problem, name, beta, pair_sum, options):
 def sample_all(selections, name, beta=0.7, pair_sum="p<q", seed=None, desc=None, n_jobs=None, **parameters):
     """Every image's problem to a solver: list of B qubo.Selection  ->  generator of B dimod.SampleSet, in their order.
 
-    seed: None, or an int: image i gets its own seed derived from it, if the solver takes one.
+    seed: None, or an int: image i gets its own seed derived from it, if the solver takes one. parameters: the solver's.
     n_jobs: processes on this machine (-1: one a core); inside `joblib.parallel_config("dask")`, with a Client of
     dask.distributed, the images go to its cluster instead. What is found does not depend on where.
-    Raises ValueError for an unknown solver, and what the solver raises.
+    Warns with the last answer if the solver proves optima, and did not prove all.
+    Raises ValueError for an unknown solver or option, what is no qubo.Selection, and for joblib's backend
+    "multiprocessing", which hands out no answer before the last; and what the solver raises.
 
     >>> from qafs_utils.qubo import Selection
     >>> problem = Selection(np.array([1, 3]), np.array([-1.0, -0.9]), np.array([[1.0, 0.95], [0.95, 1.0]]))
@@ -128,16 +178,34 @@ def sample_all(selections, name, beta=0.7, pair_sum="p<q", seed=None, desc=None,
     >>> [round(float(samples.first.energy), 9) for samples in found], len(found[0])
     ([-0.5, -0.5], 10)
     """
-    takes_seed = "seed" in solver(name).parameters  # an unknown name is refused here, not in a worker
-    seeds = image_seeds(seed, len(selections))
-    options = [parameters | {"seed": int(s)} if takes_seed and seed is not None else parameters for s in seeds]
-    jobs = (delayed(_sample)(p, name, beta, pair_sum, o) for p, o in zip(selections, options))
-    found = Parallel(n_jobs=n_jobs, return_as="generator")(jobs)
-    return iter(tqdm(found, desc=desc or name, unit="image", total=len(selections)))
+    require_options(name, parameters)  # here, not in a worker
+    problems, takes_seed = require_problems(selections)[0], seed is not None and "seed" in solver(name).parameters
+    seeds = image_seeds(0 if seed is None else seed, len(problems))
+    options = [parameters | {"seed": int(s)} if takes_seed else parameters for s in seeds]
+    jobs = (delayed(_sample)(p, name, beta, pair_sum, o) for p, o in zip(problems, options))
+    n_jobs = None if n_jobs is None else require.whole("n_jobs", n_jobs, -_MOST, _MOST)
+    return _watched(Parallel(n_jobs=n_jobs, return_as="generator")(jobs), len(problems), desc or name)
+
+
+def _watched(found, count, desc):
+    """Hand on the answers, beside a bar that is full with the last one: many callers take no more than there are."""
+    unproven = 0
+    with tqdm(total=count, desc=desc, unit="image") as bar:
+        for number, samples in enumerate(found, 1):
+            bar.update()
+            unproven += samples.done() and not samples.info.get("proven", True)
+            if number == count:
+                bar.close()
+                if unproven:
+                    proof = f"{unproven} of {count} answers are not proven to be optimal"
+                    warnings.warn(f"{proof}: give a longer time_limit, in seconds", stacklevel=2)
+            yield samples
 
 
 def solve_all(selections, n_features, name, beta=0.7, pair_sum="p<q", seed=None, desc=None, n_jobs=None, **parameters):
     """Solve every image's problem and keep the lowest-energy bit-string of each. Arguments and errors: `sample_all`.
+
+    n_features: number of feature maps of the network, candidates or not.
 
     An error loses the answers before it; where they are paid for, take them from `sample_all` one by one and keep them.
 
@@ -149,9 +217,10 @@ def solve_all(selections, n_features, name, beta=0.7, pair_sum="p<q", seed=None,
     >>> selected, float(infos[0]["energy"])
     (array([[False,  True, False, False]]), -0.5)
     """
-    selected, infos = np.zeros((len(selections), n_features), dtype=bool), []
-    found = sample_all(selections, name, beta, pair_sum, seed, desc, n_jobs, **parameters)
-    for row, problem, samples in zip(selected, selections, found):
+    problems, n_features = require_problems(selections, require.whole("n_features", n_features))
+    selected, infos = np.zeros((len(problems), n_features), dtype=bool), []
+    found = sample_all(problems, name, beta, pair_sum, seed, desc, n_jobs, **parameters)
+    for row, problem, samples in zip(selected, problems, found, strict=True):
         best = samples.first
         row[problem.maps] = [best.sample[v] for v in range(problem.d)]
         infos.append(dict(samples.info) | {"energy": best.energy})
@@ -161,50 +230,58 @@ def solve_all(selections, n_features, name, beta=0.7, pair_sum="p<q", seed=None,
 def success(hits, reads, of):
     """Probability that `of` of the `reads` reads, drawn without replacement, hold the optimum: hits (B,)  ->  (B,).
 
-    Raises ValueError for more reads than were made.
+    Raises ValueError for more reads, or more hits, than were made, and for what is no whole number.
 
     >>> success([0, 1, 10], reads=10, of=5)
     array([0. , 0.5, 1. ])
     """
-    if not 1 <= of <= reads:
-        raise ValueError(f"there are 1 to {reads} reads to draw, got {of}")
-    return hypergeom.sf(0, reads, hits, of)
+    reads = require.whole("reads", reads, 1, _MOST)
+    of = require.whole("of, reads to draw,", of, 1, reads)
+    return hypergeom.sf(0, reads, require.indices("hits", hits, "...", reads + 1), of)
 
 
 def reads_needed(probability, confidence=0.99):
     """Reads after which the optimum was met with that confidence: ln(1 - confidence) / ln(1 - p), at least 1.
 
     probability: (B,) of one read  ->  (B,), infinite where it is 0 (Ronnow et al., Science 345, 420, 2014, Eq. 3).
-    Raises ValueError for a probability outside [0, 1].
+    Raises ValueError for a probability outside [0, 1], and a confidence outside (0, 1).
 
     >>> reads_needed([0.99, 0.5, 0.0]).round(2)  # ln 0.01 / ln 0.5 = 6.64
     array([1.  , 6.64,  inf])
     """
-    p = np.asarray(probability, dtype=np.float64)
-    if not ((p >= 0) & (p <= 1)).all():
-        raise ValueError(f"probabilities must lie in [0, 1], got {p.min()} to {p.max()}")
-    with np.errstate(divide="ignore"):
+    p = require.array("probability", probability, "...", interval="[0, 1]")
+    confidence = require.number("confidence", confidence, "(0, 1)")
+    with np.errstate(divide="ignore", over="ignore"):
         return np.where(p < confidence, np.log1p(-confidence) / np.log1p(-np.minimum(p, confidence)), 1.0)
+
+
+def _importance(importance, sizes=None):
+    return require.array("importance", importance, "B N_f", sizes, remedy=": check the feature maps it comes from")
+
+
+def _require_sizes(k, candidates):
+    """Numbers of maps to select, for each image whole and at most its number of candidates: both (B,)  ->  (B,) int."""
+    wrong = np.flatnonzero((k < 0) | (k > candidates) | (k % 1 != 0))
+    if len(wrong):
+        i = wrong[0]
+        whole = f"k must be a whole number between 0 and its {candidates[i]} candidates"
+        raise ValueError(f"image {i}: {whole}, got {k[i]:g}")
+    return k.astype(int)
 
 
 def first_k(rank, importance, k):
     """The k candidates of lowest rank, image by image: rank, importance (B, N_f), k (B,)  ->  (B, N_f) bool.
 
-    k = 0 selects nothing. Raises ValueError for k beyond the candidates (maps of positive importance), other shapes and
-    NaN.
+    k = 0 selects nothing. Raises ValueError for k beyond the candidates (maps of positive importance), fractions, other
+    shapes, NaN and infinity.
 
     >>> first_k([[2, 0, 1]], [[1.0, -1.0, 3.0]], [1])  # the second map is no candidate
     array([[False, False,  True]])
     """
-    importance, k = np.asarray(importance), np.asarray(k)
-    if importance.ndim != 2 or k.shape != importance.shape[:1]:
-        raise ValueError(f"importance must be (B, N_f) with k (B,), got {importance.shape} and {k.shape}")
-    if not np.isfinite(importance).all():
-        raise ValueError("importances hold NaN or infinite values: check the feature maps they come from")
-    wrong = np.flatnonzero((k < 0) | (k > (importance > 0).sum(1)))
-    if len(wrong):
-        i = wrong[0]
-        raise ValueError(f"image {i}: k must lie between 0 and its {(importance[i] > 0).sum()} candidates, got {k[i]}")
+    sizes = {}
+    importance = _importance(importance, sizes)
+    rank, k = require.array("rank", rank, "B N_f", sizes), require.array("k", k, "B", sizes)
+    _require_sizes(k, (importance > 0).sum(1))
     order = np.where(importance > 0, rank, np.inf).argsort(axis=1, kind="stable")
     return order.argsort(axis=1) < k[:, None]
 
@@ -217,7 +294,8 @@ def top_k(importance, k):
     >>> top_k([[3.0, -9.0, 5.0, 1.0]], [2])
     array([[ True, False,  True, False]])
     """
-    return first_k(-np.asarray(importance), importance, k)
+    importance = _importance(importance)
+    return first_k(-importance, importance, k)
 
 
 def random_k(importance, k, seed=0):
@@ -226,7 +304,8 @@ def random_k(importance, k, seed=0):
     >>> random_k([[3.0, -9.0, 5.0, 1.0]], [2], seed=0)
     array([[False, False,  True,  True]])
     """
-    return first_k(np.random.default_rng(seed).random(np.shape(importance)), importance, k)
+    importance, rng = _importance(importance), require.generator("seed", seed)
+    return first_k(rng.random(importance.shape), importance, k)
 
 
 def maximal_marginal_relevance(problems, n_features, k, trade_off=0.7):
@@ -234,7 +313,7 @@ def maximal_marginal_relevance(problems, n_features, k, trade_off=0.7):
 
     Relevance is importance over the largest, likeness the largest cosine (Carbonell and Goldstein, SIGIR 1998).
     problems: list of B qubo.Selection; k: (B,)  ->  (B, n_features) bool.
-    Raises ValueError for k beyond the candidates and a trade_off outside [0, 1].
+    Raises ValueError for k beyond the candidates, a trade_off outside [0, 1], and fewer features than maps.
 
     >>> from qafs_utils.qubo import Selection
     >>> cosines = np.array([[1.0, 0.95, 0.0], [0.95, 1.0, 0.0], [0.0, 0.0, 1.0]])
@@ -242,12 +321,12 @@ def maximal_marginal_relevance(problems, n_features, k, trade_off=0.7):
     >>> maximal_marginal_relevance([problem], 6, [2], trade_off=0.5).nonzero()[1]  # 2 is too much like 0
     array([0, 5])
     """
-    if not 0 <= trade_off <= 1:
-        raise ValueError(f"trade_off must lie in [0, 1], got {trade_off}")
+    trade_off = require.number("trade_off", trade_off, "[0, 1]")
+    problems, n_features = require_problems(problems, require.whole("n_features", n_features))
+    k = require.array("k", k, "B", {"B": len(problems)})
+    sizes = _require_sizes(k, np.array([problem.d for problem in problems]))
     selected = np.zeros((len(problems), n_features), dtype=bool)
-    for i, (problem, size) in enumerate(zip(problems, k, strict=True)):
-        if not 0 <= size <= problem.d:
-            raise ValueError(f"image {i}: k must lie between 0 and its {problem.d} candidates, got {size}")
+    for i, (problem, size) in enumerate(zip(problems, sizes)):
         likeness, left = np.zeros(problem.d), np.ones(problem.d, bool)
         for _ in range(size):
             score = -trade_off * problem.field - (1 - trade_off) * likeness
@@ -269,17 +348,19 @@ def lasso_order(activations, logit):
     >>> lasso_order(activations, activations @ [1.0, 2.0, -1.0])  # weights >= 0: the third map never enters
     array([1, 0, 3])
     """
-    X, y = np.asarray(activations, dtype=np.float64), np.asarray(logit, dtype=np.float64)
-    if X.ndim != 2 or y.shape != X.shape[:1]:
-        raise ValueError(f"activations must be (B, N_f) with logit (B,), got {X.shape} and {y.shape}")
-    if not (np.isfinite(X).all() and np.isfinite(y).all()):
-        raise ValueError("activations or logit hold NaN or infinite values: check the feature maps they come from")
+    sizes = {}
+    X = require.array("activations", activations, "B N_f", sizes, remedy=_MAPS)
+    y = require.array("logit", logit, "B", sizes, "[-1e100, 1e100]", remedy=": check the network it comes from")
+    require.whole("B, the number of images,", len(y), 1)
+    X = np.ldexp(X, -np.frexp(np.abs(X).max(0))[1])  # exact, and constant maps are told from those of small values
     X = X - X.mean(0)
     norm = np.linalg.norm(X, axis=0)
     X = np.divide(X, norm, out=np.zeros_like(X), where=norm > 1e-12)
     from sklearn.linear_model import lars_path  # a second to import, and few need it
 
-    path = lars_path(X, y - y.mean(), method="lasso", positive=True)[2]
+    y = y - y.mean()
+    y = np.ldexp(y, max(0, -np.frexp(np.abs(y).max())[1]))  # not below 1: LARS stops at 1e-7
+    path = lars_path(X, y, method="lasso", positive=True)[2]
     entered = path > 0  # (N_f, steps); a map may leave and enter again
     step = np.where(entered.any(1), entered.argmax(1), path.shape[1])
     return np.where(entered.any(1), step.argsort(kind="stable").argsort(), len(path))

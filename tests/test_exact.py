@@ -1,11 +1,14 @@
 """The exact solver: its optima are those of enumeration and of an independent solver, its bounds never too high."""
 
+import itertools
 import unittest
 
 import dimod
 import dimod.testing
 import numpy as np
+import pandas as pd
 import pytest
+import torch
 
 from qafs_utils import qubo
 from qafs_utils.annealing import energies
@@ -177,7 +180,7 @@ def test_initial_sample():
 @pytest.mark.parametrize("bad", [np.nan, np.inf])
 def test_bad_input(bad):
     for bqm in (dimod.BQM({"a": bad}, {}, 0.0, "BINARY"), dimod.BQM({}, {("a", "b"): bad}, 0.0, "SPIN")):
-        with pytest.raises(ValueError, match="NaN or infinite biases: check the feature maps"):
+        with pytest.raises(ValueError, match="biases hold NaN or infinite values .*: check the feature maps"):
             ExactSampler().sample(bqm)
     with pytest.raises(ValueError, match="time_limit must be"):
         ExactSampler().sample(gaussian(3, 0), time_limit=-1)
@@ -266,8 +269,65 @@ def test_time_limit_in_the_search_at_fixed_size(monkeypatch):
 
 @pytest.mark.parametrize("size", [-1, 4, 1.5, np.nan])
 def test_infeasible_size(size):
-    with pytest.raises(ValueError, match=f"exactly {size} maps are infeasible: the size must be .* from 0 to d = 3"):
+    with pytest.raises(ValueError, match=f"exactly {size} maps are infeasible: the size must be .* from 0 to 3"):
         ExactSampler().sample(gaussian(3, 0), size=size)
+
+
+@pytest.mark.parametrize("option, odd", [
+    *[("time_limit", odd) for odd in (None, "2", -1, np.nan, [1], True)],
+    *[("size", odd) for odd in ("2", -1, 1.5, np.nan, [1], True, 4)],
+    *[("initial", odd) for odd in ("abc", 1, [1, 0], [1, 0, 2], [0.5, 0, 1], [[1, 0, 1]] * 2, {0: 1}, [np.nan, 0, 1])],
+    ("initial", object()),
+    *[("progress", odd) for odd in (1, "tell", [print])],
+])  # fmt: skip
+def test_odd_options_are_refused_by_name(option, odd):
+    with pytest.raises(ValueError, match="maps are infeasible" if option == "size" else option):
+        ExactSampler().sample(gaussian(3, 0), **{option: odd})
+
+
+@pytest.mark.parametrize("kind", [
+    list, tuple, iter, np.array, torch.tensor, pd.Series, lambda n: dict(enumerate(n)),
+    lambda n: np.array([n], dtype=bool), lambda n: (n, [0, 1, 2]),
+])
+def test_initial_samples_of_any_kind(kind):
+    found = ExactSampler().sample(gaussian(3, 0), time_limit=np.inf, initial=kind([1, 0, 1]))
+    assert found.info["energy"] == pytest.approx(energies(gaussian(3, 0)).min())
+
+
+def test_no_variables():
+    for options in ({}, {"size": 0}, {"initial": {}}):
+        found = ExactSampler().sample(dimod.BQM({}, {}, 1.5, "BINARY"), **options)
+        assert found.info["proven"] and found.info["energy"] == found.info["bound"] == 1.5
+
+
+@pytest.mark.parametrize("size", [None, 20])
+def test_progress_of_a_long_search(monkeypatch, size):
+    """By a clock that runs a second ahead at each look: bounds rise, energies fall, and the answer is the same."""
+    from qafs_utils import exact
+
+    seconds, told = itertools.count(), []
+    bqm = gaussian(46, 3, mean=0.2)
+    quiet = ExactSampler().sample(bqm, size=size)
+    monkeypatch.setattr(exact.time, "perf_counter", lambda: float(next(seconds)))
+    found = ExactSampler().sample(bqm, time_limit=np.inf, size=size, progress=lambda **state: told.append(state))
+    assert found.first.sample == quiet.first.sample and found.info["bound"] == quiet.info["bound"]
+    assert len(told) > 1 and set(told[0]) == {"seconds", "bound", "energy", "nodes"}
+    for before, after in zip(told, told[1:]):
+        assert before["seconds"] < after["seconds"] and before["nodes"] <= after["nodes"]
+        assert before["energy"] >= after["energy"] >= found.info["energy"] - 1e-9 >= before["bound"] - 1e-9
+
+
+def test_progress_is_not_told_of_quick_searches_and_can_end_long_ones(monkeypatch):
+    from qafs_utils import exact
+
+    def stop(**state):
+        raise KeyboardInterrupt
+
+    ExactSampler().sample(gaussian(10, 0), progress=stop)
+    seconds = itertools.count()
+    monkeypatch.setattr(exact.time, "perf_counter", lambda: float(next(seconds)))
+    with pytest.raises(KeyboardInterrupt):
+        ExactSampler().sample(gaussian(40, 3, mean=0.2), time_limit=np.inf, progress=stop)
 
 
 @dimod.testing.load_sampler_bqm_tests(ExactSampler)

@@ -209,7 +209,7 @@ def test_embeddings_leave_no_files(monkeypatch):
     "arguments, message",
     [
         (("Chimera", [4]), "unknown topology 'Chimera': choose from Pegasus P16, Zephyr Z12"),
-        (("Zephyr Z12", [4, 0]), "d must be a positive integer, got 0"),
+        (("Zephyr Z12", [4, 0]), "d must be a whole number from 1 to 1000000000, got 0"),
         (("Zephyr Z12", [2.5]), "got 2.5"),
         (("Zephyr Z12", [4], 1.0), "missing must be"),
         (("Zephyr Z12", [4], -0.1), "missing must be"),
@@ -218,3 +218,50 @@ def test_embeddings_leave_no_files(monkeypatch):
 def test_demand_refuses(arguments, message):
     with pytest.raises(ValueError, match=message):
         hardware.clique_demand(*arguments)
+
+
+@pytest.mark.parametrize("model", [dimod.BQM({0: np.nan}, {}, 0.0, "BINARY"), dimod.CQM(), None], ids=str)
+@pytest.mark.parametrize("sampler", SAMPLERS)
+def test_what_is_no_finite_model_is_not_submitted(mocks, monkeypatch, sampler, model):
+    ours = sampler()
+    monkeypatch.setattr(ours.child, "sample", lambda *given, **options: pytest.fail("submitted"))
+    with pytest.raises(ValueError, match="model"):
+        ours.sample(model)
+
+
+@pytest.mark.parametrize("change", [
+    *[{"topology": odd} for odd in (None, ["Zephyr Z12"], 12, {"a": 1})],
+    *[{"missing": odd} for odd in (None, "0", np.nan, 1, [0.1], True)],
+    *[{"seed": odd} for odd in (None, "0", -1, 0.5, [1], True)],
+], ids=str)  # fmt: skip
+def test_odd_chips_are_refused_by_name(change):
+    arguments = {"topology": "Zephyr Z12", "missing": 0.0, "seed": 0} | change
+    for call in (hardware.graph, hardware.largest_clique, lambda **chip: hardware.clique_embedding(d=4, **chip)):
+        with pytest.raises(ValueError, match=next(iter(change))):
+            call(**arguments)
+
+
+@pytest.mark.parametrize("d", [None, "4", 0, -3, 2.5, np.nan, np.inf, [4], 2**70], ids=str)
+def test_odd_sizes_are_refused_by_name(d):
+    with pytest.raises(ValueError, match="d must be a whole number"):
+        hardware.clique_embedding("Zephyr Z12", d)
+    with pytest.raises(ValueError, match="sizes|d must be"):
+        hardware.clique_demand("Zephyr Z12", d if d is None else [d])
+
+
+@pytest.mark.parametrize("kind", [tuple, iter, np.array, lambda sizes: np.array(sizes, dtype=float)])
+def test_sizes_of_any_kind(kind):
+    table = hardware.clique_demand("Zephyr Z12", kind([4, 40]))
+    assert table.equals(hardware.clique_demand("Zephyr Z12", [4, 40]))
+
+
+def test_an_embedding_that_is_changed_changes_no_other():
+    first = hardware.clique_embedding("Zephyr Z12", 6)
+    expected = dict(first)
+    first.clear()
+    assert hardware.clique_embedding("Zephyr Z12", 6) == expected
+
+
+@pytest.mark.parametrize("missing", [0.9, 0.9999])
+def test_hardly_any_qubits(missing):
+    assert hardware.largest_clique("Zephyr Z12", missing) <= len(hardware.graph("Zephyr Z12", missing))

@@ -4,7 +4,9 @@ import dataclasses
 import itertools
 
 import numpy as np
+import pandas as pd
 import pytest
+import torch
 
 from qafs_utils import metrics
 from qafs_utils.metrics import DEFINITIONS, AverageDropDefinition
@@ -149,23 +151,23 @@ def test_bootstrap_interval_over_images_of_a_matrix():
 def test_bad_input_is_refused():
     full, nan = np.zeros((2, 3)), np.full((2, 3), np.nan)
     for call, message in (
-        (lambda: metrics.drops(full, nan, [0, 0]), "logits hold NaN"),
-        (lambda: metrics.drops(nan, full, [0, 0]), "logits hold NaN"),
-        (lambda: metrics.drops(full, full[:1], [0, 0]), "expected logits"),
-        (lambda: metrics.drops(full, full, [0]), "expected logits"),
-        (lambda: metrics.drops(full, full, [0, 3]), "labels must lie"),
-        (lambda: metrics.by_class([1.0], [0, 1], 2), "values and labels"),
-        (lambda: metrics.by_class([1.0, 2.0], [0, 2], 2), "labels must lie"),
+        (lambda: metrics.drops(full, nan, [0, 0]), "logits_masked hold NaN"),
+        (lambda: metrics.drops(nan, full, [0, 0]), "logits_full hold NaN"),
+        (lambda: metrics.drops(full, full[:1], [0, 0]), "logits_masked must be"),
+        (lambda: metrics.drops(full, full, [0]), "labels must be"),
+        (lambda: metrics.drops(full, full, [0, 3]), "labels must be whole numbers from 0 to"),
+        (lambda: metrics.by_class([1.0], [0, 1], 2), "labels must be"),
+        (lambda: metrics.by_class([1.0, 2.0], [0, 2], 2), "labels must be whole numbers from 0 to"),
         (lambda: metrics.mean_cosines([np.eye(3)], [[0, 1, 2]]), "bit-strings"),
         (lambda: metrics.mean_cosines([np.full((3, 3), np.nan)], [[0, 1, 1]]), "NaN"),
-        (lambda: metrics.mean_cosines([np.eye(3)], np.ones((2, 3))), "expected redundancies"),
-        (lambda: metrics.area_under_curve([0.5]), "curve must be"),
-        (lambda: metrics.area_under_curve([0.5, np.nan]), "curve must be"),
-        (lambda: metrics.bhattacharyya_matrix(np.ones((2, 3)), [0], 2), "expected selections"),
+        (lambda: metrics.mean_cosines([np.eye(3)], np.ones((2, 3))), "redundancy and selected must be of as many"),
+        (lambda: metrics.area_under_curve([0.5]), "points of the curve"),
+        (lambda: metrics.area_under_curve([0.5, np.nan]), "curve hold NaN"),
+        (lambda: metrics.bhattacharyya_matrix(np.ones((2, 3)), [0], 2), "labels must be"),
         (lambda: metrics.bhattacharyya_matrix(np.full((2, 3), 2), [0, 1], 2), "bit-strings"),
-        (lambda: metrics.bhattacharyya_matrix(np.full((2, 3), np.nan), [0, 1], 2), "bit-strings"),
-        (lambda: metrics.bhattacharyya_matrix(np.ones((2, 3)), [0, 2], 2), "labels must lie"),
-        (lambda: metrics.mean_off_diagonal(np.ones((2, 3))), "square"),
+        (lambda: metrics.bhattacharyya_matrix(np.full((2, 3), np.nan), [0, 1], 2), "selections .*bit-strings"),
+        (lambda: metrics.bhattacharyya_matrix(np.ones((2, 3)), [0, 2], 2), "labels must be whole numbers from 0 to"),
+        (lambda: metrics.mean_off_diagonal(np.ones((2, 3))), r"matrix must be \(C, C\)"),
         (lambda: metrics.bootstrap_interval(np.ones((2, 3))), "indices"),
     ):
         with pytest.raises(ValueError, match=message):
@@ -238,3 +240,92 @@ def test_mean_cosines_against_a_double_loop(kind):
 def test_exhaustive_search_is_refused_beyond_twenty_maps():
     with pytest.raises(ValueError, match="at most 20"):
         metrics.best_subset_scores(np.ones((1, 21, 2)), np.ones(2), [0])
+
+
+FULL, BIASES, ADDED, ALL = np.arange(6.0).reshape(2, 3), np.zeros(3), np.ones((2, 4, 3)), np.ones((2, 4))
+CALLS = {
+    "logits_full": lambda x: metrics.drops(x, FULL, [0, 1]),
+    "logits_masked": lambda x: metrics.increases(FULL, x, [0, 1]),
+    "labels": lambda x: metrics.average_drop(FULL, FULL, x),
+    "definition": lambda x: metrics.drops(FULL, FULL, [0, 1], x),
+    "mask": lambda x: AverageDropDefinition(x),
+    "value": lambda x: AverageDropDefinition("threshold", x),
+    "values": lambda x: metrics.by_class(x, [0, 1], 2),
+    "n_classes": lambda x: metrics.by_class([1.0, 2.0], [0, 1], x),
+    "curve": lambda x: metrics.area_under_curve(x),
+    "contributions": lambda x: metrics.subset_scores(x, BIASES, [0, 1], ALL),
+    "bias": lambda x: metrics.subset_scores(ADDED, x, [0, 1], ALL),
+    "keep": lambda x: metrics.best_subset_scores(ADDED, BIASES, [0, 1], x),
+    "target": lambda x: metrics.best_subset_scores(ADDED, BIASES, x),
+    "kept": lambda x: metrics.subset_scores(ADDED, BIASES, [0, 1], x),
+    "redundancy": lambda x: metrics.mean_cosines(x, [[1, 1]]),
+    "selected": lambda x: metrics.mean_cosines([np.eye(2)], x),
+    "selections": lambda x: metrics.bhattacharyya_matrix(x, [0, 1], 2),
+    "matrix": lambda x: metrics.mean_off_diagonal(x),
+    "statistic": lambda x: metrics.bootstrap_interval([1.0, 2.0], x),
+    "method": lambda x: metrics.bootstrap_interval([1.0, 2.0], method=x),
+    "n_resamples": lambda x: metrics.bootstrap_interval([1.0, 2.0], n_resamples=x),
+    "confidence": lambda x: metrics.bias_corrected(1.0, [1.0], x),
+    "seed": lambda x: metrics.cluster_interval([0, 1], len, seed=x),
+    "clusters": lambda x: metrics.cluster_interval(x, len),
+    "resampled": lambda x: metrics.bias_corrected(1.0, x),
+    "n_resamples ": lambda x: metrics.stratified_resamples([0, 1], x),
+}
+
+
+@pytest.mark.parametrize("odd", [
+    "abc", None, -1.5, np.inf, [1.0, None, "x"], [[1, 2, 3], [1, 2]], {"a": 1}, {1, 2}, 1j, object(),
+], ids=str)
+@pytest.mark.parametrize("name", CALLS)
+def test_odd_arguments_are_refused_by_name(name, odd):
+    if name == "seed" and (odd is None or isinstance(odd, list)):
+        pytest.skip("None is another seed every time, a list of whole numbers is one")
+    with pytest.raises(ValueError, match=name.strip()):
+        CALLS[name](odd)
+
+
+@pytest.mark.parametrize("call, name", [
+    (lambda: metrics.nan_mean([1.0, np.inf]), "values"),
+    (lambda: metrics.bootstrap_interval([1.0, np.inf, 2.0]), "values"),
+    (lambda: metrics.bootstrap_interval([1.0, 2.0], lambda x: np.inf, 10, method="basic"), "values of the statistic"),
+    (lambda: metrics.cluster_interval([0, 1], lambda i: np.inf), "values of the statistic"),
+    (lambda: metrics.bootstrap_interval([1.0, 2.0], n_resamples=0), "n_resamples"),
+    (lambda: metrics.cluster_interval([0, 1], len, n_resamples=0), "n_resamples"),
+    (lambda: metrics.cluster_interval([0.0, np.nan], len), "clusters"),
+    (lambda: metrics.cluster_interval(["cat", None], len), "clusters"),
+    (lambda: metrics.cluster_interval([], len), "clusters"),
+    (lambda: metrics.cluster_interval([[0], [1]], len), "clusters"),
+    (lambda: metrics.stratified_resamples([0.0, np.nan]), "labels"),
+    (lambda: metrics.by_class([1.0, 2.0], [0, 0.5], 2), "labels"),
+    (lambda: metrics.bhattacharyya_matrix(np.eye(2), [0, 0.5], 2), "labels"),
+    (lambda: metrics.subset_scores(ADDED, [0, np.nan, 0], [0, 1], np.ones((2, 4))), "bias"),
+    (lambda: metrics.best_subset_scores(ADDED * np.nan, BIASES, [0, 1]), "contributions"),
+    (lambda: metrics.subset_scores(ADDED * 1e308, BIASES, [0, 1], np.ones((2, 4))), "overflow"),
+    (lambda: metrics.mean_cosines([np.eye(2)], [[1, 1], [1, 0]]), "as many images"),
+    (lambda: metrics.bias_corrected(np.ones(3), np.ones((5, 2))), "resampled"),
+    (lambda: metrics.bias_corrected(1.0, [1.0, np.nan]), "resampled"),
+])
+def test_wrong_answers_that_were_silent_are_refused(call, name):
+    with pytest.raises(ValueError, match=name):
+        call()
+
+
+def test_sequences_of_any_kind():
+    values, labels, bits = [1.0, 3.0, np.nan, 5.0], [0, 0, 1, 2], np.array([[1, 1, 0], [1, 0, 0], [0, 0, 1], [0, 1, 1]])
+    kinds = (tuple, iter, np.array, pd.Series, torch.tensor, lambda x: np.array(x, dtype=object))
+    expected = metrics.by_class(values, labels, 3)
+    spread, overlap = metrics.cluster_interval(labels, len), metrics.bhattacharyya_matrix(bits, labels, 3)
+    drawn = np.array(list(metrics.stratified_resamples(labels, 5)))
+    for kind in kinds:
+        np.testing.assert_array_equal(metrics.by_class(kind(values), kind(labels), 3), expected)
+        assert metrics.bootstrap_interval(kind(values)) == metrics.bootstrap_interval(values)
+        assert metrics.cluster_interval(kind(labels), len) == spread and metrics.nan_mean(kind(values)) == 3
+        assert np.array_equal(list(metrics.stratified_resamples(kind(labels), 5)), drawn)
+        assert np.array_equal(metrics.bhattacharyya_matrix(bits, kind(labels), 3), overlap)
+    for kind in (list, iter, torch.tensor, pd.DataFrame):
+        assert np.array_equal(metrics.bhattacharyya_matrix(kind(bits.tolist()), labels, 3), overlap)
+    names = ["cat", "cat", "dog", "emu"]
+    assert metrics.cluster_interval(names, len) == metrics.cluster_interval(pd.Series(names), len) == spread
+    J = [np.eye(3)] * 4
+    of_rows, of_table = metrics.mean_cosines(iter(J), iter(bits)), metrics.mean_cosines(J, pd.DataFrame(bits))
+    assert np.array_equal(of_rows, of_table, equal_nan=True)

@@ -4,7 +4,9 @@ import itertools
 
 import dimod
 import numpy as np
+import pandas as pd
 import pytest
+import torch
 
 from qafs_utils import qubo
 from qafs_utils.annealing import energies as energies_of
@@ -56,7 +58,8 @@ def test_selections_name_the_image_without_candidates():
 
 
 @pytest.mark.parametrize("change, message", [
-    ({"beta": 1.2}, "beta must lie"), ({"beta": np.nan}, "beta must lie"), ({"pair_sum": "p>q"}, "unknown pair_sum"),
+    ({"beta": 1.2}, r"beta must be a number in \[0, 1\]"), ({"beta": np.nan}, "beta must be a number in"),
+    ({"pair_sum": "p>q"}, "unknown pair_sum"),
     ({"field": -np.ones(3)}, "redundancy must be"), ({"redundancy": np.full((2, 2), np.nan)}, "NaN"),
     ({"redundancy": np.array([[1, 0.5], [0.1, 1]])}, "symmetric"),
     ({"redundancy": np.full((2, 2), np.inf)}, "infinite"), ({"field": np.array([-1, np.nan])}, "NaN"),
@@ -76,7 +79,7 @@ def test_common_maps_pair_the_images_that_share_most():
     assert [c.any() for _, _, c in qubo.common_maps(selected, labels.tolist(), 0, 2)] == [False]
     with pytest.raises(ValueError, match="class 3 has no image"):
         qubo.common_maps(selected, labels, 0, 3)
-    with pytest.raises(ValueError, match="importance is positive; got one of 0"):
+    with pytest.raises(ValueError, match=r"got 0\.0: .* whose importance is positive"):
         qubo.field([0.0, 0.0])
 
 
@@ -102,7 +105,7 @@ def test_subsample_is_the_problem_of_the_maps_drawn():
 
 @pytest.mark.parametrize("d", [0, 16])
 def test_subsample_refuses_more_than_the_candidates(d):
-    with pytest.raises(ValueError, match="between 1 and the 15 candidates"):
+    with pytest.raises(ValueError, match="d, of the image's candidates, must be .* from 1 to 15"):
         qubo.subsample(RNG.random((20, 4, 4)), np.r_[np.ones(15), -np.ones(5)], d)
 
 
@@ -235,15 +238,15 @@ def test_the_sufficient_penalty_is_tight_for_one_map():
 @pytest.mark.parametrize("k", [-1, 6, 2.5, np.nan])
 def test_infeasible_sizes(k):
     for call in (qubo.sufficient_penalty, qubo.exactly):
-        with pytest.raises(ValueError, match=f"exactly {k} maps are infeasible: the size must be .* from 0 to d = 5"):
+        with pytest.raises(ValueError, match=f"exactly {k} maps are infeasible: the size must be .* from 0 to 5"):
             call(problem().bqm(), k)
 
 
 @pytest.mark.parametrize("penalty", [0, -1.0, np.nan, np.inf])
 def test_exactly_refuses_a_penalty_that_is_none(penalty):
-    with pytest.raises(ValueError, match="penalty must be positive and finite"):
+    with pytest.raises(ValueError, match=r"penalty must be a number in \(0, inf\)"):
         qubo.exactly(problem().bqm(), 2, penalty)
-    with pytest.raises(ValueError, match="NaN or infinite biases"):
+    with pytest.raises(ValueError, match="biases hold NaN or infinite values"):
         qubo.exactly(dimod.BinaryQuadraticModel({0: np.nan}, {}, 0.0, "BINARY"), 1)
 
 
@@ -254,3 +257,89 @@ def test_reversed_redundancy_is_rewarded_and_selects_everything(pair_sum):
     fields = energies_of(qubo.feature_selection_bqm(0 * p.redundancy, p.field, 0.7))
     np.testing.assert_allclose(E - fields, fields - energies_of(bqm), atol=1e-12)
     assert E.argmin() == 2**p.d - 1 and (np.diff(E[qubo.best_of_size(E)]) < 0).all()
+
+
+def test_a_selection_keeps_what_it_was_given():
+    maps, field, redundancy = np.array([2, 5]), np.array([-1.0, -0.5]), np.array([[1.0, 0.6], [0.6, 1.0]])
+    p = qubo.Selection(maps, field, redundancy)
+    before = p.bqm(0.5)
+    maps[:], field[:], redundancy[:] = 0, 0, 0
+    assert p.maps.tolist() == [2, 5] and p.bqm(0.5) == before
+    for array in (p.maps, p.field, p.redundancy):
+        with pytest.raises(ValueError, match="read-only"):
+            array[0] = 1
+
+
+@pytest.mark.parametrize("kind", [list, tuple, iter, pd.Series, torch.tensor, lambda x: np.array(x, dtype=object)])
+def test_sequences_of_any_kind(kind):
+    J, h = [[1.0, 0.5], [0.5, 1.0]], [-1.0, -0.5]
+    p = qubo.Selection(kind([2, 5]), kind(h), J)
+    assert p.maps.tolist() == [2, 5] and p.bqm(0.5) == qubo.feature_selection_bqm(J, kind(h), 0.5)
+    assert p.energy(kind([0, 0, 1, 0, 0, 1]), 0.5) == -0.5 and qubo.field(kind([2.0, 1.0])).tolist() == h
+    stored = qubo.to_arrays((problem for problem in [p]), 6)
+    assert qubo.from_arrays(stored["field"].tolist(), stored["redundancy"].tolist())[0].bqm() == p.bqm()
+    assert qubo.descend(kind([0.0, -1.0, 1.0, -3.0])) == 3
+
+
+GOOD = {"maps": [2, 5], "field": [-1.0, -0.5], "redundancy": np.eye(2)}
+
+
+@pytest.mark.parametrize("change", [
+    {"maps": [2, 2]}, {"maps": [-1, 2]}, {"maps": [1.5, 2]}, {"maps": "ab"}, {"maps": None}, {"maps": 3},
+    {"field": [[-1.0], [-0.5]]}, {"field": [-1.0]}, {"field": [np.nan, -1]}, {"field": None}, {"field": ["a", "b"]},
+    {"redundancy": np.ones((2, 3))}, {"redundancy": np.full((2, 2), np.inf)}, {"redundancy": [[1, 0.1], [0, 1]]},
+    {"redundancy": [[0, 1e-9], [0, 0]]}, {"redundancy": None}, {"redundancy": np.eye(2) * 1j},
+], ids=str)
+def test_a_selection_refuses_by_name(change):
+    with pytest.raises(ValueError, match=next(iter(change))):
+        qubo.Selection(**GOOD | change)
+
+
+P, E, MAPS = qubo.Selection(**GOOD), np.arange(8.0), np.ones((2, 3, 4, 4))
+CALLS = {
+    "selected": lambda x: P.energy(x), "beta": lambda x: P.bqm(x), "pair_sum": lambda x: P.matrix(0.5, x),
+    "importance": lambda x: qubo.field(x), "maps": lambda x: qubo.selection(x, [1.0, 2.0, 3.0]),
+    "problems": lambda x: qubo.to_arrays(x, 6), "n_features": lambda x: qubo.to_arrays([P], x),
+    "rng": lambda x: qubo.subsample(MAPS[0], [1.0, 2.0, 3.0], 2, x),
+    "d, of": lambda x: qubo.subsample(MAPS[0], [1.0, 2.0, 3.0], x),
+    "redundancy": lambda x: qubo.null_couplings(x, "zero"), "kind": lambda x: qubo.null_couplings(np.eye(2), x),
+    "size": lambda x: qubo.exactly(P.bqm(), x), "penalty": lambda x: qubo.exactly(P.bqm(), 1, x),
+    "model": lambda x: qubo.sufficient_penalty(x, 1), "energies": lambda x: qubo.best_of_size(x),
+    "start": lambda x: qubo.descend(E, x), "labels": lambda x: qubo.common_maps(np.eye(2), x, 0, 1),
+    "first": lambda x: qubo.common_maps(np.eye(2), [0, 1], x, 1),
+    "count": lambda x: qubo.common_maps(np.eye(2), [0, 1], 0, 1, x),
+}
+
+
+@pytest.mark.parametrize("odd", ["abc", -1.5, [np.nan, 1.0], [None, 1.0], {"a": 1}, object(), 1j], ids=str)
+@pytest.mark.parametrize("name", CALLS)
+def test_odd_arguments_are_refused_by_name(name, odd):
+    with pytest.raises(ValueError, match="class -1.5" if (name, odd) == ("first", -1.5) else name):
+        CALLS[name](odd)
+
+
+@pytest.mark.parametrize("call, name", [
+    (lambda: qubo.selections(MAPS, np.ones((1, 3))), "importance"),
+    (lambda: qubo.selections(MAPS[:, :2], np.ones((2, 3))), "importance"),
+    (lambda: qubo.selection(np.full((3, 2, 2), np.nan), [1, 2, 3]), "maps hold NaN"),
+    (lambda: P.energy([0, 1]), "selected"),
+    (lambda: qubo.from_arrays(np.ones((2, 3)), np.ones((1, 3, 3))), "redundancy"),
+    (lambda: qubo.to_arrays([P], 5), "n_features"), (lambda: qubo.best_of_size(np.ones((2, 4))), "energies"),
+    (lambda: qubo.to_arrays([qubo.Selection([0, 1], [-1, -1e-60], np.eye(2))], 2), "problem 0"),
+    (lambda: qubo.to_arrays([qubo.Selection([0, 1], [-1, -1], 1e9 * np.eye(2))], 2), "problem 0"),
+    (lambda: qubo.common_maps(np.eye(2), [0, 1], 1, 1), "different classes"),
+    (lambda: qubo.common_maps(2 * np.eye(2), [0, 1], 0, 1), "selected"),
+])
+def test_arguments_that_do_not_fit_each_other(call, name):
+    with pytest.raises(ValueError, match=name):
+        call()
+
+
+@pytest.mark.parametrize("model", [
+    dimod.BQM({0: np.nan}, {}, 0.0, "SPIN"), dimod.BQM({0: 1.0}, {}, np.inf, "BINARY"),
+    dimod.BQM({0: 1e308, 1: 1e308}, {}, 0.0, "SPIN"),
+    dimod.BQM({}, {"ab": -np.inf}, 0.0, "BINARY"), dimod.CQM(), dimod.DQM(), dimod.QM(), {(0, 0): 1.0}, None,
+], ids=lambda model: type(model).__name__)
+def test_what_is_no_model_is_refused(model):
+    with pytest.raises(ValueError, match="model"):
+        qubo.require_model(model)

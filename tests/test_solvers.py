@@ -1,6 +1,7 @@
 """Every solver of the selection problem returns what exact enumeration finds, and says what it was asked."""
 
 import os
+import pickle
 import signal
 import threading
 import warnings
@@ -8,7 +9,9 @@ import warnings
 import dimod
 import joblib
 import numpy as np
+import pandas as pd
 import pytest
+import torch
 from dwave.samplers import SimulatedAnnealingSampler
 
 from qafs_utils import qubo, solvers
@@ -126,7 +129,7 @@ def test_random_k_draws_candidates_evenly():
 
 @pytest.mark.parametrize("select", [solvers.top_k, solvers.random_k])
 @pytest.mark.parametrize("importance, k, message", [
-    (IMPORTANCE, [5, 1], "image 0: k must lie between 0 and its 4"), (IMPORTANCE, [1, -1], "image 1: k"),
+    (IMPORTANCE, [5, 1], "image 0: k must be a whole number between 0 and its 4"), (IMPORTANCE, [1, -1], "image 1: k"),
     (IMPORTANCE * np.nan, [1, 1], "NaN"), (IMPORTANCE, [1], "must be"), (IMPORTANCE[0], [1], "must be"),
 ])
 def test_selections_of_equal_size_refuse(select, importance, k, message):
@@ -154,9 +157,9 @@ def test_maximal_marginal_relevance():
     for row, problem in zip(alpha, PROBLEMS):
         row[problem.maps] = -problem.field
     assert np.array_equal(solvers.maximal_marginal_relevance(PROBLEMS, 9, k, 1.0), solvers.top_k(alpha, k))
-    with pytest.raises(ValueError, match="image 0: k must lie between 0 and its"):
+    with pytest.raises(ValueError, match="image 0: k must be a whole number between 0 and its"):
         solvers.maximal_marginal_relevance(PROBLEMS[:1], 9, [10])
-    with pytest.raises(ValueError, match="trade_off must lie in"):
+    with pytest.raises(ValueError, match="trade_off must be a number in"):
         solvers.maximal_marginal_relevance(PROBLEMS, 9, k, 1.5)
 
 
@@ -171,8 +174,8 @@ def test_lasso_order():
     assert sorted(order[order < 4]) == list(range((order < 4).sum()))  # ranks without holes, whoever leaves in between
     X = np.ones((10, 5))
     y = np.ones(10)
-    for bad in (X * np.nan, X[:, 0], X[:-1]):
-        with pytest.raises(ValueError, match="activations"):
+    for bad, name in ((X * np.nan, "activations"), (X[:, 0], "activations"), (X[:-1], "logit")):
+        with pytest.raises(ValueError, match=name):
             solvers.lasso_order(bad, y)
 
 
@@ -180,7 +183,7 @@ def test_success_of_some_of_the_reads():
     """By hand: 2 hits among 4 reads; two of the four miss both with probability 1/6."""
     np.testing.assert_allclose(solvers.success(np.array([0, 2, 4]), 4, 2), [0, 5 / 6, 1])
     np.testing.assert_allclose(solvers.success(np.array([1, 2]), 4, 1), [0.25, 0.5])
-    with pytest.raises(ValueError, match="1 to 4 reads"):
+    with pytest.raises(ValueError, match="reads to draw, must be a whole number from 1 to 4"):
         solvers.success(np.array([1]), 4, 5)
 
 
@@ -188,6 +191,148 @@ def test_reads_needed():
     found = solvers.reads_needed([0.0, 0.5, 0.9, 0.99, 1.0])
     np.testing.assert_allclose(found, [np.inf, np.log(100) / np.log(2), 2, 1, 1])
     assert 1 - (1 - 0.3) ** solvers.reads_needed(0.3) == pytest.approx(0.99)
-    for bad in (-0.1, 1.1, np.nan):
-        with pytest.raises(ValueError, match=r"must lie in \[0, 1\]"):
+    for bad, message in ((-0.1, r"must lie in \[0, 1\]"), (1.1, r"must lie in \[0, 1\]"), (np.nan, "NaN")):
+        with pytest.raises(ValueError, match=f"probability {message}|probability hold {message}"):
             solvers.reads_needed([0.5, bad])
+
+
+BAD = {
+    "NaN bias": dimod.BQM({0: np.nan, 1: -1.0}, {}, 0.0, "BINARY"),
+    "infinite pair": dimod.BQM({}, {(0, 1): np.inf}, 0.0, "SPIN"),
+    "NaN offset": dimod.BQM({0: 1.0}, {}, np.nan, "BINARY"),
+    "overflow": dimod.BQM({0: 1e308, 1: 1e308}, {}, 0.0, "BINARY"),
+    "CQM": dimod.CQM(), "QM": dimod.QM(), "dict": {0: -1.0}, "None": None,
+}
+LOCAL = [name for name in solvers.SOLVERS if name not in ("qpu", "leap_hybrid")]
+
+
+@pytest.mark.parametrize("model", BAD)
+@pytest.mark.parametrize("name", LOCAL)
+def test_every_solver_refuses_what_is_no_finite_model(name, model):
+    with pytest.raises(ValueError, match="model|energies"):
+        solvers.solver(name).sample(BAD[model])
+
+
+@pytest.mark.parametrize("model", BAD)
+@pytest.mark.parametrize("kind", [solvers.GreedySampler, solvers.BruteForceSampler, solvers.ExactSampler])
+def test_our_samplers_refuse_it_by_themselves(kind, model):
+    with pytest.raises(ValueError, match="model"):
+        kind().sample(BAD[model])
+
+
+@pytest.mark.parametrize("name", ["tabu", "simulated_annealing", "exact"])
+def test_ising_and_qubo_forms_are_guarded_too(name):
+    with pytest.raises(ValueError, match="model"):
+        solvers.solver(name).sample_ising({0: np.nan}, {})
+    found = solvers.solver(name).sample_qubo({(0, 0): -1.0, (0, 1): 2.0, (1, 1): -1.5})
+    assert found.first.energy == -1.5
+
+
+@pytest.mark.parametrize("name", LOCAL)
+def test_nobody_changes_what_a_solver_takes(name):
+    before = dict(solvers.solver(name).parameters)
+    with pytest.raises(TypeError):
+        solvers.solver(name).parameters["seed"] = None
+    assert dict(solvers.solver(name).parameters) == before
+    assert pickle.loads(pickle.dumps(solvers.solver(name))) is solvers.solver(name)
+
+
+@pytest.mark.parametrize("kind", [list, tuple, iter, lambda problems: np.array(problems, dtype=object)])
+def test_problems_in_a_sequence_of_any_kind(kind):
+    expected, infos = solvers.solve_all(PROBLEMS, 9, "greedy")
+    found, same = solvers.solve_all(kind(PROBLEMS), 9, "greedy")
+    assert np.array_equal(found, expected) and same == infos
+    assert len(list(solvers.sample_all(kind(PROBLEMS), "greedy"))) == len(PROBLEMS)
+    relevant = solvers.maximal_marginal_relevance(kind(PROBLEMS), 9, iter([1, 1, 1, 1]))
+    assert (relevant.sum(1) == 1).all()
+
+
+def test_no_problems():
+    found, infos = solvers.solve_all([], 9, "exact")
+    assert found.shape == (0, 9) and infos == [] and list(solvers.sample_all([], "exact")) == []
+
+
+@pytest.mark.parametrize("change, message", [
+    ({"n_features": "exact"}, "n_features must be"),
+    ({"n_features": 3}, "n_features must be"),
+    ({"n_features": None}, "n_features"),
+    ({"selections": PROBLEMS[0]}, "problems must be"),
+    ({"selections": [1]}, "problems must be"),
+    ({"selections": None}, "problems"),
+    ({"name": ["exact"]}, "unknown solver"),
+    ({"name": None}, "unknown solver"),
+    ({"beta": "0.7"}, "beta"),
+    ({"pair_sum": 1}, "pair_sum"),
+    ({"seed": -1}, "seed"),
+    ({"seed": 1.5}, "seed"),
+    ({"seed": "1"}, "seed"),
+    ({"n_jobs": "2"}, "n_jobs"),
+    ({"n_jobs": 1.5}, "n_jobs"),
+    ({"num_reads": 3}, "'exact' has no option num_reads: its options are initial, progress, size, time_limit"),
+    ({"time_limit": None}, "time_limit"), ({"size": "2"}, "size"), ({"progress": 1}, "progress"),
+])
+def test_solve_all_refuses_by_name(change, message):
+    arguments = {"selections": PROBLEMS, "n_features": 9, "name": "exact"}
+    with pytest.raises(ValueError, match=message):
+        solvers.solve_all(**arguments | change)
+
+
+@pytest.mark.parametrize("consume", [
+    lambda: solvers.solve_all(PROBLEMS, 9, "greedy", desc="bar"),
+    lambda: [samples for _, samples in zip(PROBLEMS, solvers.sample_all(PROBLEMS, "greedy", desc="bar"))],
+])
+def test_the_bar_ends_full(consume, capsys):
+    consume()
+    assert "100%" in capsys.readouterr().err.split("\r")[-1]
+
+
+def test_answers_without_proof_are_counted_once():
+    rng = np.random.default_rng(0)
+    J = rng.normal(size=(40, 40))
+    hard = qubo.Selection(np.arange(40), -rng.random(40), J + J.T)
+    easy = qubo.Selection([0, 1], [-1, -0.5], np.eye(2))  # its bound needs no search
+    with pytest.warns(UserWarning, match="2 of 3 answers are not proven .*: give a longer time_limit") as caught:
+        _, infos = solvers.solve_all([hard, easy, hard], 40, "exact", beta=0.5, time_limit=0)
+    assert len(caught) == 1 and [info["proven"] for info in infos] == [False, True, False]
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        solvers.solve_all(PROBLEMS, 9, "exact")
+
+
+@pytest.mark.parametrize("call, name", [
+    (lambda: solvers.first_k([[0]], [[1.0, 1.0]], [1]), "rank"),
+    (lambda: solvers.first_k([[np.nan, 1]], [[1.0, 1.0]], [1]), "rank"),
+    (lambda: solvers.first_k([[np.inf, 1]], [[1.0, 1.0]], [1]), "rank"),
+    (lambda: solvers.first_k([[0, 1]], [[1.0, 1.0]], [0.5]), "k must be"),
+    (lambda: solvers.top_k("abc", [1]), "importance"), (lambda: solvers.top_k([[1.0]], ["one"]), "k must be"),
+    (lambda: solvers.random_k([[1.0]], [1], "seed"), "seed"), (lambda: solvers.image_seeds(0, -1), "count"),
+    (lambda: solvers.success([5], 4, 2), "hits"),
+    (lambda: solvers.success([0.5], 4, 2), "hits"),
+    (lambda: solvers.success([1], 0, 1), "reads"),
+    (lambda: solvers.success([1], 4, 0), "of"), (lambda: solvers.reads_needed("p"), "probability"),
+    (lambda: solvers.reads_needed([0.5], 1), "confidence"),
+    (lambda: solvers.lasso_order(np.zeros((0, 3)), []), "number of images"),
+    (lambda: solvers.maximal_marginal_relevance(PROBLEMS, 3, [1] * 4), "n_features"),
+    (lambda: solvers.maximal_marginal_relevance(PROBLEMS, 9, [1]), "k must be"),
+])
+def test_comparisons_refuse_by_name(call, name):
+    with pytest.raises(ValueError, match=name):
+        call()
+
+
+def test_importance_of_any_kind_gives_the_same_maps():
+    alpha = np.array([[3, 0, 5, 1]])
+    columns = pd.DataFrame(alpha)
+    for given in (alpha.astype(np.uint8), alpha.tolist(), torch.tensor(alpha), columns, iter(alpha.tolist())):
+        assert solvers.top_k(given, pd.Series([2])).tolist() == [[True, False, True, False]]
+
+
+@pytest.mark.parametrize("scale", [1e-13, 1e-9, 1e200])
+def test_lasso_order_does_not_depend_on_scale(scale):
+    rng = np.random.default_rng(0)
+    X, y = rng.normal(size=(30, 5)), rng.normal(size=30)
+    expected = solvers.lasso_order(X, y)
+    assert sorted(expected)[0] == 0 and solvers.lasso_order(X * scale, y).tolist() == expected.tolist()
+    if scale < 1:
+        assert solvers.lasso_order(X, y * scale).tolist() == expected.tolist()
+    assert solvers.lasso_order(np.full((30, 5), 1e5) + 1e-12, y).tolist() == [5] * 5
