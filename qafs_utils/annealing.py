@@ -13,6 +13,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from types import MappingProxyType
 
 import dimod
 import numpy as np
@@ -306,24 +307,39 @@ def _sums(weights):
     return sums
 
 
+def require_model(bqm):
+    """Raise ValueError unless it is a dimod.BinaryQuadraticModel whose biases and energies are finite.
+
+    >>> require_model(dimod.BinaryQuadraticModel({"a": -1.0}, {}, 0.0, dimod.BINARY))
+    >>> require_model(dimod.BinaryQuadraticModel({"a": 1e308, "b": 1e308}, {}, 0.0, dimod.BINARY))
+    Traceback (most recent call last):
+    ValueError: the model's energies reach beyond 1e+307, where they may overflow: scale it down
+    """
+    if not isinstance(bqm, dimod.BinaryQuadraticModel):
+        raise ValueError(f"the model must be a dimod.BinaryQuadraticModel, got {type(bqm).__name__}")
+    linear, (_, _, couplings), offset = bqm.to_numpy_vectors(list(bqm.variables))
+    biases = np.concatenate([linear, couplings, [offset]]).astype(np.float64, copy=False)
+    require.values("the model's biases", biases, remedy=": check the feature maps or data it is made from")
+    with np.errstate(over="ignore"):
+        if not np.abs(biases).sum() <= 1e307:
+            raise ValueError("the model's energies reach beyond 1e+307, where they may overflow: scale it down")
+
+
 def biases(bqm):
     """Linear biases (d,), quadratic ones (d, d) below the diagonal, and offset over binary variables.
 
-    Raises ValueError for what is no dimod.BinaryQuadraticModel, and for NaN or infinity in it.
+    Raises ValueError as `require_model`.
 
     >>> bqm = dimod.BinaryQuadraticModel({"a": -1.0, "b": 0.5}, {("a", "b"): 2.0}, 3.0, dimod.BINARY)
     >>> biases(bqm)
     (array([-1. ,  0.5]), array([[0., 0.],
            [2., 0.]]), 3.0)
     """
-    if not isinstance(bqm, dimod.BinaryQuadraticModel):
-        raise ValueError(f"the model must be a dimod.BinaryQuadraticModel, got {type(bqm).__name__}")
+    require_model(bqm)
     binary = bqm.change_vartype(dimod.BINARY, inplace=False)
     linear, (rows, columns, values), offset = binary.to_numpy_vectors(list(bqm.variables))
     couplings = np.zeros((len(linear), len(linear)))
     np.add.at(couplings, (np.maximum(rows, columns), np.minimum(rows, columns)), values)
-    for part in (linear, couplings, np.asarray(offset)):
-        require.values("the model's biases", part, remedy=": check the feature maps or data it is made from")
     return linear, couplings, float(offset)
 
 
@@ -684,16 +700,16 @@ def sample_set(bits, bqm):
 class SchrodingerSampler(dimod.Sampler):
     """Exact annealer that follows Ocean's conventions: bit-strings drawn from |psi(annealing_time)|^2."""
 
-    parameters = {
+    parameters = MappingProxyType({
         name: []
         for name in ("num_reads", "annealing_time", "driver", "schedule", "dt", "tolerance", "seed", "device", "dtype")
-    }
-    properties = {
+    })  # fmt: skip
+    properties = MappingProxyType({
         "category": "simulator",
         "annealing_time_unit": "1/energy",
         "drivers": tuple(DRIVERS),
         "schedules": tuple(SCHEDULES),
-    }
+    })  # fmt: skip
 
     def sample(
         self,

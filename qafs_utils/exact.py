@@ -27,7 +27,7 @@ import numpy as np
 from . import require
 from .annealing import biases, sample_set
 from .compiled import njit
-from .qubo import require_model, require_size
+from .qubo import require_size
 
 TOLERANCE = 1e-9  # of the energy, or of the largest coefficient if that is larger
 PLAIN_NODES, _IMPROVED_NODES = 15_000, 1000  # of one depth-first search: then its bounds are improved; then it is split
@@ -475,8 +475,8 @@ class ExactSampler(dimod.Sampler):
         nodes; free: variables that the root relaxations leave open; seconds. The limit is checked between steps,
         which take long beyond some thousand variables. The same call finds the same sample unless the limit ends it.
         progress: called once a second with the keywords seconds, bound, energy and nodes, as they are by then.
-        Raises ValueError for models that `require_model` refuses, a limit that is no number of seconds, an `initial`
-        that does not fit, a size outside 0..d, or a progress that is no function.
+        Raises ValueError for models that `annealing.require_model` refuses, a limit that is no number of seconds, an
+        `initial` that does not fit, a size outside 0..d, or a progress that is no function.
 
         >>> bqm = dimod.BinaryQuadraticModel({0: -1.0, 1: -0.75, 2: -0.5}, {(0, 1): 0.8, (1, 2): 0.1}, 0, dimod.BINARY)
         >>> found = ExactSampler().sample(bqm)
@@ -490,7 +490,6 @@ class ExactSampler(dimod.Sampler):
         time_limit = require.number("time_limit", time_limit, "[0, inf]")
         if not (progress is None or callable(progress)):
             raise ValueError(f"progress must be a function, got {require.described(progress)}")
-        require_model(bqm)
         b, Q, offset = biases(bqm)
         size = None if size is None else require_size(size, len(b))
         start = np.zeros(len(b)) if initial is None else _values(initial, bqm)

@@ -250,11 +250,8 @@ def select(problem, n_features, solver="exact", beta=0.7, pair_sum="p<q", size=N
     if not isinstance(problem, qubo.Selection):
         raise ValueError(f"problem must be a qubo.Selection, got {type(problem).__name__}")
     n_features = require.whole("n_features", n_features, int(max(problem.maps, default=-1)) + 1)
+    solvers.require_options(solver, options)
     sampler, bqm = solvers.solver(solver), problem.bqm(beta, pair_sum)
-    unknown = options.keys() - sampler.parameters.keys()
-    if unknown:
-        known = ", ".join(sorted(sampler.parameters)) or "none"
-        raise ValueError(f"{solver!r} has no option {', '.join(sorted(unknown))}: its options are {known}")
     asked, given = bqm, options
     size = size if size is None else require.whole("size", size)
     if size is not None and solver == "exact":

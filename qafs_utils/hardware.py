@@ -15,7 +15,7 @@ from dwave.graphs import pegasus_graph, zephyr_graph
 from minorminer.busclique import busgraph_cache
 
 from . import require
-from .qubo import require_model
+from .annealing import require_model
 
 TOPOLOGIES = {  # working qubits: D-Wave's documentation, "Per-QPU Solver Properties"
     "Pegasus P16": partial(pegasus_graph, 16),  # Advantage: 5640 qubits, 5627 of them work on Advantage_system4.1
@@ -76,7 +76,8 @@ class _OceanSampler(dimod.Sampler):
     def sample(self, bqm, seed=None, **parameters):
         """`sample(bqm) -> SampleSet`. A seed is ignored with a warning; other parameters are those of the solver.
 
-        Before submission, raises HardwareError for more variables than `largest`, ValueError as `qubo.require_model`.
+        Before submission, raises HardwareError for more variables than `largest`, ValueError as
+        `annealing.require_model`.
         """
         require_model(bqm)
         if bqm.num_variables > self.largest:

@@ -435,5 +435,6 @@ def cluster_interval(clusters, statistic, n_resamples=1000, confidence=0.95, see
     for _ in range(require.whole("n_resamples", n_resamples, 1, _MOST)):
         values.append(statistic(np.concatenate([groups[g] for g in rng.integers(len(groups), size=len(groups))])))
     values = require.array("values of the statistic", values, "R", nan=True)
-    low, high = np.nanquantile(values, (tail, 1 - tail))
+    defined = values[~np.isnan(values)]
+    low, high = np.quantile(defined, (tail, 1 - tail)) if len(defined) else (np.nan, np.nan)
     return float(low), float(high)

@@ -108,24 +108,6 @@ def require_problems(problems, n_features=None):
     return problems, None if n_features is None else require.whole("n_features", n_features, least, _MOST)
 
 
-def require_model(bqm):
-    """Raise ValueError unless it is a dimod.BinaryQuadraticModel whose biases and energies are finite.
-
-    >>> require_model(dimod.BinaryQuadraticModel({"a": -1.0}, {}, 0.0, dimod.BINARY))
-    >>> require_model(dimod.BinaryQuadraticModel({"a": 1e308, "b": 1e308}, {}, 0.0, dimod.BINARY))
-    Traceback (most recent call last):
-    ValueError: the model's energies reach beyond 1e+307, where they may overflow: scale it down
-    """
-    if not isinstance(bqm, dimod.BinaryQuadraticModel):
-        raise ValueError(f"the model must be a dimod.BinaryQuadraticModel, got {type(bqm).__name__}")
-    linear, (_, _, couplings), offset = bqm.to_numpy_vectors(list(bqm.variables))
-    biases = np.concatenate([linear, couplings, [offset]]).astype(np.float64, copy=False)
-    require.values("the model's biases", biases, remedy=": check the feature maps or data it is made from")
-    with np.errstate(over="ignore"):
-        if not np.abs(biases).sum() <= 1e307:
-            raise ValueError("the model's energies reach beyond 1e+307, where they may overflow: scale it down")
-
-
 def field(importance):
     """Linear term h = -alpha / max(alpha) of the candidates (paper, Eq. 5): (d,) positive  ->  (d,) in [-1, 0).
 
@@ -321,13 +303,12 @@ def sufficient_penalty(bqm, k):
     k - 1 ones or less raises it by at most A_p = b_p + the k - 1 largest max(Q_pq, 0), and of d - k + 1 zeros or more
     the cheapest costs at most the k-th smallest A. So r flips lead from k +- r ones to k, raise the energy by at most
     r times the larger cost, and lower the penalty by lambda r^2 >= lambda r.
-    Raises ValueError for k outside 0..d, and for models that `require_model` refuses.
+    Raises ValueError for k outside 0..d, and for models that `annealing.require_model` refuses.
 
     >>> bqm = dimod.BinaryQuadraticModel({"a": -2.0, "b": -1.0}, {}, 0.0, dimod.BINARY)
     >>> sufficient_penalty(bqm, 1)  # a second map gains 1
     1.0
     """
-    require_model(bqm)
     b, Q, _ = biases(bqm)
     d = len(b)
     k = require_size(k, d)

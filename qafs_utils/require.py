@@ -114,7 +114,7 @@ def values(name, given, interval=_FINITE, nan=False, remedy=""):
 
     >>> values("maps", np.array([1.0, np.inf]), remedy=": check the network")
     Traceback (most recent call last):
-    ValueError: maps hold NaN or infinite values (1 of 2): check the network
+    ValueError: maps must be finite, got NaN or infinite values (1 of 2): check the network
     >>> values("share", np.array([0.5, 2.0]), "[0, 1]")
     Traceback (most recent call last):
     ValueError: share must lie in [0, 1], got 2.0
@@ -125,7 +125,8 @@ def values(name, given, interval=_FINITE, nan=False, remedy=""):
     missing = given != given
     wrong = abs(given) == float("inf") if nan else missing | (abs(given) == float("inf"))
     if wrong.any():
-        raise ValueError(f"{name} hold NaN or infinite values ({int(wrong.sum())} of {len(wrong.ravel())}){remedy}")
+        count = f"{int(wrong.sum())} of {len(wrong.ravel())}"
+        raise ValueError(f"{name} must be finite, got NaN or infinite values ({count}){remedy}")
     outside = ~(_inside(given, interval) | missing)
     if outside.any():
         raise ValueError(f"{name} must lie in {interval}, got {given[outside][0].item()}{remedy}")
@@ -139,9 +140,12 @@ def _read(name, given, axes):
         found = (found.float() if str(found.dtype) == "torch.bfloat16" else found).numpy()
     elif hasattr(given, "__next__"):
         found = list(given)
+    elif isinstance(given, np.ma.MaskedArray):
+        found = given.astype(np.float64).filled(np.nan)
     try:
         found = np.asarray(found)
-        found = found.astype(np.float64) if found.dtype == object else found
+        if found.dtype == object and not any(isinstance(value, str | bytes) for value in found.flat):
+            found = found.astype(np.float64)
     except (ValueError, TypeError):
         found = np.asarray("of several lengths or kinds")
     if found.dtype.kind not in "biuf":
@@ -190,6 +194,8 @@ def indices(name, given, axes, below, sizes=None):
     ValueError: labels must be whole numbers from 0 to 9, got 2.5
     """
     found = _read(name, given, axes)  # not by way of floats, which end at 2^53
+    if found.dtype == bool:
+        raise ValueError(f"{name} must be whole numbers from 0 to {below - 1}, got {described(given)} of bool")
     shape(name, found.shape, axes, sizes)
     wrong = ~((found >= 0) & (found < below) & (found == np.rint(found)))
     if wrong.any():
@@ -220,9 +226,12 @@ def bits(name, given, axes, sizes=None):
     array([[ True, False,  True]])
     >>> bits("selected", [[1, 5]], "B N")
     Traceback (most recent call last):
-    ValueError: selected must be bit-strings (bool or 0/1), not indices or weights, got 5.0
+    ValueError: selected must be bit-strings (bool or 0/1), not indices or weights, got 5
     """
-    found = array(name, given, axes, sizes, nan=True)
+    found = _read(name, given, axes)
+    shape(name, found.shape, axes, sizes)
+    if found.dtype == bool:
+        return found.copy()
     wrong = (found != 0) & (found != 1)
     if wrong.any():
         raise ValueError(f"{name} must be bit-strings (bool or 0/1), not indices or weights, got {found[wrong][0]}")

@@ -19,10 +19,10 @@ from scipy.stats import hypergeom
 from tqdm import tqdm
 
 from . import require
-from .annealing import SchrodingerSampler, biases, bits, energies, sample_set
+from .annealing import SchrodingerSampler, biases, bits, energies, require_model, sample_set
 from .exact import ExactSampler
 from .hardware import HybridSampler, QPUSampler
-from .qubo import require_model, require_problems
+from .qubo import require_problems
 
 _MAPS = ": check the feature maps they come from"
 _MOST = 10**9  # of whatever is counted
@@ -31,7 +31,7 @@ _MOST = 10**9  # of whatever is counted
 class BruteForceSampler(dimod.Sampler):
     """The exact ground state from the energies of all 2^d bit-strings: `sample(bqm) -> SampleSet` of one row.
 
-    Raises as `annealing.energies` when 2^d energies do not fit in memory, and as `qubo.require_model`.
+    Raises as `annealing.energies`, when 2^d energies do not fit in memory too.
 
     >>> bqm = dimod.BinaryQuadraticModel({"a": -1.0, "b": -1.0, "c": -1.1}, {"ac": 2.0, "bc": 2.0}, 0.0, dimod.BINARY)
     >>> float(BruteForceSampler().sample(bqm).first.energy)  # a and b
@@ -44,14 +44,13 @@ class BruteForceSampler(dimod.Sampler):
     def sample(self, bqm, **parameters):
         """The ground state, the first in the order of `annealing.energies` if degenerate: model  ->  SampleSet."""
         self.remove_unknown_kwargs(**parameters)
-        require_model(bqm)
         return sample_set(bits(np.array([np.argmin(energies(bqm))]), bqm.num_variables)[0], bqm)
 
 
 class GreedySampler(dimod.Sampler):
     """From nothing selected, add the variable that lowers the energy most until none does: a SampleSet of one row.
 
-    Raises as `qubo.require_model`.
+    Raises as `annealing.require_model`.
 
     >>> bqm = dimod.BinaryQuadraticModel({"a": -1.0, "b": -1.0, "c": -1.1}, {"ac": 2.0, "bc": 2.0}, 0.0, dimod.BINARY)
     >>> float(GreedySampler().sample(bqm).first.energy)  # c first, then nothing gains: a and b have -2
@@ -64,7 +63,6 @@ class GreedySampler(dimod.Sampler):
     def sample(self, bqm, **parameters):
         """The greedy bit-string, of equal gains the first variable: model  ->  SampleSet."""
         self.remove_unknown_kwargs(**parameters)
-        require_model(bqm)
         change, couplings, _ = biases(bqm)
         couplings, chosen = couplings + couplings.T, np.zeros(len(change), bool)
         while (left := np.where(chosen, 0, change)).min(initial=0) < 0:
@@ -120,7 +118,7 @@ def _instance(name, kind):
 
 
 def solver(name):
-    """The solver of that name, the same one in every call; it refuses models as `qubo.require_model`.
+    """The solver of that name, the same one in every call; it refuses models as `annealing.require_model`.
 
     Raises ValueError for an unknown one.
 

@@ -241,8 +241,8 @@ def test_sampler_finds_the_ground_state(vartype):
     (lambda: anneal([0.0, 1.0], schedule=Schedule("x", lambda s: 1 if s < 0.5 else 0, abs)), "A cannot be taken"),
     (lambda: energies({"a": 1.0}), "must be a dimod.BinaryQuadraticModel, got dict"),
     (lambda: energies(dimod.ConstrainedQuadraticModel()), "got ConstrainedQuadraticModel"),
-    (lambda: energies(dimod.BinaryQuadraticModel({0: np.nan}, {}, 0.0, "BINARY")), "biases hold NaN"),
-    (lambda: energies(dimod.BinaryQuadraticModel({0: 1.0}, {}, np.inf, "SPIN")), "biases hold NaN"),
+    (lambda: energies(dimod.BinaryQuadraticModel({0: np.nan}, {}, 0.0, "BINARY")), "biases must be finite, got NaN"),
+    (lambda: energies(dimod.BinaryQuadraticModel({0: 1.0}, {}, np.inf, "SPIN")), "biases must be finite, got NaN"),
 ])  # fmt: skip
 def test_bad_input_is_named(call, message):
     with pytest.raises(ValueError, match=message):

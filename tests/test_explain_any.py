@@ -328,7 +328,7 @@ def test_the_largest_size_is_known(explorer):
     ({4: np.ones((4, 4, 4))}, None, "maps must be of every model"),
     ({4: np.ones((4, 4, 4)), 6: np.ones((6, 4, 3))}, None, "maps of N_f = 6 must have 96 pixels"),
     ({4: np.ones((4, 4, 4)), 6: np.ones((5, 4, 4))}, None, "maps of N_f = 6 must be"),
-    ({4: np.ones((4, 4, 4)), 6: np.full((6, 4, 4), np.nan)}, None, "maps of N_f = 6 hold NaN"),
+    ({4: np.ones((4, 4, 4)), 6: np.full((6, 4, 4), np.nan)}, None, "maps of N_f = 6 must be finite, got NaN"),
     ({4: np.ones((4, 4, 4)), 6: np.ones((6, 4, 4))}, np.ones((3, 4, 4)), "pixels must be uint8"),
 ])
 def test_nothing_is_added_by_half(explorer, maps, photograph, message):

@@ -107,7 +107,7 @@ def test_bad_input_is_refused(batch):
 @pytest.mark.parametrize("change, message", [
     (lambda x: (255 * x).byte(), "images must be pixels in .* got torch.uint8: models.to_pixels"),
     (lambda x: (255 * x).byte().numpy(), "images must be pixels in .* got torch.uint8"),
-    (lambda x: 255 * x, "images must lie in .*models.to_pixels"), (lambda x: x * torch.nan, "images hold NaN"),
+    (lambda x: 255 * x, "images must lie in .*models.to_pixels"), (lambda x: x * torch.nan, "images must be finite"),
     (lambda x: x[0], "images must be"),
 ])
 def test_images_that_are_no_pixels_are_refused(batch, call, change, message):
@@ -127,7 +127,7 @@ def test_what_is_ranked_and_how():
 
 @pytest.mark.parametrize("call, message", [
     (lambda i, h: masks.match_area(3 * h, [0.5] * 4, SOFT), "heatmap must lie in"),
-    (lambda i, h: masks.match_area(h * torch.nan, [0.5] * 4, HARD), "heatmap hold NaN"),
+    (lambda i, h: masks.match_area(h * torch.nan, [0.5] * 4, HARD), "heatmap must be finite, got NaN"),
     (lambda i, h: masks.match_area(h, [], HARD), r"area must be \(B,\) = \(4,\)"),
     (lambda i, h: masks.kept(h, "soft"), "masking must be that of a metrics.AverageDropDefinition, got 'soft'"),
     (lambda i, h: masks.kept(h, None), "masking must be that of"),
@@ -136,7 +136,7 @@ def test_what_is_ranked_and_how():
     (lambda i, h: masks.pixel_sequence(i, h, seed="a"), "seed must be"),
     (lambda i, h: masks.pixel_sequence(i, h, baseline=torch.zeros(5)), "baseline must be a number, or a tensor"),
     (lambda i, h: masks.pixel_sequence(i, h, baseline=128), "baseline must lie in"),
-    (lambda i, h: masks.pixel_sequence(i, h * torch.nan), "heatmap hold NaN"),
+    (lambda i, h: masks.pixel_sequence(i, h * torch.nan), "heatmap must be finite, got NaN"),
     (lambda i, h: masks.pixel_sequence(i, h, mode=["insertion"]), "unknown mode"),
 ])
 def test_arguments_that_do_not_fit_are_named(batch, call, message):

@@ -151,8 +151,8 @@ def test_bootstrap_interval_over_images_of_a_matrix():
 def test_bad_input_is_refused():
     full, nan = np.zeros((2, 3)), np.full((2, 3), np.nan)
     for call, message in (
-        (lambda: metrics.drops(full, nan, [0, 0]), "logits_masked hold NaN"),
-        (lambda: metrics.drops(nan, full, [0, 0]), "logits_full hold NaN"),
+        (lambda: metrics.drops(full, nan, [0, 0]), "logits_masked must be finite, got NaN"),
+        (lambda: metrics.drops(nan, full, [0, 0]), "logits_full must be finite, got NaN"),
         (lambda: metrics.drops(full, full[:1], [0, 0]), "logits_masked must be"),
         (lambda: metrics.drops(full, full, [0]), "labels must be"),
         (lambda: metrics.drops(full, full, [0, 3]), "labels must be whole numbers from 0 to"),
@@ -162,7 +162,7 @@ def test_bad_input_is_refused():
         (lambda: metrics.mean_cosines([np.full((3, 3), np.nan)], [[0, 1, 1]]), "NaN"),
         (lambda: metrics.mean_cosines([np.eye(3)], np.ones((2, 3))), "redundancy and selected must be of as many"),
         (lambda: metrics.area_under_curve([0.5]), "points of the curve"),
-        (lambda: metrics.area_under_curve([0.5, np.nan]), "curve hold NaN"),
+        (lambda: metrics.area_under_curve([0.5, np.nan]), "curve must be finite, got NaN"),
         (lambda: metrics.bhattacharyya_matrix(np.ones((2, 3)), [0], 2), "labels must be"),
         (lambda: metrics.bhattacharyya_matrix(np.full((2, 3), 2), [0, 1], 2), "bit-strings"),
         (lambda: metrics.bhattacharyya_matrix(np.full((2, 3), np.nan), [0, 1], 2), "selections .*bit-strings"),
@@ -274,7 +274,7 @@ CALLS = {
 
 
 @pytest.mark.parametrize("odd", [
-    "abc", None, -1.5, np.inf, [1.0, None, "x"], [[1, 2, 3], [1, 2]], {"a": 1}, {1, 2}, 1j, object(),
+    "abc", None, -1.5, np.inf, [1.0, None, "x"], [[1, 2, 3], [1, 2]], {"a": 1}, {1, 2}, 1j, ...,
 ], ids=str)
 @pytest.mark.parametrize("name", CALLS)
 def test_odd_arguments_are_refused_by_name(name, odd):

@@ -261,7 +261,7 @@ def test_pooled_maps_of_a_head_in_training_mode_or_another_head():
 @pytest.mark.parametrize("change, message", [
     ({"labels": [0, 1]}, r"labels must be \(N,\) = \(4,\)"), ({"labels": [0, 1, 0, 2]}, "labels must be whole numbers"),
     ({"labels": [0, 1, 0.5, 1]}, "labels must be whole"), ({"validation_labels": [0]}, "validation_labels must be"),
-    ({"features": torch.full((4, 4), torch.nan)}, "features hold NaN or infinite values"),
+    ({"features": torch.full((4, 4), torch.nan)}, "features must be finite, got NaN or infinite values"),
     ({"features": torch.rand(4, 3)}, r"features \(1, 3\) do not fit Linear"),
     ({"features": torch.empty(0, 4), "labels": []}, r"features must be \(N, ...\) of at least one image"),
     ({"validation_features": torch.empty(0, 4), "validation_labels": []}, "validation_features must be"),
@@ -301,9 +301,9 @@ def test_a_loss_that_is_not_finite_keeps_the_best_epoch():
 @pytest.mark.parametrize("call, message", [
     (lambda: models.accuracy(torch.zeros(3, 2), [0]), r"labels must be \(N,\) = \(3,\)"),
     (lambda: models.accuracy(torch.zeros(2, 2), [0, 2]), "labels must be whole numbers from 0 to 1"),
-    (lambda: models.accuracy(torch.full((2, 2), torch.nan), [0, 0]), "logits hold NaN"),
+    (lambda: models.accuracy(torch.full((2, 2), torch.nan), [0, 0]), "logits must be finite, got NaN"),
     (lambda: models.accuracy(torch.zeros(0, 2), []), "no images"),
-    (lambda: models.predict(torch.nn.Linear(2, 2).eval(), torch.full((1, 2), torch.inf)), "logits hold NaN or"),
+    (lambda: models.predict(torch.nn.Linear(2, 2).eval(), torch.full((1, 2), torch.inf)), "logits must be finite"),
     (lambda: models.predict(torch.nn.Linear(2, 2).eval(), torch.rand(0, 2)), "at least one image"),
     (lambda: models.predict(torch.nn.Linear(2, 2).eval(), torch.rand(3, 5)), "do not fit Linear"),
     (lambda: models.predict("head", torch.rand(3, 5)), "the model must be a torch.nn.Module"),
@@ -314,7 +314,7 @@ def test_a_loss_that_is_not_finite_keeps_the_best_epoch():
     (lambda: models.trunk_features(TRUNK, np.zeros((1, 3, 4, 4))), "images must be uint8"),
     (lambda: TRUNK(torch.zeros(1, 3, 32, 32, dtype=torch.uint8)), "pixels must be pixels in .* got torch.uint8"),
     (lambda: TRUNK(torch.full((1, 3, 32, 32), 200.0)), "pixels must lie in"),
-    (lambda: TRUNK(torch.full((1, 3, 32, 32), torch.nan)), "pixels hold NaN"),
+    (lambda: TRUNK(torch.full((1, 3, 32, 32), torch.nan)), "pixels must be finite, got NaN"),
     (lambda: TRUNK(torch.rand(3, 32, 32)), r"pixels must be \(B, C, H, W\)"),
     (lambda: TRUNK(torch.rand(1, 1, 32, 32)), r"pixels must be \(B, C, H, W\) = \(B, 3, H, W\)"),
     (lambda: models.build_head(0, "paper", None), "n_features must be a whole number"),
@@ -325,8 +325,8 @@ def test_a_loss_that_is_not_finite_keeps_the_best_epoch():
     (lambda: models.pick_device(3.5), "there is no device 3.5"),
     (lambda: models.checksums("vgg"), "unknown weights 'vgg'"),
     (lambda: models.resnet18("random", seed="a"), "seed must be"),
-    (lambda: models.load_head(models.ReducedHead(4, size=2), {"x": [np.nan]}), "the head's x hold NaN"),
-    (lambda: models.scorer(TRUNK, broken_head())(torch.rand(1, 3, 64, 64)), "logits hold NaN or infinite values"),
+    (lambda: models.load_head(models.ReducedHead(4, size=2), {"x": [np.nan]}), "the head's x must be finite, got NaN"),
+    (lambda: models.scorer(TRUNK, broken_head())(torch.rand(1, 3, 64, 64)), "logits must be finite"),
 ])
 def test_what_does_not_fit_is_named(call, message):
     with pytest.raises(ValueError, match=message):

@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 import torch
 
-from qafs_utils import qubo
+from qafs_utils import annealing, qubo
 from qafs_utils.annealing import energies as energies_of
 from qafs_utils.feature_maps import NoPositiveMapError
 
@@ -246,7 +246,7 @@ def test_infeasible_sizes(k):
 def test_exactly_refuses_a_penalty_that_is_none(penalty):
     with pytest.raises(ValueError, match=r"penalty must be a number in \(0, inf\)"):
         qubo.exactly(problem().bqm(), 2, penalty)
-    with pytest.raises(ValueError, match="biases hold NaN or infinite values"):
+    with pytest.raises(ValueError, match="biases must be finite, got NaN or infinite values"):
         qubo.exactly(dimod.BinaryQuadraticModel({0: np.nan}, {}, 0.0, "BINARY"), 1)
 
 
@@ -311,7 +311,7 @@ CALLS = {
 }
 
 
-@pytest.mark.parametrize("odd", ["abc", -1.5, [np.nan, 1.0], [None, 1.0], {"a": 1}, object(), 1j], ids=str)
+@pytest.mark.parametrize("odd", ["abc", -1.5, [np.nan, 1.0], [None, 1.0], {"a": 1}, ..., 1j], ids=str)
 @pytest.mark.parametrize("name", CALLS)
 def test_odd_arguments_are_refused_by_name(name, odd):
     with pytest.raises(ValueError, match="class -1.5" if (name, odd) == ("first", -1.5) else name):
@@ -321,7 +321,7 @@ def test_odd_arguments_are_refused_by_name(name, odd):
 @pytest.mark.parametrize("call, name", [
     (lambda: qubo.selections(MAPS, np.ones((1, 3))), "importance"),
     (lambda: qubo.selections(MAPS[:, :2], np.ones((2, 3))), "importance"),
-    (lambda: qubo.selection(np.full((3, 2, 2), np.nan), [1, 2, 3]), "maps hold NaN"),
+    (lambda: qubo.selection(np.full((3, 2, 2), np.nan), [1, 2, 3]), "maps must be finite, got NaN"),
     (lambda: P.energy([0, 1]), "selected"),
     (lambda: qubo.from_arrays(np.ones((2, 3)), np.ones((1, 3, 3))), "redundancy"),
     (lambda: qubo.to_arrays([P], 5), "n_features"), (lambda: qubo.best_of_size(np.ones((2, 4))), "energies"),
@@ -342,4 +342,4 @@ def test_arguments_that_do_not_fit_each_other(call, name):
 ], ids=lambda model: type(model).__name__)
 def test_what_is_no_model_is_refused(model):
     with pytest.raises(ValueError, match="model"):
-        qubo.require_model(model)
+        annealing.require_model(model)

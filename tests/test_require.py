@@ -20,7 +20,10 @@ def test_sequences_of_any_kind_are_read(given):
     assert require.array("x", given, "N").tolist() == [1, 2]
 
 
-NO_VECTORS = [None, "12", {1: 2}, [1, [2]], [1j, 2], 1.0, [[1, 2]], [1, np.nan], {1, 2}, ["1", "2"]]
+NO_VECTORS = [
+    None, "12", {1: 2}, [1, [2]], [1j, 2], 1.0, [[1, 2]], [1, np.nan], {1, 2}, ["1", "2"],
+    np.array(["1", "2"], object), pd.Series(["1", "2"]), np.ma.masked_array([1, 2], [False, True]),
+]  # fmt: skip
 
 
 @pytest.mark.parametrize("given", NO_VECTORS)
@@ -64,7 +67,7 @@ def test_values(read):
     assert len(read("x", [0.0, np.nan], "N", nan=True)) == 2
     assert 0 in read("x", np.zeros((0, 3)), "N M", interval="(0, 1)").shape
     for given, nan in (([0.0, np.nan], False), ([np.nan, np.inf], True), ([-np.inf], False)):
-        with pytest.raises(ValueError, match="x hold NaN or infinite values.*: mend it"):
+        with pytest.raises(ValueError, match="x must be finite, got NaN or infinite values.*: mend it"):
             read("x", given, "N", nan=nan, remedy=": mend it")
     read("x", np.array([1, np.nan], np.float16), "N", interval="[0, 1e5]", nan=True)
     for interval in ("[0, 1]", "(-1, 2)", "[0, 2)"):

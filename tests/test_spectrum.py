@@ -161,7 +161,7 @@ def test_gap_of_the_driver(driver, gap):
     (lambda: spectrum.occupations([0.0, 1.0], np.zeros((1, 2)), 2.0), r"s must lie in \[0, 1\]"),
     (lambda: levels([0.0, 1.0], "half"), "s must be a number"),
     (lambda: levels([0.0, 1.0], 0.5, k=1.5), "k must be a whole number"),
-    (lambda: level_curves([0.0, 1.0], [0.5, np.nan]), "s hold NaN"),
+    (lambda: level_curves([0.0, 1.0], [0.5, np.nan]), "s must be finite, got NaN"),
     (lambda: level_curves([0.0, 1.0], [0.5], residual=0), "residual must be"),
     (lambda: minimum_gap([0.0, 1.0], residual=-1), "residual must be"),
     (lambda: minimum_gap([0.0, 1.0], threads=0), "threads must be a whole number of at least 1"),
@@ -170,7 +170,7 @@ def test_gap_of_the_driver(driver, gap):
     (lambda: minimum_gap([0.0, 1e6], tolerance=1e-7), "tolerance must be at least 1.0e-06"),
     (lambda: minimum_gap([0.0, 1.0], schedule=tabulated([0, 1], [1, -1], [0, 1])), "negative weights"),
     (lambda: minimum_gap("energies"), "energies must be"),
-    (lambda: spectrum.minimum_gaps([[0.0, 1.0], [0.0, np.nan]]), "energies hold NaN"),
+    (lambda: spectrum.minimum_gaps([[0.0, 1.0], [0.0, np.nan]]), "energies must be finite, got NaN"),
 ])  # fmt: skip
 def test_bad_input_is_named(call, message):
     with pytest.raises(ValueError, match=message):
