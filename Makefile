@@ -1,9 +1,6 @@
 # qafs: every figure of arXiv:2604.25649 from one command. `make help` lists the targets.
 INPUT  ?= published
 NB     := $(basename $(notdir $(sort $(wildcard notebooks/[0-9]*.ipynb))))
-IMAGES := 01_fine_tuning 02_feature_maps 06_explanation_maps 12_other_layers
-COMPARED := 03_qubo 05_gap_and_fidelity 07_average_drop 08_bhattacharyya 09_claims
-TIMED := 10_optimality
 
 ifeq ($(origin PYTHON),undefined)
 PYTHON := .venv/bin/python
@@ -62,17 +59,16 @@ clean:     ## remove build/ (not the environment, not the raw data)
 	.venv/bin/python -m pip install --quiet --no-deps --editable .
 	@touch $@
 
-# The graph. An executed notebook is the stamp of its run; it depends on the source notebook, its parameter file,
-# the runs it reads, the modules it imports and the reported numbers it compares with (tests/test_notebooks.py checks these lists against the imports).
-# $(call run,PROFILE,NOTEBOOK,runs it reads,modules): one rule a notebook and profile.
-outcome = $(if $(and $(filter published,$(1)),$(filter $(2),$(IMAGES))),data/published/SHA256SUMS,build/$(1)/notebooks/$(2).ipynb)
-define run
-build/$(1)/notebooks/$(2).ipynb: notebooks/$(2).ipynb $$(wildcard params/$(1)/$(2).yaml) \
-  $(if $(filter plots,$(4)),qafs_utils/paper.mplstyle) $(if $(filter $(2),$(COMPARED)),$$(wildcard data/paper_values/*.csv)) \
-  $(if $(filter $(2),$(TIMED)),$$(wildcard benchmarks/*.csv)) \
-  $$(foreach n,$(3),$$(call outcome,$(1),$$n)) $(patsubst %,qafs_utils/%.py,run provenance require compiled $(4)) | $(VENV)
-	$$(step)$$(PYTHON) -m qafs_utils run $(1) $(2)
-endef
+# The graph is read off the notebooks and the modules: `qafs_utils/graph.py`. It is written anew when one of them changes.
+build/graph.mk: $(wildcard notebooks/*.ipynb qafs_utils/*.py)
+	@mkdir -p build
+	@$(if $(VENV),python3,$(PYTHON)) -m qafs_utils.graph > $@.$$$$ && mv $@.$$$$ $@
+ifeq ($(filter help clean,$(MAKECMDGOALS)),)
+-include build/graph.mk
+endif
+build/%.ipynb: | $(VENV)
+	$(step)$(PYTHON) -m qafs_utils run $(subst /notebooks/, ,$*)
+
 # QAFS_STEP="3 of 9": the runs begun, of those that a dry run counts before the first one begins. The dry run counts none itself.
 begun :=
 count = $(eval count := $(shell MAKEFLAGS= $(MAKE) --dry-run count=0 INPUT=$(INPUT) 'PYTHON=$(PYTHON)' $(MAKECMDGOALS) | grep -c 'qafs_utils run'))$(count)
@@ -80,27 +76,11 @@ step = $(eval begun += 1)QAFS_STEP="$(words $(begun)) of $(count)"$(space)
 empty :=
 space := $(empty) $(empty)
 export QAFS_START := $(shell date +%s)
-define graph
-$(call run,$(1),00_quickstart,01_fine_tuning 02_feature_maps,data models extraction feature_maps qubo annealing accelerator kernels exact hardware solvers cams explanation plots)
-$(call run,$(1),01_fine_tuning,,data models)
-$(call run,$(1),02_feature_maps,01_fine_tuning,data models extraction feature_maps qubo annealing accelerator kernels plots)
-$(call run,$(1),03_qubo,02_feature_maps,data feature_maps qubo annealing accelerator kernels exact hardware solvers plots)
-$(call run,$(1),04_annealing,01_fine_tuning 02_feature_maps,data feature_maps qubo annealing accelerator kernels exact hardware spectrum solvers plots)
-$(call run,$(1),05_gap_and_fidelity,02_feature_maps 04_annealing,data feature_maps qubo annealing accelerator kernels spectrum metrics plots)
-$(call run,$(1),06_explanation_maps,01_fine_tuning 02_feature_maps 04_annealing,data models extraction feature_maps qubo annealing accelerator kernels exact hardware solvers cams masks metrics plots)
-$(call run,$(1),07_average_drop,04_annealing 06_explanation_maps,data metrics plots)
-$(call run,$(1),08_bhattacharyya,01_fine_tuning 02_feature_maps 04_annealing,data feature_maps qubo annealing accelerator kernels exact hardware solvers metrics plots)
-$(call run,$(1),09_claims,01_fine_tuning 03_qubo 04_annealing 05_gap_and_fidelity 07_average_drop 08_bhattacharyya 10_optimality 12_other_layers,data claims metrics plots)
-$(call run,$(1),10_optimality,01_fine_tuning 02_feature_maps 04_annealing,data feature_maps qubo annealing accelerator kernels exact hardware spectrum solvers metrics plots)
-$(call run,$(1),11_explore,01_fine_tuning 02_feature_maps,data models extraction feature_maps qubo annealing accelerator kernels exact hardware solvers cams metrics explanation explorer plots)
-$(call run,$(1),12_other_layers,01_fine_tuning 02_feature_maps 04_annealing,data models extraction feature_maps qubo annealing accelerator kernels exact hardware solvers cams masks metrics plots)
-endef
-$(foreach p,published images smoke,$(eval $(call graph,$p)))
 
 data/published/SHA256SUMS:
 	@echo "error: data/published is missing: restore it with 'git checkout data/published'" >&2; exit 1
 
-needed = $(if $(filter published,$(1)),$(filter-out $(IMAGES),$(NB)),$(NB))
+needed = $(if $(filter published,$(1)),$(filter-out $(IMAGES:%=%_%),$(NB)),$(NB))
 build/%/figures.done: $$(foreach n,$$(call needed,$$*),build/$$*/notebooks/$$n.ipynb) | $(VENV)
 	$(if $(filter smoke,$*),,$(PYTHON) -m qafs_utils summary $*)
 	@touch $@

@@ -74,6 +74,30 @@ def imported(source):
     return frozenset("explanation" if name == "explain" else name for name in inside)  # the package's own name for it
 
 
+@functools.cache
+def code_of_notebooks(root=ROOT):
+    """{notebook: its code} of all in root/notebooks, in their order; magics and shell lines left out.
+
+    >>> list(code_of_notebooks())[:2]
+    ['00_quickstart', '01_fine_tuning']
+    """
+    found = {}
+    for path in sorted((root / "notebooks").glob("[0-9]*.ipynb")):
+        cells = json.loads(path.read_text(encoding="utf-8"))["cells"]
+        lines = "\n".join("".join(c["source"]) for c in cells if c["cell_type"] == "code").splitlines()
+        found[path.stem] = "\n".join(line for line in lines if not line.startswith(("%", "!")))
+    return found
+
+
+def image_notebooks(root=ROOT):
+    """Numbers of the notebooks that read photographs: those whose own profile is "images".
+
+    >>> image_notebooks()
+    ('01', '02', '06', '12')
+    """
+    return tuple(name[:2] for name, code in code_of_notebooks(root).items() if '\nprofile = "images"' in f"\n{code}")
+
+
 def modules(source, root=ROOT):
     """{name: source} of the qafs_utils modules that Python source rests on: imported, and imported by those in turn.
 

@@ -22,7 +22,7 @@ import pandas as pd
 import yaml
 
 from . import require
-from .provenance import code_hash
+from .provenance import code_hash, image_notebooks
 
 ROOT = Path(__file__).resolve().parents[1]
 PUBLISHED = ROOT / "data" / "published"
@@ -35,7 +35,7 @@ PROFILES = {
     "images": "everything from STL-10 and the ImageNet weights",
     "smoke": "synthetic images and a random trunk: minutes, never for results",
 }
-IMAGE_NOTEBOOKS = ("01", "02", "06", "12")
+IMAGE_NOTEBOOKS = image_notebooks()  # numbers
 PACKAGES = ("torch", "torchvision", "numpy", "scipy", "numba", "dimod", "dwave-samplers")
 RESERVED = ("record", "file", "allow_pickle")  # no names for arrays: the record's own, and arguments of NumPy
 

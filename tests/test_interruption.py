@@ -53,8 +53,7 @@ def copy(tmp_path_factory):
     (target / "notebooks").mkdir()
     kernel = {"kernelspec": {"name": "python3", "display_name": "Python 3", "language": "python"}}
     nbformat.write(nbformat.v4.new_notebook(cells=cells, metadata=kernel), target / "notebooks/97_tiny.ipynb")
-    graph = (ROOT / "Makefile").read_text()
-    (target / "Makefile").write_text(graph.replace("define graph\n", "define graph\n$(call run,$(1),97_tiny,,)\n"))
+    shutil.copy(ROOT / "Makefile", target)
     return target
 
 

@@ -1,4 +1,4 @@
-"""The notebooks as files, and their place in the Make graph."""
+"""The notebooks as files, and the Make graph that is read off them."""
 
 import ast
 import re
@@ -7,24 +7,17 @@ import nbformat
 import pytest
 from repository import ROOT
 
-from qafs_utils import provenance
-from qafs_utils.run import IMAGE_NOTEBOOKS, PROFILES, defaults, overrides
+from qafs_utils import graph
+from qafs_utils.run import PROFILES, defaults, overrides
 
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("[0-9]*.ipynb"))
 OVERRIDES = sorted((ROOT / "params").glob("*/*.yaml"))
-GRAPH = (ROOT / "Makefile").read_text()
 LISTS = ("append", "extend", "insert", "pop", "remove", "sort", "reverse", "clear")
 each_notebook = pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda p: p.stem)
 
 
 def code_of(path):
     return [c.source for c in nbformat.read(path, 4).cells if c.cell_type == "code"]
-
-
-def graph_line(path):
-    """(runs it reads, modules it imports) as the Makefile lists them."""
-    line = re.search(rf"^\$\(call run,\$\(1\),{path.stem},(.*?),(.*?)\)$", GRAPH, re.M)
-    return set(line.group(1).split()), set(line.group(2).split())
 
 
 @each_notebook
@@ -89,21 +82,24 @@ def test_parameter_files_are_known_and_typed(path):
 
 
 @each_notebook
-def test_graph_lists_every_import(path):
-    modules = provenance.modules("\n".join(code_of(path))).keys() - {"run", "provenance", "require", "compiled"}
-    assert modules == graph_line(path)[1], f"the modules in the Makefile should be: {' '.join(sorted(modules))}"
-
-
-@each_notebook
-def test_graph_lists_every_artefact_read(path):
+def test_every_artefact_read_is_in_the_graph(path):
+    """What is loaded begins with a literal number, so that the graph sees whose it is."""
     code = "\n".join(code_of(path))
-    read = {m for m in re.findall(r"run\.load(?:_table)?\(f?\"(\d\d)_", code)}
-    assert {name[:2] for name in graph_line(path)[0]} == read
-    for listed, call in (("COMPARED", "run.paper("), ("TIMED", "run.measured(")):
-        names = re.search(rf"^{listed} := (.*)$", GRAPH, re.M).group(1).split()
-        assert (path.stem in names) == (call in code)
+    loads = re.findall(r"run\.load(?:_table)?\(([^)]*)", code)
+    assert all(re.match(r"""f?["']\d\d_""", argument) for argument in loads), loads
+    stamps = re.findall(r"build/images/notebooks/(\d\d)", graph.rule("images", path.stem))
+    assert set(stamps) == {path.stem[:2]} | {re.search(r"\d\d", argument)[0] for argument in loads}
 
 
-def test_the_makefile_knows_the_image_notebooks():
-    listed = re.search(r"^IMAGES := (.*)$", GRAPH, re.M).group(1).split()
-    assert tuple(name[:2] for name in listed) == IMAGE_NOTEBOOKS
+def test_the_graph_sees_imports_tables_and_published_artefacts():
+    rules = dict(line.split(": ", 1) for line in graph.graph().splitlines() if line.startswith("build/"))
+    assert len(rules) == 3 * len(NOTEBOOKS)
+    assert set(rules["build/published/notebooks/09_claims.ipynb"].split()) == {
+        "notebooks/09_claims.ipynb", "$(wildcard", "params/published/09_claims.yaml)", "data/paper_values/*.csv)",
+        "qafs_utils/paper.mplstyle", "data/published/SHA256SUMS",
+        *(f"qafs_utils/{name}.py" for name in ("claims", "data", "metrics", "plots", "provenance", "require", "run")),
+        *(f"build/published/notebooks/{name}.ipynb" for name in (
+            "03_qubo", "04_annealing", "05_gap_and_fidelity", "07_average_drop", "08_bhattacharyya", "10_optimality")),
+    }
+    assert "benchmarks/*.csv)" in rules["build/smoke/notebooks/10_optimality.ipynb"]
+    assert "data/published" not in rules["build/images/notebooks/09_claims.ipynb"]
