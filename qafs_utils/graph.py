@@ -1,7 +1,8 @@
 """The Make graph of the notebooks, read off their own code as `gcc -M` does: `python3 -m qafs_utils.graph`.
 
 An executed notebook is the stamp of its run. It depends on the notebook, its parameter file, the runs whose artefacts
-it loads, the modules it rests on and the tables it reads. Standard library only: it is run before the environment is there.
+it loads, the modules it rests on and the tables it reads. This file needs the standard library only, because it runs
+before there is an environment.
 """
 
 import ast
