@@ -10,7 +10,6 @@
 """
 
 import argparse
-import asyncio
 import errno
 import json
 import logging
@@ -107,8 +106,8 @@ def _papermill(notebook, target, values):
         try:
             papermill.execute_notebook(
                 ROOT / "notebooks" / f"{notebook}.ipynb", target, values, kernel_name="python3", cwd=ROOT,
-                progress_bar=False, stderr_file=sys.stderr, kernel_manager_class=_kernel_manager(),
-                extra_arguments=["--log-level=ERROR"],  # of the kernel, which warns at each start that it speaks TCP
+                progress_bar=False, stderr_file=sys.stderr,
+                extra_arguments=["--log-level=CRITICAL"],  # of the kernel's own log; what cells raise comes from papermill
             )
         except PapermillExecutionError as error:
             raise _CellError(f"{error.ename}: {error.evalue}") from None
@@ -140,19 +139,6 @@ def _prepare_kernel(notebook, folder):
     os.environ.pop("PYTHONSTARTUP", None)
     for name, value in (ALLOCATOR if sys.stderr.isatty() else ALLOCATOR | {"TQDM_MININTERVAL": str(BARS)}).items():
         os.environ.setdefault(name, value)
-
-
-def _kernel_manager():
-    from jupyter_client import AsyncKernelManager
-
-    class Patient(AsyncKernelManager):
-        """Kernels are interrupted before they are shut down: let one end its last request first, or it complains."""
-
-        async def shutdown_kernel(self, now=False, restart=False):
-            await asyncio.sleep(0.2)
-            await super().shutdown_kernel(now, restart)
-
-    return Patient
 
 
 def fetch(images=True):

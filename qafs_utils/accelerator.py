@@ -367,12 +367,12 @@ class Evolution(annealing.Evolution):
         batch, d = checked(energies, device)
         require_memory(d, 7 * batch.numel() * self.dtype.itemsize, "the state", batch.device)
         self._set(batch, d, annealing_time, driver, schedule)
-        self.least = [E.min() + annealing.DEGENERATE for E in batch]
+        self.least = [E.min() + annealing.DEGENERATE * (E.max() - E.min()) for E in batch]
 
     def run(self, steps, order):
         """->  re, im in the rotated frame, probabilities (B, 2^d): tensors."""
         re, im = start(self.d, -np.sign(self.g), len(self.batch), self.dtype, self.batch.device)
-        for part in annealing.layers_in_parts(self.annealing_time, self.g, self.schedule, steps, order):
+        for part in annealing.layers_in_parts(self.annealing_time, self.g, self.schedule, self.plan(steps), order):
             evolve(re, im, self.batch, *part)
         return re, im, (re**2).addcmul_(im, im)
 

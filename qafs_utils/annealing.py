@@ -7,11 +7,11 @@ phases: Strang's (order 2) and Blanes and Moan's (order 4; J. Comput. Appl. Math
 """
 
 import contextlib
+import functools
 import os
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
-from functools import cached_property
+from dataclasses import dataclass, field
 from pathlib import Path
 from types import MappingProxyType
 
@@ -25,7 +25,7 @@ DRIVERS = {  # strength g of H_D = g sum sigma_x
     "uniform": lambda d: -1.0,  # the paper's text
     "scaled": lambda d: 1.0 / max(d, 1),  # the authors' code
 }
-DEGENERATE = 1e-9  # energies closer than this to the lowest count as ground states
+DEGENERATE = 1e-9  # of the energies' range: those closer to the lowest count as ground states
 _STRANG = (np.array([0.5, 0.5]), np.array([1.0]))
 _A1, _A2, _A3 = 0.0792036964311957, 0.353172906049774, -0.0420650803577195
 _B1, _B2 = 0.209515106613362, -0.143851773179818
@@ -37,10 +37,10 @@ SPLITTINGS = {2: _STRANG, 4: _BLANES_MOAN}  # order: weights of the phases, weig
 _STEPS = 2**14  # whose angles are in memory at a time
 _MOST_STEPS = 10**7  # of an anneal: more take minutes for two qubits
 _PROBES = 2**16  # intervals at whose ends a schedule is looked at
-_BETWEEN = (0, 0.25, 0.5, 0.75)  # and, in shares of an interval, where inside others
+_BETWEEN = (0, 0.25, 0.5, 0.75)  # and, in shares of the interval, between two knots
 _NO_GAP = ": a locally adiabatic schedule needs gap > 0 everywhere, which degenerate ground states do not have"
-_SEEN = 1e-3  # of the largest weight: smaller features of a schedule may fall between steps
-_CELL_STEPS = 64  # of an anneal whose steps follow the cells of its schedule, at least: two in every cell
+_MISSED = 0.1  # share of the tolerance that features of a schedule may matter and not be followed
+_UNSETTLED, _LOOSE = 0.01, 1e-3  # difference of two runs, and tolerance, from which no error is extrapolated
 
 
 @dataclass(frozen=True, eq=False)
@@ -63,6 +63,7 @@ class Schedule:
     A: Callable
     B: Callable
     knots: tuple | None = None
+    _kept: dict = field(default_factory=dict, init=False, repr=False)  # cells that were asked for
 
     def __post_init__(self):
         for weight in "AB":
@@ -93,8 +94,8 @@ class Schedule:
         array([1.  , 0.75])
         """
         try:
-            values = np.asarray(getattr(self, name)(s))
-        except (TypeError, ValueError) as error:
+            values = np.asarray(getattr(self, name)(s.copy() if isinstance(s, np.ndarray) else s))
+        except Exception as error:
             why = f"{name} cannot be taken of an array of s ({error}): write it with NumPy's functions"
             raise ValueError(f"schedule {self.name!r}: {why}") from error
         if values.dtype.kind not in "buif" or values.shape not in ((), np.shape(s)):
@@ -106,63 +107,61 @@ class Schedule:
             raise ValueError(f"schedule {self.name!r} gives NaN or infinite weights: {name} at s = {place:.6g}")
         return values
 
-    @cached_property
-    def cells(self):
-        """Ends of intervals of s in which A and B are straight to a thousandth of the largest weight: (n,) rising.
+    def cells(self, A, B):
+        """Intervals in which A and B are polynomials, up to these distances: ends (n,), rising from 0 to 1.
 
-        An eighth of the anneal each, halved as long as they are not, down to where rounding ends. Looked at are 65,537
-        places, four between every two knots, and three in every interval. So a table has no feature that is
-        missed; one of a function, narrower than 1/65536, may be.
+        One interval if eighths of the anneal are such (of order 5, through six points). An eighth that is not is cut at
+        the knot nearest to its middle, else there, until it is or is so short that it does not matter. Looked at
+        are 65,537 places, four between every two knots, and twenty in every interval: a table, whose pieces are
+        cubic, has no feature that is missed, a function may have one between these places.
 
-        >>> SCHEDULES["linear"].cells
-        array([0.   , 0.125, 0.25 , 0.375, 0.5  , 0.625, 0.75 , 0.875, 1.   ])
+        >>> SCHEDULES["quadratic"].cells(1e-9, 1e-9)
+        array([0., 1.])
+        >>> len(tabulated([0, 0.5, 0.501, 1], [1, 1, 0, 0], [0, 0, 1, 1]).cells(1e-9, 1e-9))
+        10
         """
+        if not self._exact and (A, B) not in self._kept:
+            self._kept[A, B] = self._cut(A, B)
+        return np.array(self._kept.get((A, B), [0.0, 1.0]))
+
+    @functools.cached_property
+    def _exact(self):
+        """Whether both weights are polynomials in eighths of the anneal, up to rounding: as they are in SCHEDULES."""
+        return len(self._cut(0.0, 0.0, once=True)) == 2
+
+    def _cut(self, A, B, once=False):
+        """What `cells` gives; once: after at most one cut."""
         knots, ends = np.asarray(self.knots or (0, 1)), np.linspace(0, 1, 9)
-        s = np.union1d(np.linspace(0, 1, _PROBES + 1), [knots[:-1] + share * np.diff(knots) for share in _BETWEEN])
-        largest = {name: abs(self.weight(name, s)).max() for name in "AB"}
+        places = np.union1d(np.linspace(0, 1, _PROBES + 1), [knots[:-1] + q * np.diff(knots) for q in _BETWEEN])
+        floor = {name: 1e-13 * abs(self.weight(name, places)).max() for name in "AB"}
         left, right = ends[:-1], ends[1:]
-        while len(left):
-            inside = s[np.searchsorted(left, s, side="right") != np.searchsorted(right, s, side="right")]
-            s = np.union1d(inside, [left + share * (right - left) for share in _BETWEEN])
-            cell, curved = np.searchsorted(left, s, side="right") - 1, np.zeros(len(left), bool)
-            for name in "AB":
-                first, last = self.weight(name, left)[cell], self.weight(name, right)[cell]
-                line = first + (last - first) * (s - left[cell]) / (right - left)[cell]
-                curved[cell[abs(self.weight(name, s) - line) > _SEEN * largest[name]]] = True
-            curved &= right - left > 1e-14
-            left, right = left[curved], right[curved]
+        while len(left) and not (once and len(ends) > 9):
+            width = right - left
+            inside = np.searchsorted(left, places, side="right") > np.searchsorted(right, places, side="right")
+            places = np.union1d(places[inside], np.linspace(left, right, 21)[:-1])
+            cell, wrong = np.searchsorted(left, places, side="right") - 1, np.zeros(len(left), bool)
+            for name, distance in (("A", A), ("B", B)):
+                six = self.weight(name, np.linspace(left, right, 6))
+                off = abs(self.weight(name, places) - _through_six((places - left[cell]) / width[cell], six[:, cell]))
+                allowed = max(distance, floor[name])
+                wrong[cell[(off > allowed) & (off * width[cell] > 1e-3 * allowed)]] = True
+            left, right = left[wrong], right[wrong]
             middle = (left + right) / 2
-            ends = np.union1d(ends, middle)
+            near = knots[np.clip(np.searchsorted(knots, middle), 1, len(knots) - 1) - [[0], [1]]]
+            near = np.where(abs(near[0] - middle) < abs(near[1] - middle), *near)
+            middle = np.where((near > left) & (near < right), near, middle)
             left, right = np.sort([*left, *middle]), np.sort([*middle, *right])
-        return ends
+            ends = np.union1d(ends, middle)
+        return ends if len(ends) > 9 else np.array([0.0, 1.0])
 
-    @property
-    def least_steps(self):
-        """Steps, evenly spaced, of which none is longer than a cell that is less than an eighth; 1 without such cells.
 
-        >>> [schedule.least_steps for schedule in SCHEDULES.values()]
-        [1, 16]
-        """
-        return 1 if len(self.cells) == 9 else round(1 / np.diff(self.cells).min())
-
-    def segments(self, steps, s0=0.0, s1=1.0):
-        """Intervals of s from s0 to s1 and the number of steps in each: yields s, s, int.
-
-        One interval if as many even steps (over the whole anneal) are no longer than the cells, else those cells, with
-        a thirty-second of the steps at least in each.
-
-        >>> list(SCHEDULES["linear"].segments(100, 0.5, 1.0))
-        [(0.5, 1.0, 50)]
-        >>> ramp = tabulated([0, 0.5, 0.501, 1], [1, 1, 0, 0], [0, 0, 1, 1])
-        >>> ramp.least_steps, sum(n for _, _, n in ramp.segments(100))
-        (32768, 246)
-        """
-        if steps >= self.least_steps:
-            yield s0, s1, int(np.ceil(steps * (s1 - s0)))
-            return
-        ends = np.unique([s0, *self.cells[(self.cells > s0) & (self.cells < s1)], s1]).tolist()
-        for first, last in zip(ends, ends[1:]):
-            yield first, last, int(np.ceil(steps * max(last - first, 1 / 32)))
+def _through_six(t, values):
+    """The polynomial of order 5 through values (6, n) at 0, 1/5, ..., 1, at t (n,)  ->  (n,)."""
+    nodes, found = np.linspace(0, 1, 6), 0.0
+    for i in range(6):
+        factors = [(t - nodes[j]) / (nodes[i] - nodes[j]) for j in range(6) if j != i]
+        found = found + values[i] * np.prod(factors, axis=0)
+    return found
 
 
 SCHEDULES = {
@@ -355,8 +354,8 @@ def energies(bqm):
     linear, couplings, offset = biases(bqm)
     require_memory(len(linear), 4, "the energies")
     E = np.array([offset])
-    for p, field in enumerate(linear):  # the strings with n_p = 1 follow those with n_p = 0
-        E = np.concatenate([E, E + field + _sums(couplings[p, :p])])
+    for p, bias in enumerate(linear):  # the strings with n_p = 1 follow those with n_p = 0
+        E = np.concatenate([E, E + bias + _sums(couplings[p, :p])])
     return E
 
 
@@ -366,7 +365,8 @@ class AnnealResult:
 
     state: (2^d,) complex, probabilities: (2^d,), both tensors if a device was asked for; fidelity: probability of the
     ground states, all of them when degenerate (paper, Eq. 7); energy: expected; steps: of the splitting; error:
-    estimated for the fidelity and for each probability, the largest of the batch.
+    estimated for the fidelity and for each probability, the largest of the batch; plan: intervals of s and the steps in
+    each.
 
     >>> result = anneal([0.0, -1.0, 0.5, 0.5], annealing_time=200.0)
     >>> result.state.shape, bool(result.fidelity > 0.99), bool(abs(result.energy + 1) < 0.01)
@@ -379,6 +379,7 @@ class AnnealResult:
     energy: np.ndarray
     steps: int
     error: float
+    plan: list
 
 
 def start_state(d, driver="scaled"):
@@ -437,15 +438,16 @@ def layers(annealing_time, g, schedule, steps, order, s0=0.0, s1=1.0):
     return phases, angles
 
 
-def layers_in_parts(annealing_time, g, schedule, steps, order, s0=0.0, s1=1.0):
-    """`layers` of steps, counted over the whole anneal, in `Schedule.segments`: yields phases, rotations.
+def layers_in_parts(annealing_time, g, schedule, plan, order):
+    """`layers` of the steps of a plan, intervals of s and the steps in each: yields phases, rotations.
 
     At most 2^14 steps at a time, so that their angles are no matter for the memory.
 
-    >>> [len(angles) for _, angles in layers_in_parts(1e4, -1.0, find_schedule("linear"), steps=20_000, order=2)]
-    [10000, 10000]
+    >>> plan = [(0.0, 0.5, 20_000), (0.5, 1.0, 10)]
+    >>> [len(angles) for _, angles in layers_in_parts(1e4, -1.0, find_schedule("linear"), plan, order=2)]
+    [10000, 10000, 10]
     """
-    for a, b, count in schedule.segments(steps, s0, s1):
+    for a, b, count in plan:
         ends = np.linspace(0, count, -(-count // _STEPS) + 1).astype(int)
         for first, last in zip(ends, ends[1:]):
             part = a + (b - a) * (first / count), a + (b - a) * (last / count) if last < count else b
@@ -476,20 +478,44 @@ class Evolution:
 
     def __init__(self, energies, annealing_time, driver, schedule):
         batch, d = checked(energies)
-        require_memory(d, 7 * len(batch) + 6, "the state")
+        require_memory(d, 6 * len(batch) + 6, "the state")
         self._set(batch, d, annealing_time, driver, schedule)
         self.start = _turns(d) * start_state(d, driver)
-        self.ground = (batch <= batch.min(axis=1, keepdims=True) + DEGENERATE).astype(np.float64)
+        least = batch.min(axis=1, keepdims=True)
+        self.ground = (batch <= least + DEGENERATE * (batch.max(axis=1, keepdims=True) - least)).astype(np.float64)
 
     def _set(self, batch, d, annealing_time, driver, schedule):
         self.batch, self.d = batch, d
         self.annealing_time = require.number("annealing_time", annealing_time, "(0, inf)")
         self.g, self.schedule = driver_strength(driver, d), find_schedule(schedule)
+        self.ends, self.unit = np.array([0.0, 1.0]), 1
+
+    def follow(self, tolerance, steps):
+        """Make the plans of `run` follow the schedule where it bends so much that it matters at this tolerance.
+
+        steps: of the coarsest run to come  ->  the number of which all have to be multiples, 1 for a plain schedule.
+        """
+        allowed = _MISSED * tolerance / self.annealing_time
+        ranges = max(float(E.max() - E.min()) for E in self.batch) / 2, abs(self.g) * max(self.d, 1)
+        # powers of two, so that the cells of many problems are the same
+        B, A = (2.0 ** np.floor(np.log2(allowed / max(r, 1e-300))) for r in ranges)
+        self.ends = self.schedule.cells(A, B)
+        self.unit = 1 if len(self.ends) == 2 else max(steps, 4)
+        return self.unit
+
+    def plan(self, steps):
+        """Intervals of s and the steps in each, in proportion to `steps`: [(s, s, int)].
+
+        >>> Evolution([0.0, -1.0], 50.0, "scaled", "linear").plan(100)
+        [(0.0, 1.0, 100)]
+        """
+        counts = np.ceil(self.unit * np.diff(self.ends)).astype(int) * (steps // self.unit)
+        return list(zip(self.ends[:-1].tolist(), self.ends[1:].tolist(), counts.tolist()))
 
     def run(self, steps, order):
         """->  re, im of the state in the kernels' frame, probabilities (B, 2^d)."""
         re, im = (np.tile(part, (len(self.batch), 1)) for part in (self.start.real, self.start.imag))
-        for part in layers_in_parts(self.annealing_time, self.g, self.schedule, steps, order):
+        for part in layers_in_parts(self.annealing_time, self.g, self.schedule, self.plan(steps), order):
             _evolve(re, im, self.batch, *part)
         return re, im, re**2 + im**2
 
@@ -533,20 +559,20 @@ class Evolution:
             steps, order = 2 * scale * (1e-4 / tolerance) ** 0.5, 2
         else:
             steps, order = 1.3 * scale * (1e-6 / tolerance) ** 0.2, 4
+        if tolerance >= _LOOSE:  # runs whose steps let the highest level turn too far may agree and be wrong
+            turns = self.annealing_time * np.abs(self.schedule.weight("B", s)).max() / (2 * np.pi)
+            steps = max(steps, turns * max(float(E.max() - E.min()) for E in self.batch))
         return self.require_steps(max(8, steps)), order
 
     def require_steps(self, steps):
-        """A number of steps that is enough for the schedule, as an int.
-
-        Raises ValueError, naming the remedy, for more than an anneal can wait for.
-        """
+        """A number of steps as an int. Raises ValueError, naming the remedy, for more than an anneal can wait for."""
         if not steps <= _MOST_STEPS:
             largest = float(abs(self.batch).max())
             raise ValueError(
                 f"this anneal needs {steps:.3g} steps, more than {_MOST_STEPS:.0e}: its energies reach {largest:.3g}, "
                 f"its time is {self.annealing_time:.3g}. Scale the model (its ground states stay), or anneal faster"
             )
-        return max(int(steps), min(_CELL_STEPS, self.schedule.least_steps))
+        return int(steps)
 
 
 def anneal(
@@ -563,8 +589,8 @@ def anneal(
 
     tolerance: of the fidelity and of every probability; steps and order follow from it. dt: time step, instead. The
     error is verified by a second run at other steps, and taken for one order less than the method has, because
-    coarse steps converge irregularly. Steps are no longer than the features of the schedule (`Schedule.cells`); what a
-    function does within 1/65536 of the anneal cannot be excluded, a table has knots. device: None for the
+    coarse steps converge irregularly; it is the difference itself from a hundredth on, and at tolerances from 1e-3 on.
+    Steps follow what a schedule does, as far as it matters at this tolerance (`Schedule.cells`). device: None for the
     compiled loops on the CPU, else a PyTorch device ("cuda") on which energies, which may be a tensor, and states are
     kept as dtype, "complex128" or "complex64". Raises ValueError for bad input (`checked`, unknown names, a time,
     tolerance or dt that is not positive, no such device) and for energies so large that the anneal would take more than
@@ -576,37 +602,47 @@ def anneal(
     >>> round(float(result.fidelity), 4), result.error < 1e-8
     (0.9999, True)
     """
+    energies = require.sequence(energies)
     if device is None:
         evolution = Evolution(energies, annealing_time, driver, schedule)
     else:
         from . import accelerator  # PyTorch is loaded only for those who ask for it
 
         evolution = accelerator.Evolution(energies, annealing_time, driver, schedule, device, dtype)
-    least = evolution.least_tolerance
     tolerance = require.number("tolerance", tolerance, "(0, inf)")
-    if tolerance < least:
-        raise ValueError(f"tolerance must be at least {least:g}, the rounding error of the states, got {tolerance}")
+    if tolerance < evolution.least_tolerance:
+        rounding = f"{evolution.least_tolerance:g}, the rounding error of the states"
+        raise ValueError(f"tolerance must be at least {rounding}, got {tolerance}")
+    re, im, probabilities, steps, error = _verified(evolution, tolerance, dt)
+    results = evolution.state(re, im), probabilities, evolution.fidelity(probabilities), evolution.energy(probabilities)
+    if np.ndim(energies) < 2:
+        results = (x[0] for x in results)
+    plan = evolution.plan(steps)
+    return AnnealResult(*results, steps=sum(count for *_, count in plan), error=error, plan=plan)
+
+
+def _verified(evolution, tolerance, dt):
+    """The anneal at steps that meet the tolerance, or at dt  ->  re, im, probabilities, steps, error."""
     if dt is None:
         steps, order = evolution.first_guess(tolerance)
     else:
         steps, order = evolution.annealing_time / require.number("dt", dt, "(0, inf)"), 4
         steps = evolution.require_steps(max(1, round(min(steps, 1e300))))
-    other = steps // 2 or 2
+    unit = evolution.follow(tolerance, steps // 2)
+    other, steps = (steps // 2 or 2, steps) if unit == 1 else (unit, 2 * unit)
     compared = evolution.run(other, order)[2]
     while True:
         re, im, probabilities = evolution.run(steps, order)
-        ratio = (steps / other) ** (order - 1)
         difference = evolution.difference(probabilities, compared)
-        error = difference / abs(ratio - 1)
-        if dt is not None or error <= tolerance or difference < 0.1 * least * steps:
-            break
+        extrapolated = difference / abs((steps / other) ** (order - 1) - 1)
+        settled = difference < _UNSETTLED and tolerance < _LOOSE
+        error = extrapolated if settled else max(difference, extrapolated)
+        if dt is not None or error <= tolerance or difference < 0.1 * evolution.least_tolerance * steps:
+            return re, im, probabilities, steps, error
         other, compared = steps, probabilities
-        steps = evolution.require_steps(steps * np.clip(1.2 * (error / tolerance) ** (1 / order), 1.4, 4)) + 1
-    fidelity, energy = evolution.fidelity(probabilities), evolution.energy(probabilities)
-    results = evolution.state(re, im), probabilities, fidelity, energy
-    if len(np.shape(energies)) == 1:
-        results = (x[0] for x in results)
-    return AnnealResult(*results, steps=steps, error=error)
+        factor = np.clip(1.2 * (extrapolated / tolerance) ** (1 / order), 1.4, 4)
+        steps = evolution.require_steps(steps * factor) + 1
+        steps += -steps % unit
 
 
 def states(energies, s, annealing_time=50.0, driver="scaled", schedule="linear", tolerance=1e-6):
@@ -618,13 +654,13 @@ def states(energies, s, annealing_time=50.0, driver="scaled", schedule="linear",
     >>> states([0.0, -1.0], [0.0, 1.0], annealing_time=100.0)[0].real
     array([ 0.70710678, -0.70710678])
     """
-    s = require.array("s", s, "n", interval="[0, 1]")
+    s, energies = require.array("s", s, "n", interval="[0, 1]"), require.sequence(energies)
     if not (len(s) and (np.diff(s) > 0).all()):
         raise ValueError("s must rise in [0, 1]")
     batch, d = checked(energies)
     if len(batch) > 1:
         raise ValueError(f"energies of one problem must be (2^d,), got {np.shape(energies)}: take them one by one")
-    steps = anneal(energies, annealing_time, driver, schedule, tolerance).steps
+    plan = anneal(energies, annealing_time, driver, schedule, tolerance).plan
     require_memory(d, 2 * len(s) + 11, "the states")
     g, schedule = driver_strength(driver, d), find_schedule(schedule)
     turns = _turns(d)
@@ -633,7 +669,9 @@ def states(energies, s, annealing_time=50.0, driver="scaled", schedule="linear",
     found, now = np.empty((len(s), 2**d), dtype=complex), 0.0
     for row, there in zip(found, s):
         if there > now:
-            for part in layers_in_parts(annealing_time, g, schedule, steps, 4, now, there):
+            overlaps = [(max(a, now), min(b, there), count / (b - a)) for a, b, count in plan]
+            between = [(a, b, int(np.ceil(density * (b - a)))) for a, b, density in overlaps if a < b]
+            for part in layers_in_parts(annealing_time, g, schedule, between, 4):
                 _evolve(re, im, batch, *part)
         row[:], now = turns.conj() * (re[0] + 1j * im[0]), there
     return found

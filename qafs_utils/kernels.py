@@ -173,6 +173,8 @@ def rotate(x, t):
     >>> x
     array([1. , 0.5])
     """
+    if x.size & (x.size - 1):
+        raise ValueError("x must be (2^d,)")
     if x.size < _BLOCK:
         stride = 1
         while stride < x.size:
@@ -284,6 +286,8 @@ def evolve(re, im, energies, phases, tangents, factors):
     True
     """
     size = re.shape[1]
+    if size & (size - 1) or not re.shape == im.shape == energies.shape:
+        raise ValueError(f"re, im and energies must be (B, 2^d), got {re.shape}, {im.shape} and {energies.shape}")
     if size <= 1 << SHARED:
         in_threads(_evolve_states, len(re), re, im, energies, phases, tangents, factors)
         return
@@ -350,6 +354,8 @@ def hamiltonian(x, diagonal, flip, y):
     >>> y  # both bits flipped once
     array([ 5., -1., -1.,  0.])
     """
+    if x.size & (x.size - 1) or y.size != x.size or diagonal.size != x.size:
+        raise ValueError("x, diagonal and y must be (2^d,) of one d")
     width = min(1 << _ROW, x.size)
     for start in range(0, x.size, width):
         here = slice(start, start + width)

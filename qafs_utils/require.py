@@ -19,7 +19,7 @@ def described(value):
     >>> described("abc"), described(np.zeros((2, 3))), described(list(range(99)))
     ("'abc'", 'shape (2, 3)', 'list [0, 1, 2, 3, 4, 5, 6, 7, ...')
     """
-    if len(getattr(value, "shape", ())):
+    if not isinstance(value, type) and len(getattr(value, "shape", ())):
         return f"shape {tuple(value.shape)}"
     text = repr(value)
     return text if len(text) <= 60 else f"{type(value).__name__} {text[:25]}..."
@@ -48,7 +48,17 @@ def _inside(values, interval):
 
 def _scalar(value):
     """The number that an array or tensor of no axes holds; anything else as it is."""
-    return value.item() if hasattr(value, "item") and getattr(value, "shape", None) == () else value
+    value = value.item() if hasattr(value, "item") and getattr(value, "shape", None) == () else value
+    return float("inf") if isinstance(value, int) and abs(value) > 10**300 else value  # no float holds it
+
+
+def sequence(given):
+    """The items of a generator as a list, so that they can be read more than once; anything else as it is.
+
+    >>> sequence(x**2 for x in range(3)), sequence((1, 2))
+    ([0, 1, 4], (1, 2))
+    """
+    return list(given) if hasattr(given, "__next__") else given
 
 
 def number(name, value, interval=_FINITE):
@@ -134,19 +144,19 @@ def values(name, given, interval=_FINITE, nan=False, remedy=""):
 
 def _read(name, given, axes):
     """What NumPy makes of the numbers in a sequence, a table's column, a generator, or a tensor of any device."""
-    found = given
-    if hasattr(given, "detach"):
-        found = given.detach().cpu()
-        found = (found.float() if str(found.dtype) == "torch.bfloat16" else found).numpy()
-    elif hasattr(given, "__next__"):
-        found = list(given)
-    elif isinstance(given, np.ma.MaskedArray):
-        found = given.astype(np.float64).filled(np.nan)
+    found = given = sequence(given)
     try:
+        if isinstance(given, list | tuple) and any(hasattr(value, "detach") for value in given):
+            found = [_read(name, value, axes) if hasattr(value, "detach") else value for value in given]
+        elif hasattr(given, "detach"):
+            found = given.detach().cpu()
+            found = (found.float() if str(found.dtype) == "torch.bfloat16" else found).numpy()
+        elif isinstance(given, np.ma.MaskedArray):
+            found = given.astype(np.float64).filled(np.nan)
         found = np.asarray(found)
         if found.dtype == object and not any(isinstance(value, str | bytes) for value in found.flat):
             found = found.astype(np.float64)
-    except (ValueError, TypeError):
+    except (ValueError, TypeError, RuntimeError, OverflowError):
         found = np.asarray("of several lengths or kinds")
     if found.dtype.kind not in "biuf":
         raise ValueError(f"{name} must be ({', '.join(axes.split())}) numbers, got {described(given)}")
@@ -176,7 +186,10 @@ def tensor(name, given, axes, sizes=None, interval=_FINITE, nan=False, remedy=""
     """
     import torch  # only those who have tensors wait for it
 
-    found = given.detach() if isinstance(given, torch.Tensor) else torch.as_tensor(_read(name, given, axes))
+    if isinstance(given, torch.Tensor) and given.layout == torch.strided and not (given.is_complex() or given.is_meta):
+        found = given.detach()
+    else:
+        found = torch.as_tensor(_read(name, given, axes))
     shape(name, found.shape, axes, sizes)
     if not found.is_floating_point() or found.dtype.itemsize < 4:
         found = found.float()

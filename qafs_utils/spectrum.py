@@ -25,6 +25,8 @@ _CELLS = 64  # cells in which an interval's bound is evaluated
 _DENSE = 10  # qubits up to which all levels are found
 _TOLERANCE = 1e-10  # of a gap, the least that rounding allows at energies of order 1
 _NARROW = 1e-13  # intervals of s that are cut no further
+_FOLLOWED = 1e-6  # how closely the gap search follows a schedule without knots
+_EXACT = 0.1  # residual over the tolerance's root up to which eigenvalues are exact enough to certify
 
 
 _SPARE = []  # bases of earlier solvers: memory fresh from the system costs more than the Lanczos steps in it
@@ -192,7 +194,8 @@ def level_curves(energies, s, driver="scaled", schedule="linear", k=2, residual=
     array([[-1.   ,  1.   ],
            [-0.047,  0.847]])
     """
-    s = require.array("s", np.atleast_1d(s), "n", interval="[0, 1]")
+    s = np.atleast_1d(require.array("s", s, "...", interval="[0, 1]"))
+    require.shape("s", s.shape, "n")
     residual = require.number("residual", residual, "(0, inf)")
     solver = _Levels(energies, driver, schedule, k, residual)
     curves, vectors = np.empty((len(s), solver.k)), None
@@ -217,7 +220,11 @@ def occupations(energies, states, s, driver="scaled", schedule="linear"):
            [1., 0.]]))
     """
     batch, d = checked(energies)
-    s, states = require.array("s", np.atleast_1d(s), "n", interval="[0, 1]"), np.asarray(states)
+    s = np.atleast_1d(require.array("s", s, "...", interval="[0, 1]"))
+    states = np.asarray(states.detach().cpu() if hasattr(states, "detach") else require.sequence(states))
+    if states.dtype.kind not in "buifc" or not np.isfinite(states).all():
+        raise ValueError(f"states must be finite complex numbers (n, 2^d), got {require.described(states)} "
+                         f"of {states.dtype}")
     if d > _DENSE or len(batch) > 1 or states.shape != (len(s), 2**d):
         raise ValueError(f"one problem of at most {_DENSE} qubits and its states (n, 2^d) at s (n,), got d = {d}, "
                          f"energies {np.shape(energies)}, states {states.shape}, s {s.shape}")
@@ -415,8 +422,11 @@ class _GapSearch:
 
 
 def _ends(schedule):
-    """s between which a schedule is taken for monotone: its knots, if it has some, and where it is nearly straight."""
-    return np.union1d(np.linspace(0, 1, 65), schedule.knots or np.linspace(schedule.cells[:-1], schedule.cells[1:], 5))
+    """s between which a schedule is taken for monotone: its knots, if it has some, and where it is a polynomial."""
+    if schedule.knots:
+        return np.union1d(np.linspace(0, 1, 65), schedule.knots)
+    cells = schedule.cells(_FOLLOWED, _FOLLOWED)
+    return np.union1d(np.linspace(0, 1, 65), np.linspace(cells[:-1], cells[1:], 5))
 
 
 def _weights(schedule, s):
@@ -448,6 +458,8 @@ def two_level(energies, driver="scaled"):
     (0.8944, 0.8, 1)
     """
     batch, d = checked(energies)
+    if d < 1 or len(batch) > 1:
+        raise ValueError(f"energies of one problem must be (2^d,) with d >= 1, got {batch.shape}")
     lowest = kernels.lowest(batch[0], 2)
     return _two_level(*batch[0, lowest], *lowest, abs(driver_strength(driver, d)))
 
@@ -476,17 +488,19 @@ def minimum_gap(
     (0.0896, True)
     """
     tolerance, schedule = require.number("tolerance", tolerance, "(0, inf)"), find_schedule(schedule)
+    energies = require.sequence(energies)
     threads, linear = require.whole("threads", threads, 1), schedule is SCHEDULES["linear"]
     largest = 1.0 if linear else _largest(schedule)
-    if residual is None:
-        residual = 0.01 * (tolerance / largest) ** 0.5
+    root = (tolerance / largest) ** 0.5
+    residual = 0.01 * root if residual is None else require.number("residual", residual, f"(0, {_EXACT * root:g}]")
     if np.size(energies) == 1:
         raise ValueError("a gap is one of two levels: energies must be (2^d,) with d >= 1, got (1,)")
-    search = _GapSearch(energies, driver, require.number("residual", residual, "(0, inf)"), threads, device)
-    spread = float(search.solvers[0].energies.max() - search.solvers[0].energies.min())
-    least = _TOLERANCE * largest * max(1.0, spread) ** (2 / 3)
+    search = _GapSearch(energies, driver, residual, threads, device)
+    reach = float(abs(search.solvers[0].energies).max())
+    least = _TOLERANCE * largest * max(1.0, reach) ** (2 / 3)
     if tolerance < least:
-        raise ValueError(f"tolerance must be at least {least:.1e}, what rounding allows here, got {tolerance}")
+        rounding = f"what rounding allows at energies of {reach:.2g}, got {tolerance}"
+        raise ValueError(f"tolerance must be at least {least:.1e}, {rounding}: subtract their offset, scale the model")
     if linear:
         sample, lower_bound = search.minimise(tolerance)
         best, place = float(sample.gap), sample.s
@@ -503,7 +517,10 @@ def _largest(schedule):
     s = _ends(schedule)
     if any(values.min() < -1e-9 * abs(values).max() for values in (schedule.weight(name, s) for name in "AB")):
         raise ValueError(f"schedule {schedule.name!r} has negative weights, whose gaps are not searched for")
-    return float(sum(_weights(schedule, s)).max())
+    largest = float(sum(_weights(schedule, s)).max())
+    if largest == 0:
+        raise ValueError(f"schedule {schedule.name!r} has no weights: A and B are 0 everywhere")
+    return largest
 
 
 def minimum_gaps(batch, driver="scaled", schedule="linear", tolerance=1e-6, residual=None):
@@ -518,5 +535,7 @@ def minimum_gaps(batch, driver="scaled", schedule="linear", tolerance=1e-6, resi
     def between(first, last):
         return [minimum_gap(energies, driver, schedule, tolerance, residual, 1) for energies in batch[first:last]]
 
+    if np.ndim(batch := require.sequence(batch)) == 0:
+        raise ValueError(f"energies must be B times (2^d,), got {require.described(batch)}")
     batch = list(batch)
     return sum(kernels.in_threads(between, len(batch)), [])

@@ -28,6 +28,18 @@ def test_registers_take_contiguous_float64_only(x):
     np.testing.assert_array_equal(x, before)
 
 
+@pytest.mark.parametrize("call", [
+    lambda: kernels.rotate(np.ones(96), 0.5),
+    lambda: kernels.hamiltonian(np.ones(96), np.ones(96), 1.0, np.ones(96)),
+    lambda: kernels.hamiltonian(np.ones(128), np.ones(128), 1.0, np.ones(64)),
+    lambda: kernels.evolve(np.ones((1, 96)), np.ones((1, 96)), np.ones((1, 96)), np.zeros(2), np.ones(1), np.ones(1)),
+    lambda: kernels.evolve(np.ones((1, 64)), np.ones((1, 64)), np.ones((2, 64)), np.zeros(2), np.ones(1), np.ones(1)),
+])  # fmt: skip
+def test_vectors_that_are_not_those_of_qubits_are_refused(call):
+    with pytest.raises(ValueError, match="must be .*2.d"):
+        call()
+
+
 def test_where_nothing_can_be_kept_loops_are_compiled_all_the_same():
     """Functions without a file, which numba can keep no more than those of a read-only tree with a read-only home."""
     compiled._warn.cache_clear()

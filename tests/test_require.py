@@ -11,7 +11,8 @@ SEQUENCES = {
     "list": [1.0, 2.0], "tuple": (1, 2), "array": np.array([1, 2]), "series": pd.Series([1, 2], index=[7, 9]),
     "index": pd.Index([1, 2]), "range": range(1, 3), "generator": (x for x in (1, 2)),
     "objects": np.array([1, 2], object),
-    "tensor": torch.tensor([1.0, 2.0], requires_grad=True), "bfloat16": torch.tensor([1, 2], dtype=torch.bfloat16),
+    "tensor": torch.tensor([1.0, 2.0], requires_grad=True), "tensors": [torch.tensor(1.0, requires_grad=True), 2.0],
+    "bfloat16": torch.tensor([1, 2], dtype=torch.bfloat16),
 }  # fmt: skip
 
 
@@ -22,7 +23,8 @@ def test_sequences_of_any_kind_are_read(given):
 
 NO_VECTORS = [
     None, "12", {1: 2}, [1, [2]], [1j, 2], 1.0, [[1, 2]], [1, np.nan], {1, 2}, ["1", "2"],
-    np.array(["1", "2"], object), pd.Series(["1", "2"]), np.ma.masked_array([1, 2], [False, True]),
+    np.array(["1", "2"], object), pd.Series(["1", "2"]), np.ma.masked_array([1, 2], [False, True]), [10**400, 1],
+    torch.tensor([1j, 2]), torch.ones(2).to_sparse(), torch.ones(2, device="meta"), np.complex128, np.ones(2, complex),
 ]  # fmt: skip
 
 
@@ -33,7 +35,9 @@ def test_what_is_no_vector_is_refused_by_name(given):
             check("weights", given, "N")
 
 
-@pytest.mark.parametrize("given", [None, "1", True, np.nan, 2, [0.5], 1j, np.array([0.5]), torch.tensor([0.5, 0.5])])
+@pytest.mark.parametrize("given", [
+    None, "1", True, np.nan, 2, [0.5], 1j, np.array([0.5]), torch.tensor([0.5, 0.5]), 10**400, np.complex128,
+])
 def test_numbers_are_refused_by_name(given):
     with pytest.raises(ValueError, match=r"^beta must be a number in \[0, 1\], got "):
         require.number("beta", given, "[0, 1]")

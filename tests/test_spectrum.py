@@ -169,6 +169,13 @@ def test_gap_of_the_driver(driver, gap):
     (lambda: minimum_gap([0.0, 1.0], tolerance=1e-11), "tolerance must be at least 1.0e-10"),
     (lambda: minimum_gap([0.0, 1e6], tolerance=1e-7), "tolerance must be at least 1.0e-06"),
     (lambda: minimum_gap([0.0, 1.0], schedule=tabulated([0, 1], [1, -1], [0, 1])), "negative weights"),
+    (lambda: minimum_gap([0.0, 1.0], schedule=tabulated([0, 1], [0, 0], [0, 0])), "no weights"),
+    (lambda: minimum_gap(np.array([0.0, 1.0]) + 1e12), "subtract their offset"),
+    (lambda: minimum_gap([0.0, 1.0], residual=10.0), "residual must be a number in .0, 0.0001"),
+    (lambda: spectrum.minimum_gaps(5), "energies must be B times"),
+    (lambda: spectrum.two_level([0.0]), "d >= 1"),
+    (lambda: spectrum.occupations([0.0, 1.0], [[np.nan, 0.0]], 0.5), "states must be finite"),
+    (lambda: spectrum.occupations([0.0, 1.0], [["a", "b"]], 0.5), "states must be finite"),
     (lambda: minimum_gap("energies"), "energies must be"),
     (lambda: spectrum.minimum_gaps([[0.0, 1.0], [0.0, np.nan]]), "energies must be finite, got NaN"),
 ])  # fmt: skip
@@ -247,3 +254,11 @@ def test_the_least_tolerance_is_kept(seed, scale):
     found = minimum_gap(E, tolerance=tolerance)
     assert found.gap - found.lower_bound <= tolerance
     assert found.gap == pytest.approx(dense_minimum(E, "scaled"), abs=1e-9 * max(1, scale))
+
+
+def test_generators_and_tensors_are_read():
+    torch = pytest.importorskip("torch")
+    E = [0.0, 0.3, 1.0, 0.7]
+    s = torch.tensor([0.2, 0.6], dtype=torch.float64, requires_grad=True)
+    assert minimum_gap(x for x in E) == minimum_gap(E) == spectrum.minimum_gaps(x for x in [E])[0]
+    np.testing.assert_array_equal(level_curves(E, s), level_curves(E, (x for x in [0.2, 0.6])))
