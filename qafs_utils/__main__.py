@@ -107,7 +107,7 @@ def _papermill(notebook, target, values):
             papermill.execute_notebook(
                 ROOT / "notebooks" / f"{notebook}.ipynb", target, values, kernel_name="python3", cwd=ROOT,
                 progress_bar=False, stderr_file=sys.stderr,
-                extra_arguments=["--log-level=CRITICAL"],  # of the kernel's own log; what cells raise comes from papermill
+                extra_arguments=["--log-level=CRITICAL"],  # of the kernel; what cells raise comes from papermill
             )
         except PapermillExecutionError as error:
             raise _CellError(f"{error.ename}: {error.evalue}") from None

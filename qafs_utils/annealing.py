@@ -339,7 +339,7 @@ def biases(bqm):
     linear, (rows, columns, values), offset = binary.to_numpy_vectors(list(bqm.variables))
     couplings = np.zeros((len(linear), len(linear)))
     np.add.at(couplings, (np.maximum(rows, columns), np.minimum(rows, columns)), values)
-    return linear, couplings, float(offset)
+    return linear.astype(np.float64, copy=False), couplings, float(offset)  # a model of objects may hold fractions
 
 
 def energies(bqm):

@@ -11,6 +11,7 @@ HEADLINES = (  # what README shows of the table, by id
     "couplings_sk", "sa_verifiable",
 )  # fmt: skip
 COLUMNS = ("place", "statement", "reported", "ours", "low", "high", "seeds", "verdict", "why")
+NUMBERS = ("reported", "ours", "low", "high")
 VERDICTS = ("reproduced", "direction only", "not reproduced", "cannot be tested")
 
 
@@ -21,7 +22,7 @@ def verdict(ours, low=np.nan, high=np.nan, reported=np.nan, tolerance=0.1, holds
     of it; direction only if it is not but `holds`, the statement's direction, is true; else not reproduced.
     A statement without a number (reported NaN) is reproduced if `holds`, direction only if it does so `partly`.
     Without our value (NaN or None), or when not `testable` because the paper leaves out a setting, it cannot be tested.
-    Raises ValueError for what is no number, or infinite.
+    Raises ValueError for what is no number, or infinite, and for an answer that is neither true nor false.
 
     >>> verdict(0.129, 0.122, 0.136, reported=0.095), verdict(0.48, 0.449, 0.504, reported=0.5)
     ('not reproduced', 'reproduced')
@@ -31,6 +32,9 @@ def verdict(ours, low=np.nan, high=np.nan, reported=np.nan, tolerance=0.1, holds
     given = {"ours": np.nan if ours is None else ours, "low": low, "high": high, "reported": reported}
     ours, low, high, reported = (require.array(name, value, "", nan=True) for name, value in given.items())
     require.number("tolerance", tolerance, "[0, inf)")
+    for name, answer in {"holds": holds, "testable": testable, "partly": partly}.items():
+        if not (isinstance(answer, (bool, np.bool_)) or (name == "holds" and answer is None)):
+            raise ValueError(f"{name} must be True or False, got {require.described(answer)}")
     if not testable or np.isnan(ours) or (np.isnan(reported) and holds is None):
         return "cannot be tested"
     if np.isnan(reported):
@@ -52,7 +56,7 @@ def markdown(table, headlines=None):
     """The claims table as Markdown: a line of counts, then place, statement, paper, ours, seeds, verdict and why.
 
     headlines: ids of the statements to show, without seeds and why; None for all. Raises KeyError for an unknown id,
-    ValueError for a table without these columns.
+    ValueError for a table without these columns, or with text in those of numbers.
 
     table: columns place, statement, reported, ours, low, high, seeds, verdict, why of `figures/table02_claims.csv`.
 
@@ -66,6 +70,9 @@ def markdown(table, headlines=None):
     if missing := [name for name in needed if name not in getattr(table, "columns", ())]:
         raise ValueError(f"table must be a DataFrame with the columns {', '.join(needed)}; not there: "
                          f"{', '.join(missing)}")
+    table = table.assign(**{name: require.array(name, table[name], "R", nan=True) for name in NUMBERS})
+    if not (headlines is None or isinstance(headlines, (list, tuple))):
+        raise ValueError(f"headlines must be a list of ids, got {require.described(headlines)}")
     counts = ", ".join(f"{(table.verdict == v).sum()} {v}" for v in VERDICTS)
     shown, columns = table, ["place", "statement", "paper", "ours [95 %]", "over seeds", "verdict", "why"]
     if headlines is not None:
@@ -82,12 +89,14 @@ def markdown(table, headlines=None):
 def with_table(page, table):
     """A page whose part between the marks `<!-- claims -->` and `<!-- end of claims -->` is renewed: HEADLINES.
 
-    Raises ValueError when a mark is missing.
+    Raises ValueError when a mark is missing, and as `markdown`.
 
     >>> with_table("a page without marks", None)
     Traceback (most recent call last):
     ValueError: the page has lost its marks <!-- claims --> and <!-- end of claims -->: put them around the claims table
     """
+    if not isinstance(page, str):
+        raise ValueError(f"page must be text, got {require.described(page)}")
     before, first, rest = page.partition(MARKS[0])
     _, last, after = rest.partition(MARKS[1])
     if not (first and last):

@@ -15,7 +15,7 @@ from dwave.graphs import pegasus_graph, zephyr_graph
 from minorminer.busclique import busgraph_cache
 
 from . import require
-from .annealing import require_model
+from .annealing import require_model, sample_set
 
 TOPOLOGIES = {  # working qubits: D-Wave's documentation, "Per-QPU Solver Properties"
     "Pegasus P16": partial(pegasus_graph, 16),  # Advantage: 5640 qubits, 5627 of them work on Advantage_system4.1
@@ -89,7 +89,7 @@ class _OceanSampler(dimod.Sampler):
         if seed is not None:
             message = "seed ignored: D-Wave's solvers take none, their samples are not reproducible"
             warnings.warn(message, dimod.exceptions.SamplerUnknownArgWarning, stacklevel=2)
-        return self.child.sample(bqm, **parameters)
+        return self.child.sample(bqm, **parameters) if bqm.num_variables else sample_set([], bqm)
 
     def close(self):
         """End the connection."""

@@ -6,6 +6,7 @@ range, an unknown choice, and NaN or infinity; but NaN among per-image values me
 
 import warnings
 from dataclasses import dataclass
+from functools import wraps
 from typing import NamedTuple
 
 import numpy as np
@@ -17,6 +18,7 @@ from . import require
 
 _MAPS = ": check the feature maps they come from"
 _NETWORK = ": check the images and the network's precision"
+_RANGE = "[-1e300, 1e300]"  # of what is summed, so that no sum overflows
 _MOST = 10_000_000  # resamples, or classes: what is beyond would not end
 
 
@@ -95,9 +97,9 @@ DEFINITIONS = {
 def _scores(logits_full, logits_masked, labels, definition):
     """Scores Y, O of full and masked images and which images the definition averages over: three (N,)."""
     sizes = {}
-    full = require.array("logits_full", logits_full, "N C", sizes, remedy=_NETWORK)
-    masked = require.array("logits_masked", logits_masked, "N C", sizes, remedy=_NETWORK)
-    require.whole("C, the number of classes,", sizes["C"], 1)
+    full = require.array("logits_full", logits_full, "N C", sizes, _RANGE, remedy=_NETWORK)
+    masked = require.array("logits_masked", logits_masked, "N C", sizes, _RANGE, remedy=_NETWORK)
+    require.whole("C, the number of classes (models.two_classes makes two of one logit),", sizes["C"], 2)
     labels = require.indices("labels", labels, "N", sizes["C"], sizes)
     if not isinstance(definition, AverageDropDefinition):
         known = "an AverageDropDefinition, or one of DEFINITIONS by its key"
@@ -127,7 +129,10 @@ def drops(logits_full, logits_masked, labels, definition=DEFINITIONS["grad_cam_p
     """
     full, masked, counted = _scores(logits_full, logits_masked, labels, definition)
     counted = counted & (full > 0)
-    return np.where(counted, 100 * np.maximum(0, full - masked) / np.where(counted, full, 1), np.nan)
+    with np.errstate(over="ignore"):
+        found = np.where(counted, 100 * np.maximum(0, full - masked) / np.where(counted, full, 1), np.nan)
+    require.values("drops", found, nan=True, remedy=": a logit is too near 0, take the score softmax")
+    return found
 
 
 def increases(logits_full, logits_masked, labels, definition=DEFINITIONS["grad_cam_pp"]):
@@ -148,7 +153,7 @@ def nan_mean(values):
     >>> nan_mean([1.0, np.nan, 4.0])
     2.5
     """
-    return _mean(require.array("values", values, "...", nan=True))
+    return _mean(require.array("values", values, "...", interval=_RANGE, nan=True))
 
 
 def _mean(values):
@@ -184,7 +189,7 @@ def by_class(values, labels, n_classes):
     array([ 2., nan,  5.])
     """
     sizes, n_classes = {}, require.whole("n_classes", n_classes, 1, _MOST)
-    values = require.array("values", values, "N", sizes, nan=True)
+    values = require.array("values", values, "N", sizes, _RANGE, nan=True)
     labels = require.indices("labels", labels, "N", n_classes, sizes)
     return np.array([_mean(values[labels == c]) for c in range(n_classes)])
 
@@ -197,7 +202,7 @@ def area_under_curve(curve):
     >>> float(area_under_curve([0.0, 0.5, 1.0]))
     0.5
     """
-    curve = require.array("curve", curve, "... T")
+    curve = require.array("curve", curve, "... T", interval=_RANGE)
     require.whole("T, the points of the curve,", curve.shape[-1], 2)
     return np.trapezoid(curve, axis=-1) / (curve.shape[-1] - 1)
 
@@ -281,7 +286,7 @@ def mean_cosines(redundancy, selected):
     values = np.full(len(selected), np.nan)
     for i, (J, bits) in enumerate(zip(redundancy, selected)):
         sizes = {}
-        J = require.array(f"redundancy of image {i}", J, "N N", sizes, remedy=_MAPS)
+        J = require.array(f"redundancy of image {i}", J, "N N", sizes, _RANGE, remedy=_MAPS)
         bits = require.bits(f"selected of image {i}", bits, "N", sizes)
         if bits.sum() > 1:
             values[i] = J[np.ix_(bits, bits)][np.triu_indices(bits.sum(), 1)].mean(dtype=np.float64)
@@ -319,16 +324,23 @@ def mean_off_diagonal(matrix):
     >>> mean_off_diagonal([[1.0, 0.5, 0.0], [0.5, 1.0, 0.0], [0.0, 0.0, 0.0]])  # the third is undefined
     0.5
     """
-    matrix = require.array("matrix", matrix, "C C")
+    matrix = require.array("matrix", matrix, "C C", interval=_RANGE)
     defined = np.flatnonzero(np.diag(matrix) > 0)
     block = matrix[np.ix_(defined, defined)]
     return _mean(block[~np.eye(len(defined), dtype=bool)])
 
 
 def _function(statistic):
+    """The statistic, whose values are numbers of finite size, or NaN. Raises ValueError, then or when called."""
     if not callable(statistic):
         raise ValueError(f"statistic must be a function of an array, got {require.described(statistic)}")
-    return statistic
+
+    @wraps(statistic)  # scipy asks whether it takes an axis
+    def checked(*samples, **options):
+        axes, found = "..." if options else "", statistic(*samples, **options)
+        return require.array("values of the statistic", found, axes, interval=_RANGE, nan=True, dtype=None)
+
+    return checked
 
 
 def bootstrap_interval(values, statistic=np.mean, n_resamples=2000, confidence=0.95, seed=0, method="BCa"):
@@ -353,7 +365,7 @@ def bootstrap_interval(values, statistic=np.mean, n_resamples=2000, confidence=0
     """
     if len(getattr(values, "shape", ())) > 1:
         raise ValueError(f"values must be (N,), got {require.described(values)}: give indices to resample rows")
-    values = require.array("values", values, "N", nan=True, dtype=None)
+    values = require.array("values", values, "N", interval=_RANGE, nan=True, dtype=None)
     values = values[~np.isnan(values)]
     n_resamples, rng = require.whole("n_resamples", n_resamples, 1, _MOST), require.generator("seed", seed)
     confidence, statistic = require.number("confidence", confidence, "(0, 1)"), _function(statistic)
@@ -366,7 +378,6 @@ def bootstrap_interval(values, statistic=np.mean, n_resamples=2000, confidence=0
             (values,), statistic, n_resamples=n_resamples, confidence_level=confidence, method=method,
             batch=max(1, 2_000_000 // len(values)), rng=rng,
         )  # fmt: skip
-    require.values("values of the statistic", result.bootstrap_distribution, nan=True)
     low, high = result.confidence_interval
     if np.isnan(low) or np.isnan(high):
         tail = (1 - confidence) / 2
@@ -412,8 +423,8 @@ def bias_corrected(value, resampled, confidence=0.95):
     >>> bias_corrected(1.0, np.array([0.8, 0.9, 1.0]), confidence=0.5)  # resampling lowers it by 0.1
     (np.float64(1.1), np.float64(1.05), np.float64(1.15))
     """
-    value = require.array("value", value, "...")
-    resampled = require.array("resampled", resampled, " ".join(["R", *map(str, value.shape)]))
+    value = require.array("value", value, "...", interval=_RANGE)
+    resampled = require.array("resampled", resampled, " ".join(["R", *map(str, value.shape)]), interval=_RANGE)
     require.whole("R, the number of samples,", len(resampled), 1)
     tail = (1 - require.number("confidence", confidence, "(0, 1)")) / 2
     high, low = 2 * value - np.quantile(resampled, (tail, 1 - tail), axis=0)
@@ -434,7 +445,6 @@ def cluster_interval(clusters, statistic, n_resamples=1000, confidence=0.95, see
     tail, statistic = (1 - require.number("confidence", confidence, "(0, 1)")) / 2, _function(statistic)
     for _ in range(require.whole("n_resamples", n_resamples, 1, _MOST)):
         values.append(statistic(np.concatenate([groups[g] for g in rng.integers(len(groups), size=len(groups))])))
-    values = require.array("values of the statistic", values, "R", nan=True)
-    defined = values[~np.isnan(values)]
+    defined = np.array([value for value in values if not np.isnan(value)], dtype=float)
     low, high = np.quantile(defined, (tail, 1 - tail)) if len(defined) else (np.nan, np.nan)
     return float(low), float(high)

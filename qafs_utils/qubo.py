@@ -79,7 +79,7 @@ class Selection:
 
 
 def _symmetric(name, matrix, sizes=None):
-    matrix = require.array(name, matrix, "d d", sizes, remedy=_MAPS)
+    matrix = require.array(name, matrix, "d d", sizes, "[-1e100, 1e100]", remedy=_MAPS)  # squares do not overflow
     if not np.abs(matrix - matrix.T).max(initial=0) <= 1e-5 * np.abs(matrix).max(initial=0):
         raise ValueError(f"{name} must be symmetric")
     return matrix
@@ -322,7 +322,8 @@ def exactly(bqm, k, penalty=None):
     """The model with exactly k ones (of SPIN variables, +1) favoured: bqm + penalty (|n| - k)^2, a new model.
 
     Strings of k ones keep their energies. penalty: None for 1 % and 1e-6 of the largest bias over `sufficient_penalty`.
-    Raises ValueError as `sufficient_penalty`, or for a penalty that is not positive and finite.
+    Raises ValueError as `sufficient_penalty`, or for a penalty that is not positive and finite, or so large that
+    rounding would lose the energies: times d^2, beyond 1e12 of the largest bias.
 
     >>> bqm = dimod.BinaryQuadraticModel({"a": -2.0, "b": -1.0}, {}, 0.0, dimod.BINARY)
     >>> one = exactly(bqm, 1, penalty=1.5)
@@ -330,10 +331,13 @@ def exactly(bqm, k, penalty=None):
     [-2.0, -1.5]
     """
     enough, d = sufficient_penalty(bqm, k), bqm.num_variables
+    b, Q, _ = biases(bqm)
+    largest = max(np.abs(b).max(initial=0), np.abs(Q).max(initial=0))
     if penalty is None:
-        b, Q, _ = biases(bqm)
-        penalty = 1.01 * enough + 1e-6 * (max(np.abs(b).max(initial=0), np.abs(Q).max(initial=0)) or 1)
+        penalty = 1.01 * enough + 1e-6 * (largest or 1)
     k, penalty = require_size(k, d), require.number("penalty", penalty, "(0, inf)")
+    if largest and penalty > (most := 1e12 * largest / d**2):
+        raise ValueError(f"penalty must be at most {most:.3g}, or rounding loses the model's energies, got {penalty:g}")
     penalised, one = bqm.copy(), 1.0 if bqm.vartype is dimod.BINARY else 0.5  # n = (s + 1) / 2
     penalised.add_linear_equality_constraint([(v, one) for v in bqm.variables], penalty, d * (1 - one) - k)
     return penalised

@@ -21,7 +21,10 @@ def described(value):
     """
     if not isinstance(value, type) and len(getattr(value, "shape", ())):
         return f"shape {tuple(value.shape)}"
-    text = repr(value)
+    try:
+        text = repr(value)
+    except (ValueError, RecursionError):  # of a number of thousands of digits, say
+        return f"{type(value).__name__} without a text"
     return text if len(text) <= 60 else f"{type(value).__name__} {text[:25]}..."
 
 

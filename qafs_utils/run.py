@@ -14,7 +14,10 @@ import io
 import json
 import os
 import re
+import sys
 import zipfile
+from collections.abc import Mapping
+from numbers import Integral, Real
 from pathlib import Path
 
 import numpy as np
@@ -37,6 +40,7 @@ PROFILES = {
 }
 IMAGE_NOTEBOOKS = image_notebooks()  # numbers
 PACKAGES = ("torch", "torchvision", "numpy", "scipy", "numba", "dimod", "dwave-samplers")
+_LARGEST = sys.float_info.max
 RESERVED = ("record", "file", "allow_pickle")  # no names for arrays: the record's own, and arguments of NumPy
 
 
@@ -82,15 +86,24 @@ def literal(name, value):
     Traceback (most recent call last):
     ValueError: beta must be a literal, or a record cannot keep it (...), got shape (1,)
     """
+    try:
+        return _copied(value)
+    except (TypeError, RecursionError) as error:  # the second of a list within itself
+        got = "lists without end" if isinstance(error, RecursionError) else require.described(error.args[0])
+        raise ValueError(f"{name} must be a literal, or a record cannot keep it (finite numbers, text, True or False, "
+                         f"None, and lists or dicts of these), got {got}") from None
+
+
+def _copied(value):
+    """A copy of a literal. Raises TypeError of what is none."""
     value = value.item() if isinstance(value, np.generic) else value
     if isinstance(value, (list, tuple)):
-        return [literal(name, v) for v in value]
+        return [_copied(v) for v in value]
     if isinstance(value, dict) and all(isinstance(key, str) for key in value):
-        return {key: literal(name, v) for key, v in value.items()}
-    if value is None or isinstance(value, (bool, int, str)) or (isinstance(value, float) and np.isfinite(value)):
+        return {key: _copied(v) for key, v in value.items()}
+    if value is None or isinstance(value, str) or (isinstance(value, (int, float)) and abs(value) <= _LARGEST):
         return value
-    raise ValueError(f"{name} must be a literal, or a record cannot keep it (finite numbers, text, True or False, "
-                     f"None, and lists or dicts of these), got {require.described(value)}")
+    raise TypeError(value)
 
 
 def defaults(notebook):
@@ -159,8 +172,8 @@ def overrides(notebook, profile):
 
 def _yaml(path):
     """({name: value} of a YAML file, [(name, number of its line)])."""
-    content = path.read_bytes()
     try:
+        content = path.read_bytes()
         text = content.decode()
         root, values = yaml.compose(text), yaml.safe_load(text)
     except UnicodeDecodeError as error:
@@ -171,6 +184,8 @@ def _yaml(path):
         line = f", line {mark.line + 1}" if mark else ""
         problem = getattr(error, "problem", None) or getattr(error, "reason", None) or "not readable"
         raise ValueError(f"{_shown(path)}{line}: broken YAML, {problem}") from None
+    except Exception as error:  # of the disk; or whatever the reader of YAML meets in `!!int x`, or a date of month 13
+        raise ValueError(f"{_shown(path)} cannot be read, {type(error).__name__}: {error}") from None
     if root is None:
         return {}, []
     if not isinstance(values, dict):
@@ -181,7 +196,7 @@ def _yaml(path):
 
 def _typed(value, default):
     """A value of the type of a default; a whole number becomes a float. Raises TypeError, which says the type."""
-    if isinstance(default, float) and type(value) is int:
+    if isinstance(default, float) and type(value) is int and abs(value) <= _LARGEST:
         return float(value)
     if default is not None and type(value) is not type(default):
         raise TypeError(type(default).__name__)
@@ -196,6 +211,20 @@ def _typed(value, default):
 def _shown(path):
     """A path as messages show it: from the repository on."""
     return path.relative_to(ROOT) if path.is_relative_to(ROOT) else path
+
+
+def _named(name):
+    """The name of an artefact, figure or notebook. Raises ValueError for one that could lie in another folder."""
+    if not (isinstance(name, str) and re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,99}", name)):
+        wanted = "a letter or digit, then letters, digits, _, . and - (100 at most)"
+        raise ValueError(f"name must be {wanted}, got {require.described(name)}")
+    return name
+
+
+def _dict(name, given):
+    if not isinstance(given, Mapping):
+        raise ValueError(f"{name} must be a dict, got {require.described(given)}")
+    return given
 
 
 def sha256(path):
@@ -267,7 +296,7 @@ def alone(profile, notebook):
     Traceback (most recent call last):
     RuntimeError: another run of 03_qubo, profile 'doctest', is at work: wait for it, or end it first
     """
-    folder = ROOT / "build" / profile
+    folder, notebook = ROOT / "build" / _named(profile), _named(notebook)
     with contextlib.ExitStack() as stack:
         try:
             folder.mkdir(parents=True, exist_ok=True)
@@ -313,7 +342,7 @@ def _plain(name, key, given):
         found = np.asanyarray(given)
     except (ValueError, TypeError, RuntimeError):  # of several lengths; a tensor on a GPU, or with a graph
         found = np.asarray(None)
-    if found.dtype.hasobject:
+    if found.dtype.hasobject or isinstance(found, np.ma.MaskedArray):  # its mask would be lost
         raise ValueError(f"{name}: {key} must be an array of numbers, text or booleans, on the CPU, or it could not be "
                          f"read again, got {require.described(given)}")
     return found
@@ -332,7 +361,29 @@ def _table(content):
     rows = list(csv.reader(io.StringIO(content.decode(), newline=""), strict=True))
     if not content.endswith(b"\n") or len({len(row) for row in rows}) != 1:
         raise ValueError("cut")
-    return pd.read_csv(io.BytesIO(content))
+    return pd.read_csv(io.BytesIO(content), keep_default_na=False, na_values=[""])  # NA and None are text
+
+
+def _require_same(table, content):
+    """Raise ValueError, naming the column, unless `_table` reads the bytes of a table as what it holds."""
+    whole = len(table.columns) and table.index.names == [None]
+    read = _table(content) if whole else table
+    if not whole or list(table.columns) != list(read):
+        raise ValueError("table must have columns, of different names that are text, and no named index (reset_index "
+                         f"makes a column of it), got {list(table.columns)} and index {table.index.names}")
+    for column in table.select_dtypes(exclude=["integer", "floating", "bool"]):
+        for value, again in zip(table[column], read[column]):
+            if not _same(value, again):
+                raise ValueError(f"column {column} must come back as it is, but {value!r} is read as {again!r}")
+
+
+def _same(value, again):
+    """Whether a cell of a table is read as what it was, but for rounding."""
+    if any(value is none for none in (None, pd.NA, pd.NaT)) or (isinstance(value, Real) and value != value):
+        return pd.isna(again)
+    if isinstance(value, (str, Integral)):
+        return again in (value, str(value)) or (value == "" and pd.isna(again))
+    return isinstance(value, Real) and isinstance(again, Real) and np.isclose(float(value), float(again), rtol=1e-5)
 
 
 def _rows(content):
@@ -403,7 +454,7 @@ class Artefacts:
         self.target = ROOT / "build" / "lab" / profile if in_lab else self.folder
 
     def path(self, name):
-        """Where an artefact is read from: build/<profile>/data, or data/published for published image notebooks.
+        """Where a file is read from: build/<profile>/data, or data/published for published image notebooks.
 
         In the lab what the lab has made comes first.
         """
@@ -418,20 +469,20 @@ class Artefacts:
 
         Raises ArtefactError when it is missing, damaged, or (published) not the file that was committed.
         """
-        return self._read(f"{name}.npz", _arrays)
+        return self._read(f"{_named(name)}.npz", _arrays)
 
     def load_table(self, name):
         """A table artefact as a DataFrame. Raises ArtefactError as `load`."""
-        return self._read(f"{name}.csv", _table)
+        return self._read(f"{_named(name)}.csv", _table)
 
     def paper(self, name):
         """Numbers reported in the paper: data/paper_values/<name>.csv as a DataFrame. Raises ArtefactError."""
-        return committed_table(PAPER_VALUES / f"{name}.csv")
+        return committed_table(PAPER_VALUES / f"{_named(name)}.csv")
 
     def measured(self, name):
         """Times measured by `make benchmark`: benchmarks/<name>.csv as a DataFrame. Raises ArtefactError."""
         remedy = "restore it with `git checkout`, or measure again with `make benchmark`"
-        return committed_table(BENCHMARKS / f"{name}.csv", remedy)
+        return committed_table(BENCHMARKS / f"{_named(name)}.csv", remedy)
 
     def _read(self, file, decode):
         path, number = self.path(file), file.split("_")[0]
@@ -474,7 +525,7 @@ class Run(Artefacts):
 
     def __init__(self, notebook, namespace):
         names = defaults(notebook)
-        missing = [name for name in names if name not in namespace]
+        missing = [name for name in names if name not in _dict("namespace", namespace)]
         if missing:
             raise ValueError(f"{notebook}: no value for {', '.join(missing)}: run the cell of its parameters first")
         self.notebook, self.parameters = notebook, {name: literal(name, namespace[name]) for name in names}
@@ -484,7 +535,7 @@ class Run(Artefacts):
 
     def uses(self, sources):
         """Note raw files that the notebook reads, {name: checksum}, for the record of what it makes."""
-        self.sources |= sources
+        self.sources |= literal("sources", _dict("sources", sources))
 
     def save(self, name, **arrays):
         """Write an artefact `<name>.npz` with arrays, and the record of what made it  ->  its path.
@@ -493,36 +544,43 @@ class Run(Artefacts):
         """
         record = json.dumps(self.record(), sort_keys=True)
         arrays = {key: _plain(name, key, array) for key, array in arrays.items()}
-        path = self.target / "data" / f"{name}.npz"
         content = io.BytesIO()
         np.savez_compressed(content, record=record, **arrays)
-        self._write("artefacts", path, content.getvalue())
-        return path
+        return self._write("artefacts", name, "npz", content.getvalue())
 
     def save_table(self, name, table):
-        """Write an artefact `<name>.csv` from a DataFrame, and `<name>.json` with the record of what made it."""
-        record = json.dumps(self.record(), sort_keys=True, indent=1) + "\n"
-        self._write("artefacts", self.target / "data" / f"{name}.json", record.encode())
-        self._write("artefacts", self.target / "data" / f"{name}.csv", to_csv(table))
+        """Write an artefact `<name>.csv` from a DataFrame, and `<name>.json` with the record of what made it.
+
+        Raises ValueError, naming the column, for what `load_table` would read as something else: "001", a named index.
+        Only whole numbers among text may become text, and text of no length a missing value.
+        """
+        record, content = json.dumps(self.record(), sort_keys=True, indent=1) + "\n", to_csv(table)
+        _require_same(table, content)
+        self._write("artefacts", name, "json", record.encode())
+        self._write("artefacts", name, "csv", content)
 
     def figure(self, name, figure):
         """Write a figure as PNG and PDF into the run's figures, with what made it as metadata."""
+        if not hasattr(figure, "savefig"):
+            raise ValueError(f"figure must be a Matplotlib figure, got {require.described(figure)}")
         record = json.dumps(self.record(versions=False), sort_keys=True)
         for suffix, metadata in (
-            ("png", {"Title": name, "Description": record, "Software": None}),
+            ("png", {"Title": _named(name), "Description": record, "Software": None}),
             ("pdf", {"Title": name, "Subject": record, "CreationDate": None}),
         ):
             content = io.BytesIO()
             figure.savefig(content, format=suffix, metadata=metadata)
-            self._write("figures", self.target / "figures" / f"{name}.{suffix}", content.getvalue())
+            self._write("figures", name, suffix, content.getvalue())
 
     def table(self, name, table):
         """Write a published table as CSV into the run's figures."""
-        self._write("figures", self.target / "figures" / f"{name}.csv", to_csv(table))
+        self._write("figures", name, "csv", to_csv(table))
 
     def page(self, name, text):
         """Write a published page of Markdown into the run's figures."""
-        self._write("figures", self.target / "figures" / f"{name}.md", text.encode())
+        if not isinstance(text, str):
+            raise ValueError(f"text must be text, got {require.described(text)}")
+        self._write("figures", name, "md", text.encode())
 
     def record(self, versions=True):
         """What made an artefact: notebook, parameters, SHA-256 of the artefacts read, package versions."""
@@ -532,13 +590,15 @@ class Run(Artefacts):
             record["versions"] = {p: importlib.metadata.version(p) for p in PACKAGES}
         return record
 
-    def _write(self, kind, path, content):
-        """Write a file, and the record of all that this notebook has made so far (they become figures/RECORDS.json)."""
+    def _write(self, kind, name, suffix, content):
+        """Write a file, and the record of all that this notebook has made (figures/RECORDS.json later)  ->  path."""
+        path = self.target / {"artefacts": "data", "figures": "figures"}[kind] / f"{_named(name)}.{suffix}"
         write_atomically(path, content)
         self.made[kind][path.name] = hashlib.sha256(content).hexdigest()[:16]
         record = self.record() | {"code": self.code, "sources": self.sources} | self.made
         content = json.dumps(record, sort_keys=True, indent=1) + "\n"
         write_atomically(self.target / "records" / f"{self.notebook}.json", content.encode())
+        return path
 
 
 def require_equal(now, before, message):

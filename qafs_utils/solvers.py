@@ -2,6 +2,7 @@
 
 import contextlib
 import functools
+import inspect
 import warnings
 from types import MappingProxyType
 
@@ -97,12 +98,85 @@ TRIALS = {  # what a comparison asks of each heuristic; the defaults of dwave-sa
 }
 
 
-class _Guarded:
-    """Before the class of a solver: no solver begins with a model that is none."""
+_DWAVE = {name for name, kind in SOLVERS.items() if kind.__module__.startswith("dwave.samplers")}
+_INT = 2**31 - 1  # the largest in C
 
-    def sample(self, bqm, *arguments, **parameters):
+
+def _states(name, states):
+    """Samples to start from. Raises ValueError for what dimod cannot read as such."""
+    try:
+        samples = states if isinstance(states, dimod.SampleSet) else dimod.as_samples(states)
+        dimod.sampleset.infer_vartype(samples)
+        return samples
+    except Exception as error:  # whatever dimod meets in what is no sample
+        raise ValueError(f"{name} must be samples of the model: {error}") from None
+
+
+def _function(name, function):
+    if not callable(function):
+        raise ValueError(f"{name} must be a function, got {require.described(function)}")
+    return function
+
+
+def _flag(name, value):
+    if not isinstance(value, (bool, np.bool_)):
+        raise ValueError(f"{name} must be True or False, got {require.described(value)}")
+    return bool(value)
+
+
+def _schedule(name, value):
+    found = require.array(name, value, "S", interval="[0, inf)").tolist()
+    require.whole(f"S, the length of {name},", len(found), 1)
+    return found
+
+
+def _whole(low, high=_INT):
+    return lambda name, value: require.whole(name, value, low, high)
+
+
+OPTIONS = {  # of dwave-samplers, which run for ever, or end raw, with other values  ->  the value in their type
+    "num_reads": _whole(1), "max_num_samples": _whole(1), "num_sweeps_per_beta": _whole(1),
+    "num_sweeps": _whole(1, 10**7), "seed": _whole(0, 2**32 - 1),
+    "tenure": _whole(0), "timeout": _whole(0), "num_restarts": _whole(0),
+    "coefficient_z_first": _whole(0), "coefficient_z_restart": _whole(0), "lower_bound_z": _whole(0),
+    "energy_threshold": require.number,
+    "time_limit": lambda name, value: require.number(name, value, "(0, 1e9]"),
+    "beta_range": lambda name, value: require.array(name, value, "2", interval="[0, inf)").tolist(),
+    "beta_schedule_type": lambda name, value: require.choice(name, value, ("linear", "geometric", "custom")),
+    "initial_states_generator": lambda name, value: require.choice(name, value, ("none", "tile", "random")),
+    "proposal_acceptance_criteria": lambda name, value: require.choice(name, value, ("Metropolis", "Gibbs")),
+    "beta_schedule": _schedule, "randomize_order": _flag, "large_sparse_opt": _flag, "initial_states": _states,
+    "interrupt_function": _function,
+}  # fmt: skip
+
+
+def _checked(name, options, d=1):
+    """The options that a solver has been given for d variables, as it takes them. Raises ValueError, naming the option.
+
+    The samples may hold 2^28 values, which need 2 GiB while they are drawn.
+    """
+    if name not in _DWAVE:
+        return options  # ours check them, and D-Wave's service does
+    defaults, options = inspect.signature(SOLVERS[name].sample).parameters, dict(options)
+    for option in options.keys() & OPTIONS.keys() & defaults.keys():
+        if options[option] is not None or (defaults[option].default is not None and option != "timeout"):
+            options[option] = OPTIONS[option](option, options[option])
+    for option in {"num_reads", "max_num_samples"} & {o for o, value in options.items() if value is not None}:
+        require.whole(f"{option}, for {d} variables,", options[option], 1, 2**28 // d)
+    if options.get("timeout", 0) is None and "num_restarts" not in options:
+        raise ValueError("timeout must be a whole number of milliseconds, or num_restarts be given too, got None")
+    return options
+
+
+class _Guarded:
+    """Before the class of a solver: none begins with a model that is none, or with options that it cannot take."""
+
+    def sample(self, bqm, **options):
         require_model(bqm)
-        return super().sample(bqm, *arguments, **parameters)
+        options = _checked(self._name, options, max(1, bqm.num_variables))
+        if not bqm.num_variables and self._name in _DWAVE:  # one of them warns, another has no answer
+            return sample_set([], bqm)
+        return super().sample(dimod.BinaryQuadraticModel(bqm, dtype=float) if bqm.dtype == object else bqm, **options)
 
     def __reduce__(self):  # to another process by its name
         return solver, (self._name,)
@@ -118,9 +192,10 @@ def _instance(name, kind):
 
 
 def solver(name):
-    """The solver of that name, the same one in every call; it refuses models as `annealing.require_model`.
+    """The solver of that name, the same one in every call. Its `sample` takes options by keyword.
 
-    Raises ValueError for an unknown one.
+    It refuses models as `annealing.require_model`, and options that it cannot take. Raises ValueError for an unknown
+    solver.
 
     >>> type(solver("tabu")).__name__
     'TabuSampler'
@@ -129,9 +204,12 @@ def solver(name):
 
 
 def require_options(name, options):
-    """Raise ValueError unless options is a dict all of whose keys the solver of that name knows.
+    """Raise ValueError unless options is a dict of what the solver of that name knows and can take.
 
     >>> require_options("tabu", {"num_reads": 3})
+    >>> require_options("tabu", {"timeout": -1})
+    Traceback (most recent call last):
+    ValueError: timeout must be a whole number from 0 to 2147483647, got -1
     >>> require_options("greedy", {"num_reads": 3})
     Traceback (most recent call last):
     ValueError: 'greedy' has no option num_reads: its options are none
@@ -142,6 +220,7 @@ def require_options(name, options):
     unknown = ", ".join(sorted(map(str, set(options) - set(known))))
     if unknown:
         raise ValueError(f"{name!r} has no option {unknown}: its options are {', '.join(sorted(known)) or 'none'}")
+    _checked(name, options)
 
 
 def image_seeds(seed, count):
@@ -182,7 +261,8 @@ def sample_all(selections, name, beta=0.7, pair_sum="p<q", seed=None, desc=None,
     options = [parameters | {"seed": int(s)} if takes_seed else parameters for s in seeds]
     jobs = (delayed(_sample)(p, name, beta, pair_sum, o) for p, o in zip(problems, options))
     n_jobs = None if n_jobs is None else require.whole("n_jobs", n_jobs, -_MOST, _MOST)
-    return _watched(Parallel(n_jobs=n_jobs, return_as="generator")(jobs), len(problems), desc or name)
+    desc = name if desc is None else str(desc)
+    return _watched(Parallel(n_jobs=n_jobs, return_as="generator")(jobs), len(problems), desc)
 
 
 def _watched(found, count, desc):

@@ -535,7 +535,7 @@ def minimum_gaps(batch, driver="scaled", schedule="linear", tolerance=1e-6, resi
     def between(first, last):
         return [minimum_gap(energies, driver, schedule, tolerance, residual, 1) for energies in batch[first:last]]
 
-    if np.ndim(batch := require.sequence(batch)) == 0:
+    if not np.iterable(batch):
         raise ValueError(f"energies must be B times (2^d,), got {require.described(batch)}")
     batch = list(batch)
     return sum(kernels.in_threads(between, len(batch)), [])

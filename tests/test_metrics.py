@@ -285,7 +285,11 @@ def test_odd_arguments_are_refused_by_name(name, odd):
 
 
 @pytest.mark.parametrize("call, name", [
-    (lambda: metrics.nan_mean([1.0, np.inf]), "values"),
+    (lambda: metrics.nan_mean([1.0, np.inf]), "values"), (lambda: metrics.nan_mean([1e308, 1e308]), "values"),
+    (lambda: metrics.bias_corrected(1e308, [1.0]), "value"), (lambda: metrics.area_under_curve([1e308] * 9), "curve"),
+    (lambda: metrics.mean_cosines([np.full((3, 3), 1e308)], [[1, 1, 1]]), "redundancy of image 0"),
+    (lambda: metrics.drops([[1e-320, -1]], [[-1, -1]], [0], DEFINITIONS["logit"]), "drops .* too near 0"),
+    (lambda: metrics.drops([[1.0]], [[2.0]], [0]), "number of classes .*two_classes"),
     (lambda: metrics.bootstrap_interval([1.0, np.inf, 2.0]), "values"),
     (lambda: metrics.bootstrap_interval([1.0, 2.0], lambda x: np.inf, 10, method="basic"), "values of the statistic"),
     (lambda: metrics.cluster_interval([0, 1], lambda i: np.inf), "values of the statistic"),
@@ -329,3 +333,17 @@ def test_sequences_of_any_kind():
     J = [np.eye(3)] * 4
     of_rows, of_table = metrics.mean_cosines(iter(J), iter(bits)), metrics.mean_cosines(J, pd.DataFrame(bits))
     assert np.array_equal(of_rows, of_table, equal_nan=True)
+
+
+@pytest.mark.parametrize("statistic", [
+    lambda x: "a", lambda x: 1j, lambda x: x, lambda x: np.inf, lambda x: 1e301, lambda x, axis=None: "a",
+])
+def test_a_statistic_that_gives_no_number_is_refused(statistic):
+    for interval in (metrics.bootstrap_interval, metrics.cluster_interval):
+        with pytest.raises(ValueError, match="values of the statistic"):
+            interval([1.0, 2.0, 3.0], statistic, 20)
+
+
+def test_a_statistic_that_takes_an_axis_gives_what_one_without_does():
+    values = np.random.default_rng(0).random(30)
+    assert metrics.bootstrap_interval(values) == metrics.bootstrap_interval(values, lambda x: x.mean(), seed=0)

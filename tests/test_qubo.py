@@ -343,3 +343,20 @@ def test_arguments_that_do_not_fit_each_other(call, name):
 def test_what_is_no_model_is_refused(model):
     with pytest.raises(ValueError, match="model"):
         annealing.require_model(model)
+
+
+@pytest.mark.parametrize("penalty", [1e300, 1e13])
+def test_a_penalty_that_drowns_the_energies_is_refused(penalty):
+    bqm = problem().bqm()
+    with pytest.raises(ValueError, match="penalty must be at most .*, or rounding loses the model's energies"):
+        qubo.exactly(bqm, 2, penalty)
+    scale = max(map(abs, [*bqm.linear.values(), *bqm.quadratic.values()]))
+    kept = np.bitwise_count(np.arange(32)) == 2
+    drowned = energies_of(qubo.exactly(bqm, 2, 1e12 * scale / 25))[kept] - energies_of(bqm)[kept]
+    assert np.abs(drowned).max() < 1e-3 * scale
+
+
+@pytest.mark.parametrize("kind", qubo.COUPLINGS)
+def test_couplings_whose_squares_overflow_are_refused(kind):
+    with pytest.raises(ValueError, match="redundancy must lie in .*check the feature maps"):
+        qubo.null_couplings([[1e308, 1e308], [1e308, 1e308]], kind, 0)

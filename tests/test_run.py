@@ -10,6 +10,7 @@ import time
 import numpy as np
 import pandas as pd
 import pytest
+from matplotlib import pyplot as plt
 
 from qafs_utils import __main__ as cli
 from qafs_utils import run as runs
@@ -176,11 +177,29 @@ def test_unknown_profile():
     (b"beta: 0.5\n\tseed: 1\n", "line 2: broken YAML"),
     (b"beta: 0.5\n\xff\xfe", "line 2: not UTF-8"),
     (b"? [beta]\n: 1", "line 1: broken YAML"),
+    (b"beta: 1" + b"0" * 400, "line 1: beta must be float"),
+    (b"seeds: &a [*a]", "line 1: seeds must be a list of int"),
 ])
 def test_overrides_are_checked(root, text, message):
     (root / "params/smoke").mkdir(parents=True)
     (root / "params/smoke/04_annealing.yaml").write_bytes(text)
     with pytest.raises(ValueError, match=f"params/smoke/04_annealing.yaml, {message}"):
+        runs.overrides("04_annealing", "smoke")
+
+
+@pytest.mark.parametrize("value", [
+    "2024-13-45", "0x_", "0b_", "!!int abc", "!!float x", "1" * 5000, "!!timestamp foo", "!!bool maybe", "[" * 3000,
+], ids=lambda value: value[:16])
+def test_values_that_end_the_reader_of_yaml_are_refused_with_the_file(root, value):
+    (root / "params/smoke").mkdir(parents=True)
+    (root / "params/smoke/04_annealing.yaml").write_text(f"beta: {value}")
+    with pytest.raises(ValueError, match="params/smoke/04_annealing.yaml cannot be read, "):
+        runs.overrides("04_annealing", "smoke")
+
+
+def test_a_folder_in_place_of_a_parameter_file_is_named(root):
+    (root / "params/smoke/04_annealing.yaml").mkdir(parents=True)
+    with pytest.raises(ValueError, match="params/smoke/04_annealing.yaml cannot be read, .*Is a directory"):
         runs.overrides("04_annealing", "smoke")
 
 
@@ -228,7 +247,12 @@ def test_only_the_names_of_the_parameter_cell_are_recorded(root):
     assert not any(name in path.read_text() for path in (root / "build/smoke/records").iterdir() for name in private)
 
 
-@pytest.mark.parametrize("value", [np.arange(2), {1, 2}, np.float64("nan"), 1j, {"a": print}, [0, {1: 2}], Ellipsis])
+ENDLESS = []
+ENDLESS.append(ENDLESS)
+
+
+@pytest.mark.parametrize("value", [np.arange(2), {1, 2}, np.float64("nan"), 1j, {"a": print}, [0, {1: 2}], Ellipsis,
+                                   ENDLESS, 10**400], ids=lambda value: str(value)[:16])
 def test_a_parameter_that_no_record_can_keep_is_refused_by_name(value):
     with pytest.raises(ValueError, match="image_size must be a literal"):
         make(image_size=value)
@@ -237,6 +261,55 @@ def test_a_parameter_that_no_record_can_keep_is_refused_by_name(value):
 def test_a_parameter_without_a_value_is_refused_by_name():
     with pytest.raises(ValueError, match="03_qubo: no value for beta, example: run the cell of its parameters first"):
         runs.Run("03_qubo", {k: v for k, v in runs.defaults("03_qubo").items() if k not in ("beta", "example")})
+
+
+@pytest.mark.parametrize("call, message", [
+    (lambda run: runs.Run("03_qubo", None), "namespace must be a dict"),
+    (lambda run: run.uses(None), "sources must be a dict"), (lambda run: run.uses({"a": print}), "sources must be"),
+    (lambda run: run.figure("fig99", None), "figure must be a Matplotlib figure"),
+    (lambda run: run.page("page", None), "text must be text"), (lambda run: run.table("table99", None), "table must"),
+    (lambda run: run.save("02_x", a=np.ma.masked_array([1, 2], [0, 1])), "02_x: a must be an array"),
+])
+def test_a_run_refuses_by_name(root, call, message):
+    run = make()
+    with pytest.raises(ValueError, match=message):
+        call(run)
+    assert not (root / "build").exists()
+
+
+@pytest.mark.parametrize("name", ["../y", "a/b", "", ".x", "x" * 200, "a\n", "é", None, 5])
+def test_nothing_is_written_or_read_outside_its_folder(root, name):
+    run, table = make(), pd.DataFrame({"v": [1]})
+    for call in (lambda: run.save(name, v=[1]), lambda: run.save_table(name, table), lambda: run.page(name, ""),
+                 lambda: run.table(name, table), lambda: run.figure(name, plt.figure()), lambda: run.load(name),
+                 lambda: run.load_table(name), lambda: run.paper(name), lambda: run.measured(name),
+                 lambda: runs.alone("smoke", name).__enter__()):
+        with pytest.raises(ValueError, match="name must be a letter or digit"):
+            call()
+    assert not (root / "build").exists()
+
+
+@pytest.mark.parametrize("column", [
+    ["NA", "None", "null", "nan"], ["x", None], [" x ", 'a "b", c\nd'], [True, False], [1, 2**60], [0.5, np.inf],
+    np.array([1 / 3, None, 2], dtype=object), pd.array([1, None], dtype="Int64"), pd.Categorical(["u", "v"]), [],
+], ids=str)
+def test_a_table_comes_back_as_it_was(root, column):
+    make().save_table("02_t", pd.DataFrame({"v": column}))
+    for value, again in zip(column, make().load_table("02_t").v, strict=True):
+        value = pytest.approx(value, rel=1e-5) if isinstance(value, float) else value
+        assert pd.isna(again) if value is None or value is pd.NA else again == value
+
+
+@pytest.mark.parametrize("table, message", [
+    ({"v": ["001", "2"]}, "column v .* '001' is read as 1"), ({"v": ["1e5"]}, "column v"),
+    ({"v": [0.5, "x"]}, "column v"), ({"v": ["True", "False"]}, "column v"), ({"v": ["x\ry"]}, "column v"),
+    ({"v": [[1]]}, "column v"), ({"v": [1j]}, "column v"), ({"v": [pd.Timestamp(0)]}, "column v"),
+    ({"v": pd.Series([1], pd.Index([2], name="k"))}, r"index \['k'\]"), ({}, "must have columns"), ({0: [1]}, "text"),
+], ids=str)
+def test_a_table_that_would_come_back_as_another_is_refused(root, table, message):
+    with pytest.raises(ValueError, match=message):
+        make().save_table("02_t", pd.DataFrame(table))
+    assert not (root / "build").exists()
 
 
 def test_a_record_keeps_the_parameters_of_its_beginning(root):

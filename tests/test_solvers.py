@@ -5,6 +5,7 @@ import pickle
 import signal
 import threading
 import warnings
+from fractions import Fraction
 
 import dimod
 import joblib
@@ -336,3 +337,65 @@ def test_lasso_order_does_not_depend_on_scale(scale):
     if scale < 1:
         assert solvers.lasso_order(X, y * scale).tolist() == expected.tolist()
     assert solvers.lasso_order(np.full((30, 5), 1e5) + 1e-12, y).tolist() == [5] * 5
+
+
+SMALL = dimod.BQM({0: -1.0, 1: 1.0, 2: -0.5}, {(0, 1): 1.0}, 0.0, "BINARY")
+ODD = {
+    "timeout": [-1, None, np.nan, np.inf, "x", 2.5, 2**31, [1]], "num_restarts": [-1, None, 2**31],
+    "num_reads": [0, -1, "x", np.nan, 2**31, 2**28], "seed": [-1, "x", 2**40], "tenure": [-1, 9, "x"],
+    "energy_threshold": [np.nan, "x"], "lower_bound_z": [10**12], "coefficient_z_first": [-5],
+    "coefficient_z_restart": ["x"],
+    "beta_range": [[1, 2, 3], "ab", [np.nan, 1], [np.inf, 1], [-1, 1], 5], "beta_schedule": [[], [np.nan], "x"],
+    "beta_schedule_type": ["steep", None], "num_sweeps": [0, -1, 10**9], "num_sweeps_per_beta": [0, None, "x"],
+    "initial_states": [5, object(), {0: 5}, "abc"], "initial_states_generator": ["none of these", None],
+    "interrupt_function": [5], "randomize_order": ["yes"], "proposal_acceptance_criteria": ["any"],
+    "large_sparse_opt": ["yes"], "time_limit": [0, -1, np.nan, np.inf], "max_num_samples": [0, None, "x", 2**30],
+}
+OF_DWAVE = ["simulated_annealing", "path_integral", "tabu", "steepest_descent", "random"]
+
+
+def test_every_option_of_dwave_samplers_is_checked():
+    known = {option for name in OF_DWAVE for option in solvers.solver(name).parameters}
+    assert known == solvers.OPTIONS.keys() == ODD.keys()
+
+
+@pytest.mark.parametrize("name, option", [
+    (name, option) for name in OF_DWAVE for option in sorted(solvers.solver(name).parameters)
+])
+def test_options_that_never_end_or_end_raw_are_refused_by_name(name, option):
+    for odd in ODD[option]:
+        with pytest.raises(ValueError, match=option):
+            solvers.solver(name).sample(SMALL, **{option: odd})
+
+
+@pytest.mark.parametrize("name, options", [
+    ("tabu", {"timeout": 3.0, "tenure": np.int64(1)}), ("tabu", {"timeout": None, "num_restarts": 1}),
+    ("simulated_annealing", {"beta_range": np.array([0.1, 5.0]), "num_reads": 20.0, "randomize_order": True}),
+    ("simulated_annealing", {"beta_schedule": np.linspace(0, 5, 99), "beta_schedule_type": "custom", "num_reads": 9}),
+    ("steepest_descent", {"initial_states": ([[1, 0, 1], [0, 0, 0]], [0, 1, 2]), "seed": None}),
+    ("random", {"time_limit": 0.05}),
+])
+def test_options_in_other_types_are_taken(name, options):
+    assert solvers.solver(name).sample(SMALL, **options).first.energy == -1.5
+
+
+def test_a_guarded_solver_draws_what_the_sampler_itself_draws():
+    bqm = PROBLEMS[0].bqm()
+    for name in OF_DWAVE:
+        given = solvers.TRIALS[name] | {"seed": 3}
+        ours, theirs = (sampler.sample(bqm, **given) for sampler in (solvers.solver(name), solvers.SOLVERS[name]()))
+        assert np.array_equal(ours.record.sample, theirs.record.sample)
+
+
+@pytest.mark.parametrize("name", LOCAL)
+def test_models_of_no_variables_and_of_fractions(name):
+    for vartype in ("BINARY", "SPIN"):
+        assert solvers.solver(name).sample(dimod.BQM({}, {}, 2.0, vartype)).first[:2] == ({}, 2.0)
+    fractions = dimod.BQM({0: Fraction(-1), 1: Fraction(1, 2)}, {(0, 1): Fraction(1, 4)}, 0, "BINARY", dtype=object)
+    found = solvers.solver(name).sample(fractions, **solvers.TRIALS.get(name, {})).first
+    assert found.energy == dimod.ExactSolver().sample(fractions).first.energy or name == "schrodinger"
+
+
+def test_a_description_of_any_kind():
+    odd, usual = (solvers.solve_all(PROBLEMS, 9, "greedy", desc=desc)[0] for desc in (5, None))
+    assert np.array_equal(odd, usual)

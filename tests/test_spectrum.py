@@ -261,4 +261,5 @@ def test_generators_and_tensors_are_read():
     E = [0.0, 0.3, 1.0, 0.7]
     s = torch.tensor([0.2, 0.6], dtype=torch.float64, requires_grad=True)
     assert minimum_gap(x for x in E) == minimum_gap(E) == spectrum.minimum_gaps(x for x in [E])[0]
+    assert [gap.gap for gap in spectrum.minimum_gaps([E, E[:2]])] == [minimum_gap(E).gap, minimum_gap(E[:2]).gap]
     np.testing.assert_array_equal(level_curves(E, s), level_curves(E, (x for x in [0.2, 0.6])))
