@@ -1,25 +1,29 @@
 """Class activation maps (CAMs) from feature maps: batched torch functions, on whatever device the maps are.
 
 Shapes: B images, N maps of H x W. A CAM is a (B, H, W) tensor >= 0 at map resolution, not normalised;
-`heatmap` turns it into a mask over the image. All functions raise ValueError for a wrong shape, an unknown variant
-and NaN or infinite input, except that `upsample` hands NaN on.
+`heatmap` turns it into a mask over the image. All functions raise ValueError for a wrong shape, an unknown variant,
+maps without pixels, NaN or infinite input, except that `upsample` hands NaN on, and for a result too large for floats.
 
 Only post-ReLU maps are non-negative. Post-BatchNorm maps and convolution outputs are signed: a positive
 importance can then lower the CAM, the denominators of Grad-CAM++ can change sign, and ReLU no longer commutes
 with upsampling.
 """
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 
 from . import require
+from .models import LARGEST_SIDE, dense
+
+_LARGE = ": maps or weights are finite, but too large: scale them"
 
 
 def _finite(name, values, axes, like=None):
     """values as a tensor of at least single precision, after a check of its shape (axes) and values, image by image."""
-    if not isinstance(values, torch.Tensor):
-        values = torch.as_tensor(require.array(name, values, " ".join(axes), nan=True, dtype=None))
-    require.shape(name, values.shape, " ".join(axes), {} if like is None else dict(zip("BNHW", like.shape)))
+    values = dense(name, values, " ".join(axes), {} if like is None else dict(zip("BNHW", like.shape)))
+    if any(axis in "HW" and not size for axis, size in zip(axes, values.shape)):
+        raise ValueError(f"{name} must have pixels, got {require.described(values)}")
     values = values if like is None else values.to(like.device)
     bad = ~torch.isfinite(values[:, None].flatten(1)).all(1)
     if bad.any():
@@ -49,7 +53,9 @@ def grad_cam(maps, importance, selection=None):
     if selection is not None:
         selection = require.bits("selection", selection, "B N", dict(zip("BN", maps.shape)))
         weights = weights * torch.as_tensor(selection).to(weights)
-    return F.relu(torch.einsum("bn,bnhw->bhw", weights, maps))
+    cam = F.relu(torch.einsum("bn,bnhw->bhw", weights, maps))
+    require.values("CAMs", cam, remedy=_LARGE)
+    return cam
 
 
 def grad_cam_pp_weights(maps, gradients, variant="eq19", epsilon=0.0):
@@ -75,13 +81,16 @@ def grad_cam_pp_weights(maps, gradients, variant="eq19", epsilon=0.0):
     maps = _finite("maps", maps, "BNHW")
     gradients = _finite("gradients", gradients, "BNHW", maps)
     denominator = 2 + gradients * maps.sum((2, 3), keepdim=True)  # divided by g^2
+    require.values("denominators of Grad-CAM++", denominator, remedy=_LARGE)
     if epsilon:
         denominator = denominator + epsilon / gradients**2
     alpha = torch.where((gradients != 0) & (denominator != 0), 1 / denominator, 0)
     if variant == "authors_code":
         total = alpha.sum((2, 3), keepdim=True)
         alpha = torch.where(total != 0, alpha / total, 0)
-    return (alpha * F.relu(gradients)).sum((2, 3))
+    weights = (alpha * F.relu(gradients)).sum((2, 3))
+    require.values("weights of Grad-CAM++", weights, remedy=_LARGE)
+    return weights
 
 
 def grad_cam_pp(maps, gradients, variant="eq19", epsilon=0.0):
@@ -104,7 +113,9 @@ def hires_cam(maps, gradients):
     tensor([[[2., 0.]]])
     """
     maps = _finite("maps", maps, "BNHW")
-    return F.relu((_finite("gradients", gradients, "BNHW", maps) * maps).sum(1))
+    cam = F.relu((_finite("gradients", gradients, "BNHW", maps) * maps).sum(1))
+    require.values("CAMs", cam, remedy=_LARGE)
+    return cam
 
 
 @torch.no_grad()
@@ -128,12 +139,13 @@ def score_cam_weights(maps, score, images, target=None, variant="official", batc
     """
     require.choice("Score-CAM variant", variant, ("official", "channel_softmax"))
     batch_size, maps = require.whole("batch_size", batch_size, 1), _finite("maps", maps, "BNHW")
-    images = images if isinstance(images, torch.Tensor) else require.tensor("images", images, "B C H W")
-    require.shape("images", images.shape, "B C H W", {"B": len(maps)})
+    images = dense("images", images, "B C H W", {"B": len(maps)})
     if not images.is_floating_point():
         raise ValueError(f"images must be floats, got {images.dtype}: models.to_pixels makes them of uint8")
+    if not callable(score):
+        raise ValueError(f"score must be a function of images, got {require.described(score)}")
     if target is None:
-        full = torch.cat([_scores(score, part) for part in images.split(batch_size)])
+        full = torch.cat([_scores(score, part.clone()) for part in images.split(batch_size)])
         full = _finite("scores of images", full, "BC" if full.ndim == 2 else "B")
         target = full.argmax(1) if full.ndim == 2 else torch.zeros(len(maps))
     target = torch.as_tensor(require.indices("target", target, "B", 2**31, {"B": len(maps)})).to(maps.device)
@@ -154,7 +166,7 @@ def score_cam_weights(maps, score, images, target=None, variant="official", batc
 
 def _scores(score, images):
     """What a function says of images: (n, classes) or (n,). Raises ValueError for another shape."""
-    scores = torch.as_tensor(score(images))
+    scores = dense("what score returns", score(images), "...")
     if scores.ndim not in (1, 2) or len(scores) != len(images):
         fit = f"({len(images)}, classes), or ({len(images)},) of one class"
         raise ValueError(f"score must return {fit}, got shape {tuple(scores.shape)}")
@@ -195,15 +207,17 @@ def normalise(cam):
 def upsample(cam, size):
     """Bilinear resampling (align_corners=False): (B, H, W)  ->  (B, size, size), or (B, *size) for a pair.
 
-    Raises ValueError for another shape, and a size that is no whole number, nor two.
+    Raises ValueError for another shape, and a size that is no whole number from 1 to 32768, nor two.
 
     >>> upsample(torch.tensor([[[0.0, 1.0]]]), (1, 4))
     tensor([[[0.0000, 0.2500, 0.7500, 1.0000]]])
     """
-    cam = cam if isinstance(cam, torch.Tensor) else require.tensor("CAMs", cam, "B H W", nan=True)
-    require.shape("CAMs", cam.shape, "B H W")
-    pair = tuple(size) if hasattr(size, "__len__") else (size, size)
-    height, width = (require.whole("size", side, 1) for side in (pair if len(pair) == 2 else (pair, pair)))
+    cam = require.tensor("CAMs", cam, "B H W", nan=True)
+    if 0 in cam.shape[1:]:
+        raise ValueError(f"CAMs must have pixels, got {require.described(cam)}")
+    pair = tuple(size) if np.iterable(size) and not isinstance(size, str | bytes) else (size, size)
+    pair = pair if len(pair) == 2 else (pair, pair)
+    height, width = (require.whole("size", side, 1, LARGEST_SIDE) for side in pair)
     return F.interpolate(cam[:, None], size=(height, width), mode="bilinear", align_corners=False)[:, 0]
 
 

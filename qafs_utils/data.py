@@ -40,7 +40,7 @@ def verify_stl10(root=RAW):
     """Check the labelled STL-10 files against torchvision's MD5 list.
 
     root: folder that holds stl10_binary/  ->  list of the paths that are absent.
-    Raises DataError if a file is there but damaged.
+    Raises DataError if a file is there but damaged, ValueError for what is no path.
 
     >>> [path.name for path in verify_stl10("no such folder")]
     ['train_X.bin', 'train_y.bin', 'test_X.bin', 'test_y.bin']
@@ -48,6 +48,8 @@ def verify_stl10(root=RAW):
     from torchvision.datasets.utils import check_integrity
 
     dataset = labelled_stl10()
+    if not isinstance(root, str | Path):
+        raise ValueError(f"root must be the path of a folder, got {require.described(root)}")
     folder = Path(root) / dataset.base_folder
     absent = []
     for name, expected in dataset.train_list + dataset.test_list:

@@ -34,7 +34,7 @@ GREY = (0.299, 0.587, 0.114)  # shares of red, green and blue in a grey image (I
 class Trained:
     """A trained network in two parts: `Trunk` and head. It takes images of image_size x image_size pixels.
 
-    Raises ValueError for parts of another kind, and fewer than 16 pixels.
+    Raises ValueError for parts of another kind, and image sizes that are not whole, or below 16.
 
     >>> head = models.ReducedHead(16, size=4)
     >>> network = Trained(models.Trunk(models.resnet18("random")), head, image_size=64)
@@ -47,11 +47,9 @@ class Trained:
     image_size: int = 224
 
     def __post_init__(self):
-        if not isinstance(self.trunk, models.Trunk):
-            raise ValueError(f"trunk must be a models.Trunk, got {type(self.trunk).__name__}")
-        if not isinstance(self.head, nn.Module):
-            raise ValueError(f"head must be a torch.nn.Module, got {type(self.head).__name__}")
-        require.whole("image_size", self.image_size, 16, LARGEST)
+        models.require_kind("trunk", self.trunk, models.Trunk)
+        models.require_kind("head", self.head, nn.Module)
+        _size(self.image_size, 16)
 
 
 @dataclass(frozen=True, eq=False)
@@ -135,7 +133,7 @@ def read_image(image):
     ValueError: pixels must be uint8 from 0 to 255, these are float64: of [0, 1] make (255 * x).astype('uint8')
     """
     if isinstance(image, torch.Tensor):
-        pixels = image.detach().cpu()
+        pixels = models.dense("the image", image, "...").detach().cpu()
         pixels = pixels.float().numpy() if pixels.is_floating_point() else pixels.numpy()
     elif isinstance(image, np.ndarray):
         pixels = image
@@ -194,20 +192,20 @@ def to_square(image, size):
     >>> to_square(np.zeros((3, 40, 60), np.uint8), 32).unique()
     tensor([0.])
     """
-    image, size = image.cpu().numpy() if isinstance(image, torch.Tensor) else np.asarray(image), _size(size)
+    image, size = models.dense("the image", image, "...").cpu().numpy(), _size(size)
     if image.dtype != np.uint8 or image.ndim != 3 or len(image) != 3 or not image.size:
         got = f"got {image.shape} {image.dtype}"
         raise ValueError(f"the image must be uint8 (3, h, w), as read_image gives it, {got}")
-    pixels = torch.as_tensor(image.copy())[None].float() / 255
+    pixels = torch.as_tensor(image)[None].float() / 255
     shrinks = max(image.shape) > size
     return F.interpolate(pixels, size=(size, size), mode="bilinear", align_corners=False, antialias=shrinks)
 
 
-def _size(image_size):
+def _size(image_size, least=1):
     """image_size as an int. Raises ValueError for what is no whole number of pixels, 64.0 included."""
     if not isinstance(image_size, Integral):
         raise ValueError(f"image_size must be a whole number of pixels, got {require.described(image_size)}")
-    return require.whole("image_size", image_size, 1, LARGEST)
+    return require.whole("image_size", image_size, least, LARGEST)
 
 
 def trained(name, weights="imagenet", heads=None, image_size=224, device="auto"):
@@ -261,7 +259,7 @@ def select(problem, n_features, solver="exact", beta=0.7, pair_sum="p<q", size=N
     if seed is not None and "seed" in sampler.parameters:
         options = {"seed": int(solvers.image_seeds(require.whole("seed", seed), 1)[0])} | options
     try:
-        with _shown_working(sampler, solver, options):
+        with _shown_working(solver, options):
             samples = sampler.sample(asked, **options)
     except (TypeError, OverflowError) as error:
         if not given:
@@ -274,9 +272,9 @@ def select(problem, n_features, solver="exact", beta=0.7, pair_sum="p<q", size=N
 
 
 @contextlib.contextmanager
-def _shown_working(sampler, name, options):
+def _shown_working(name, options):
     """A line that counts the seconds which a solver works inside, after the first ones, up to its time limit if any."""
-    limit = inspect.signature(sampler.sample).parameters.get("time_limit")
+    limit = inspect.signature(solvers.SOLVERS[name].sample).parameters.get("time_limit")
     limit = options.get("time_limit", limit.default if limit else None)
     of = f" of at most {limit:g}" if isinstance(limit, int | float) else ""
     done = threading.Event()
@@ -382,14 +380,14 @@ def _normalised(image, size, mean, deviation):
         raise ValueError("mean and deviation go together: give both, a number a channel, or none for ImageNet's")
     mean, deviation = models.NORMALISATIONS["imagenet"] if mean is None else (mean, deviation)
     sizes, scale = {}, ": they are of pixels in [0, 1]"
-    mean = torch.as_tensor(require.array("mean", mean, "channels", sizes, "[0, 1]", remedy=scale, dtype=np.float32))
-    deviation = require.array("deviation", deviation, "channels", sizes, "(0, 1]", remedy=scale, dtype=np.float32)
+    mean = require.tensor("mean", mean, "channels", sizes, "[0, 1]", remedy=scale).float().cpu()
+    deviation = require.tensor("deviation", deviation, "channels", sizes, "(0, 1]", remedy=scale).float().cpu()
     if len(mean) not in (1, 3):
         raise ValueError(f"mean must be of one channel, grey, or of three, red, green and blue, got {len(mean)}")
     pixels = to_square(image, size)
     if len(mean) == 1:
         pixels = (pixels * torch.tensor(GREY).view(1, 3, 1, 1)).sum(1, keepdim=True)
-    return (pixels - mean.view(1, -1, 1, 1)) / torch.as_tensor(deviation).view(1, -1, 1, 1)
+    return (pixels - mean.view(1, -1, 1, 1)) / deviation.view(1, -1, 1, 1)
 
 
 def _labels(class_names, count):
@@ -432,6 +430,6 @@ def _importance(maps, gradients, weigh, layer):
     else:
         raise ValueError(f"weigh must be a function of maps and gradients, got {require.described(weigh)}")
     if not alpha.any():
-        why = "its score does not depend on them: dead ReLUs after the layer, say, or a part of it that is not used"
-        raise NoPositiveMapError(f"all importances of the maps of {where} are zero for this class ({why})")
+        why = "its score does not depend on them: dead ReLUs after the layer, zero weights, a class token alone is read"
+        raise NoPositiveMapError(f"all importances of {where} are zero for this class ({why}): take an earlier layer")
     return alpha

@@ -2,6 +2,7 @@
 
 import functools
 import io
+from collections.abc import Mapping
 from types import MappingProxyType
 
 import matplotlib.pyplot as plt
@@ -11,7 +12,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 
 from . import cams, models, plots, qubo, require, solvers
 from .data import CLASSES
-from .explanation import Trained, read_image, select, to_square
+from .explanation import LARGEST, Trained, read_image, select, to_square
 from .extraction import capture
 from .feature_maps import contributions, importance
 from .metrics import mean_cosines, subset_scores
@@ -39,20 +40,19 @@ class Explorer:
     """
 
     def __init__(self, models, photographs=None, image_size=224, pair_sum="p<q", seed=0):
-        if not isinstance(models, dict) or not models:
-            raise ValueError(f"models must be {{N_f: (maps, weight, bias)}}, got {require.described(models)}")
         self.classifiers, self.maps, classes = {}, {}, {}
-        for n, (maps, weight, bias) in models.items():
+        for n, (maps, weight, bias) in _parts(models):
             bias = require.array(f"bias of N_f = {n}", bias, "C", classes, dtype=None)
             weight = require.array(f"weight of N_f = {n}", weight, "C pixels", dict(classes))
             self.classifiers[n] = _fixed(weight), _fixed(bias)
-            self.maps[n] = [self._own(n, of_image) for of_image in maps]
+            self.maps[n] = [self._own(n, of_image) for of_image in _listed(f"maps of N_f = {n}", maps)]
         counts = {len(maps) for maps in self.maps.values()}
-        self.photographs = [None] * max(counts) if photographs is None else [*map(_photograph, photographs)]
+        self.photographs = [None] * max(counts) if photographs is None else photographs
+        self.photographs = [*map(_photograph, _listed("photographs", self.photographs))]
         if counts != {len(self.photographs)}:
             raise ValueError(f"models and photographs must be of equally many images, got {counts} maps and "
                              f"{len(self.photographs)} photographs")
-        self.image_size = require.whole("image_size", image_size, 1)
+        self.image_size = require.whole("image_size", image_size, 1, LARGEST)
         self.pair_sum, self.seed = require.choice("pair_sum", pair_sum, qubo.PAIR_SUMS), require.whole("seed", seed)
         self.evidence, self.problem, self.solution = (
             functools.lru_cache(1024)(stage) for stage in (self._evidence, self._problem, self._solution)
@@ -71,8 +71,9 @@ class Explorer:
 
         Raises ValueError, and adds nothing, for other models and shapes.
         """
-        if set(maps) != set(self.maps):
-            raise ValueError(f"maps must be of every model, N_f = {list(self.maps)}, got {list(maps)}")
+        if not isinstance(maps, Mapping) or set(maps) != set(self.maps):
+            got = list(maps) if isinstance(maps, Mapping) else require.described(maps)
+            raise ValueError(f"maps must be of every model, a dict by N_f = {list(self.maps)}, got {got}")
         own, photograph = {n: self._own(n, of_image) for n, of_image in maps.items()}, _photograph(photograph)
         for n, of_image in own.items():
             self.maps[n].append(of_image)
@@ -84,8 +85,10 @@ class Explorer:
 
         Raises ValueError as `add`, and for networks on several trunks or of several image sizes.
         """
-        if set(networks) != set(self.maps) or not all(isinstance(network, Trained) for network in networks.values()):
-            raise ValueError(f"networks must be {{N_f: Trained}} for N_f = {list(self.maps)}, got {list(networks)}")
+        given = networks if isinstance(networks, Mapping) else {}
+        if set(given) != set(self.maps) or not all(isinstance(network, Trained) for network in given.values()):
+            got = require.described(networks)
+            raise ValueError(f"networks must be {{N_f: Trained}} for N_f = {list(self.maps)}, got {got}")
         first, *others = networks.values()
         for other in others:
             trunks = {id(network.trunk): network.trunk for network in (first, other)}
@@ -118,11 +121,11 @@ class Explorer:
         image, n_features, class_index = self._checked(image, n_features, class_index)
         return self.problem(image, n_features, class_index)[1].d
 
-    def _checked(self, image, n_features, class_index):
+    def _checked(self, image=0, n_features=16, class_index=-1):
         """Image, model and class of a choice, the predicted class for -1. Raises ValueError for those not there."""
-        if n_features not in [*self.maps]:
-            raise ValueError(f"n_features must be one of {list(self.maps)}, got {require.described(n_features)}")
-        n_features = int(n_features)
+        n_features = require.whole("n_features", n_features)
+        if n_features not in self.maps:
+            raise ValueError(f"n_features must be one of {list(self.maps)}, got {n_features}")
         image = require.whole("image", image, 0, len(self.photographs) - 1)
         bias = self.classifiers[n_features][1]
         class_index = require.whole("class_index", class_index, -1, len(bias) - 1)
@@ -153,9 +156,9 @@ class Explorer:
             "class_index": c,
             "importance": alpha,
             "problem": problem,
-            "matrix": problem.matrix(beta, self.pair_sum),
+            "matrix": _fixed(problem.matrix(beta, self.pair_sum)),
             "selected": selected,
-            "heatmap": cams.heatmap(cam, self.image_size)[0].numpy(),
+            "heatmap": _fixed(cams.heatmap(cam, self.image_size)[0].numpy()),
             "scores": {
                 "energy": info["energy"],
                 "bound": proof["bound"],
@@ -171,7 +174,9 @@ class Explorer:
     def figure(self, photograph=True, **choice):
         """The view of a choice (see `choose`) as a matplotlib Figure; photograph=False leaves the image itself out."""
         found = self.choose(**choice)
-        scores, image, n = found["scores"], choice.get("image", 0), choice.get("n_features", 16)
+        shown = {name: choice[name] for name in ("image", "n_features") if name in choice}
+        image, n, _ = self._checked(**shown)
+        scores, of_class = found["scores"], found["class_index"]
         cosine = scores["mean_cosine"]
         lines = [
             ("energy", plots.number_text(scores["energy"], 4) + (" (optimum)" if scores["optimal"] else "")),
@@ -181,7 +186,6 @@ class Explorer:
             ("    only the selected", f"{scores['probability']:.3f}"),
             ("    as many top maps", f"{scores['probability_top_k']:.3f}"),
         ]
-        of_class = found["class_index"]
         named = len(self.classifiers[n][1]) == len(CLASSES)
         keys = ("problem", "matrix", "selected", "heatmap")
         shown = self.photographs[image] if photograph else None
@@ -192,8 +196,8 @@ class Explorer:
             )
 
     def png(self, dpi=110, **choice):
-        """The view of a choice as the bytes of a PNG: what a widget shows."""
-        content = io.BytesIO()
+        """The view of a choice as the bytes of a PNG: what a widget shows. dpi: from 1 to 1200."""
+        dpi, content = require.number("dpi", dpi, "[1, 1200]"), io.BytesIO()
         with plt.style.context(plots.STYLE):
             figure = self.figure(**choice)
             figure.set_dpi(dpi)
@@ -206,6 +210,21 @@ def _fixed(array):
     array = np.array(array)
     array.setflags(write=False)
     return array
+
+
+def _parts(models):
+    """Pairs of N_f and (maps, weight, bias). Raises ValueError for anything else."""
+    parts = list(models.items()) if isinstance(models, Mapping) else []
+    if not parts or not all(isinstance(of, list | tuple) and len(of) == 3 for _, of in parts):
+        raise ValueError(f"models must be {{N_f: (maps, weight, bias)}}, got {require.described(models)}")
+    return [(require.whole("N_f", n, 1), of) for n, of in parts]
+
+
+def _listed(name, given):
+    """What is given of each image as a list. Raises ValueError for what is no sequence, or one image alone."""
+    if isinstance(given, str | bytes | Mapping) or not np.iterable(given) or getattr(given, "ndim", 4) == 3:
+        raise ValueError(f"{name} must be those of B images, one an item, got {require.described(given)}")
+    return list(given)
 
 
 def _photograph(photograph):

@@ -7,12 +7,15 @@ is -z. Unless a class is asked for, it is class 1. Logits are (B, 1) then; `mode
 import difflib
 import warnings
 
+import numpy as np
 import torch
 from torch.nn.parallel import DataParallel, DistributedDataParallel
 
 from . import require
 from .feature_maps import importance
-from .models import require_evaluation
+from .models import dense, require_evaluation, require_kind, require_logits
+
+_FEATURES = "features must be (B, channels, s, s) floats, what a trunk gives"
 
 
 def channels_last(output):
@@ -45,8 +48,8 @@ def capture(head, features, target="block", class_index=None, batch=64):
     features: (B, 256, s, s) tensor. target: a stage of the head ("conv", "bn", "relu"), or "block" for its last one.
     class_index: (B,) classes to explain; the predicted ones when None.
     ->  maps (B, N_f, H, W), gradients (B, N_f, H, W), logits (B, classes), float32 on the CPU.
-    Raises ValueError for an unknown target, a head in training mode, features or classes that do not fit, and for maps,
-    logits or gradients that are not finite.
+    Raises ValueError for an unknown target, a head in training mode, features or classes that do not fit, a head
+    without a row of maps and logits for each image, and for maps, logits or gradients that are not finite.
 
     >>> from qafs_utils.models import ReducedHead
     >>> head = ReducedHead(4, size=2)
@@ -59,10 +62,10 @@ def capture(head, features, target="block", class_index=None, batch=64):
     if not hasattr(head, "stages"):
         raise ValueError(f"the head must have stages, as models.build_head makes it, got {type(head).__name__}")
     stage = head.stages[-1] if isinstance(target, str) and target == "block" else target
-    if stage not in head.stages:
+    if not isinstance(stage, str) or stage not in head.stages:
         raise ValueError(f"the head has no stage {target!r} to take maps from: choose 'block' or one of {head.stages}")
     require_evaluation(head, "head")
-    features = _floats(features, "features must be (B, channels, s, s) floats, what a trunk gives")
+    features = _floats(features, _FEATURES)
 
     def forward(part):
         held = []
@@ -74,6 +77,10 @@ def capture(head, features, target="block", class_index=None, batch=64):
             return maps
 
         logits = _run(head, part.float(), tap)
+        if len(held) != 1:
+            came = f"{stage!r} came {len(held)} times"
+            raise ValueError(f"the head must hand the maps of each stage to tap(name, maps) once, {came}")
+        require.shape("maps", held[0].shape, "B N H W", {"B": len(part)})
         return held[0], logits, None
 
     return _derivatives(forward, features, class_index, batch, "the trunk's inputs and the trained head")
@@ -94,7 +101,8 @@ def capture_layer(network, layer, images, class_index=None, batch=16, reshape=No
     ->  maps (B, N, H, W), gradients (B, N, H, W), logits (B, classes), float32 on the CPU.
     Raises ValueError for an unknown layer, one that does not run exactly once or whose output is not (B, N, H, W), is
     not square though the images are, or gets no gradient; a reshape that computes; a network in training mode, without
-    logits, quantised or of TorchScript; images or classes that do not fit; maps, logits or gradients not finite.
+    a row of logits an image, quantised, complex, without weights or of TorchScript; images or classes that do not fit;
+    maps, logits or gradients not finite.
 
     >>> network = torch.nn.Sequential(torch.nn.Conv2d(3, 2, 1), torch.nn.Flatten(), torch.nn.Linear(8, 5)).eval()
     >>> maps, gradients, logits = capture_layer(network, "0", torch.rand(1, 3, 2, 2), class_index=[4])
@@ -162,8 +170,7 @@ def propagate(network, layer, images, kept, batch=16, reshape=None):
 
 def _floats(given, wanted):
     """A tensor (B, C, H, W) of floats, without its graph. Raises ValueError, with what is wanted, for another one."""
-    if not isinstance(given, torch.Tensor):
-        given = torch.as_tensor(require.array(wanted.partition(" ")[0], given, "B C H W", dtype=None))
+    given = dense(wanted.partition(" ")[0], given, "...")
     if given.ndim != 4 or not given.is_floating_point():
         raise ValueError(f"{wanted}, got {tuple(given.shape)} {given.dtype}")
     if not len(given):
@@ -176,8 +183,7 @@ def _checked(network, layer, images):
 
     Raises ValueError for networks that cannot be differentiated or are in training mode, unknown layers, other images.
     """
-    if not isinstance(network, torch.nn.Module):
-        raise ValueError(f"the network must be a torch.nn.Module, got {type(network).__name__}")
+    require_kind("the network", network, torch.nn.Module)
     if isinstance(layer, list | tuple | set | dict):
         raise ValueError(f"one layer at a time: give a name of network.named_modules(), got {require.described(layer)}")
     layer = str(layer)
@@ -195,40 +201,43 @@ def _checked(network, layer, images):
 
 
 def _require_differentiable(network, modules):
-    """Raise ValueError for networks of TorchScript and quantised ones, whose layers give no gradients."""
+    """Raise ValueError for networks of TorchScript, quantised and complex ones, and those that have no numbers."""
     if any(isinstance(module, torch.jit.ScriptModule) for module in modules):
         raise ValueError("a network of TorchScript has no layers to look into: give the network it was made from")
     stubs = torch.ao.nn.quantized.FloatFunctional, torch.ao.nn.quantized.FXFloatFunctional
     packed = any("quantized" in type(module).__module__ and not isinstance(module, stubs) for module in modules)
+    if any(value.is_meta for value in (*network.parameters(), *network.buffers())):
+        raise ValueError("the network is on the device 'meta', without numbers: load its weights on another one")
+    if any(p.is_complex() for p in network.parameters()):
+        raise ValueError("the network has complex weights: scores and their gradients must be real numbers")
     if packed or not all(p.is_floating_point() for p in network.parameters()):
         raise ValueError("a quantised network has no gradients: give the network of floats that it was made from")
 
 
 def _run(network, *inputs):
-    """What a network makes of its inputs, the first a tensor; parameters take no part in any gradient.
+    """Logits (B, classes) of a network's inputs, the first B images; parameters take no part in any gradient.
 
-    Raises ValueError for what the network cannot take, with the network's own words.
+    Raises ValueError for what the network cannot take, with the network's own words, and another output than logits.
     """
     state = {name: value.detach() for name, value in network.named_parameters()}
     state |= {name: value for name, value in network.named_buffers() if value.is_inference()}
     state = {name: value.clone() if value.is_inference() else value for name, value in state.items()}
     first, *others = inputs
-    first = first.clone() if first.is_inference() else first
+    own = first.clone().to(next(iter(state.values()), first))  # the first layer may work in place
     try:
-        return torch.func.functional_call(network, state, (first.to(next(iter(state.values()), first)), *others))
+        logits = torch.func.functional_call(network, state, (own, *others))
     except (ValueError, MemoryError, torch.OutOfMemoryError):
         raise
     except Exception as error:
         takes = f"{type(network).__name__} cannot take an input of shape {tuple(first.shape)}"
         why = str(error).partition("\n")[0]
         raise ValueError(f"{takes} ({why}): check the size of the images and the number of channels") from error
+    require_logits(logits, len(first))
+    return logits
 
 
 def _replaced(network, layer, images, change):
-    """Logits with change(output) in place of a layer's output.
-
-    Raises ValueError for a layer that does not run exactly once, and a network without logits.
-    """
+    """Logits with change(output) in place of a layer's output. Raises ValueError unless it runs exactly once."""
     runs = 0
 
     def hook(module, inputs, output):
@@ -241,8 +250,6 @@ def _replaced(network, layer, images, change):
     if runs != 1:
         once = "choose one that runs once, such as the block around it"
         raise ValueError(f"layer {layer!r} runs {runs} times in a forward pass: {once}")
-    if not isinstance(logits, torch.Tensor) or logits.ndim != 2 or not logits.shape[1]:
-        raise ValueError("the network must return logits (B, classes): wrap it in a module that does")
     return logits
 
 
@@ -252,11 +259,13 @@ def _places(output, network, layer, images, reshape):
     Found by reshaping the places instead of the numbers. Raises ValueError for outputs that are no maps.
     """
     got = tuple(output.shape) if isinstance(output, torch.Tensor) else type(output).__name__
+    real = isinstance(output, torch.Tensor) and output.is_floating_point() and output.layout == torch.strided
     remedy = "choose a convolutional layer, or give reshape, a function of its output that makes maps (B, N, H, W)"
-    if not isinstance(output, torch.Tensor) or not output.is_floating_point():
-        raise ValueError(f"layer {layer!r} gives {got}, not maps (B, N, H, W): {remedy}")
+    if not real:
+        kind = f" of {output.dtype}, {output.layout}" if isinstance(output, torch.Tensor) else ""
+        raise ValueError(f"layer {layer!r} gives {got}{kind}, not maps (B, N, H, W): {remedy}")
     if reshape is None:
-        if output.ndim != 4:
+        if output.ndim != 4 or len(output) != len(images):
             raise ValueError(f"layer {layer!r} gives {got}, not maps (B, N, H, W): {remedy}")
         if output.shape[2] != output.shape[3] and images.shape[2] == images.shape[3]:
             last = "if they are last, give reshape=extraction.channels_last; if not, reshape=lambda maps: maps"
@@ -268,7 +277,7 @@ def _places(output, network, layer, images, reshape):
         return None
     places = torch.arange(output.numel(), device=output.device).view(output.shape)
     try:
-        maps, places = reshape(output.detach()), reshape(places)
+        maps, places = reshape(output.detach().clone()), reshape(places)  # a copy: it may work in place
         fits = maps.ndim == 4 and len(maps) == len(images) and maps.shape == places.shape
         index = places.long()
         selects = fits and len(index.unique()) == index.numel() and torch.equal(index, places)
@@ -300,7 +309,9 @@ def _derivatives(forward, inputs, class_index, batch, origin):
             default = logits.argmax(1) if known == logits.shape[1] else torch.ones_like(logits[:, 0], dtype=torch.long)
             chosen = default if classes is None else classes[start : start + batch].to(logits.device)
             score = logits[:, 0] * (2 * chosen - 1) if logits.shape[1] == 1 else logits.gather(1, chosen[:, None])
-            (gradients,) = torch.autograd.grad(score.sum(), leaf)
+            (gradients,) = torch.autograd.grad(score.sum(), leaf, allow_unused=True)
+            if gradients is None:
+                raise ValueError("no gradient reaches the maps: what follows does not use them")
         maps, gradients = (t if places is None else t.flatten()[places] for t in (leaf, gradients))
         outputs.append([t.detach().float().cpu() for t in (maps, gradients, logits)])
     found = [torch.cat(part) for part in zip(*outputs)]
@@ -313,17 +324,17 @@ def arrays(head, features, targets):
     """What is kept of the images: a dict of arrays by name; head, features: as for `capture`, whose errors it raises.
 
     maps_<target> (B, N_f, H, W) float16 and importance_<target> (B, N_f) float32 for each of the targets, at least
-    one; logits (B, classes) float32.
+    one; logits (B, classes) float32. Raises ValueError for maps that half precision cannot hold, too.
 
     >>> from qafs_utils.models import ReducedHead
     >>> kept = arrays(ReducedHead(4, size=2), torch.rand(3, 256, 2, 2), ("conv",))
     >>> {name: (values.shape, str(values.dtype)) for name, values in kept.items()}
     {'maps_conv': ((3, 4, 2, 2), 'float16'), 'importance_conv': ((3, 4), 'float32'), 'logits': ((3, 10), 'float32')}
     """
-    targets = [targets] if isinstance(targets, str) else list(targets)
+    targets = list(targets) if np.iterable(targets) and not isinstance(targets, str) else [targets]
     if not targets:
         raise ValueError("give at least one target, a stage of the head such as 'block'")
-    kept = {}
+    kept, features = {}, _floats(features, _FEATURES)
     for target in targets:
         maps, gradients, logits = capture(head, features, target)
         maps = maps.half()

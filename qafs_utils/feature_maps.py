@@ -5,6 +5,7 @@ import numpy as np
 from . import require
 
 _NETWORK = ": check the artefact or network they come from"
+_TOO_LARGE = ": what they are made of is finite, but too large"
 
 
 class NoPositiveMapError(ValueError):
@@ -35,7 +36,10 @@ def importance(gradients):
         gradients = require.array("gradients", gradients, "... N_f H W", remedy=_NETWORK, dtype=None)
         gradients = gradients.astype(np.result_type(gradients, np.float32), copy=False)
     _require_pixels("gradients", gradients)
-    return gradients.mean((-2, -1))
+    with np.errstate(over="ignore", invalid="ignore"):
+        means = gradients.mean((-2, -1))
+    require.values("importance", means, remedy=_TOO_LARGE)
+    return means
 
 
 def contributions(maps, weight):
@@ -55,12 +59,16 @@ def contributions(maps, weight):
     weight = require.array("weight", weight, "C weights", remedy=_NETWORK)
     _require_pixels("maps", maps)
     b, n, h, w = maps.shape
-    if weight.shape[1] == n:
-        return maps.mean((2, 3))[:, :, None] * weight.T
-    if weight.shape[1] != n * h * w:
+    if weight.shape[1] not in (n, n * h * w):
         fit = f"(C, {n * h * w}) or (C, {n})"
         raise ValueError(f"weight must be {fit} to go with maps {maps.shape}, got {weight.shape}")
-    return np.einsum("bnp,cnp->bnc", maps.reshape(b, n, -1), weight.reshape(-1, n, h * w), optimize=True)
+    with np.errstate(over="ignore", invalid="ignore"):
+        if weight.shape[1] == n:
+            added = maps.mean((2, 3))[:, :, None] * weight.T
+        else:
+            added = np.einsum("bnp,cnp->bnc", maps.reshape(b, n, -1), weight.reshape(-1, n, h * w), optimize=True)
+    require.values("contributions", added, remedy=_TOO_LARGE)
+    return added
 
 
 def candidates(importance):

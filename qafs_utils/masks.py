@@ -14,11 +14,14 @@ from .models import require_pixels
 
 
 def _heatmap(heatmap, sizes=None, interval="[0, 1]"):
-    return require.tensor("heatmap", heatmap, "B H W", sizes, interval, remedy=": make it with cams.heatmap")
+    heatmap = require.tensor("heatmap", heatmap, "B H W", sizes, interval, remedy=": make it with cams.heatmap")
+    if 0 in heatmap.shape[1:]:
+        raise ValueError(f"heatmap must have pixels, got {require.described(heatmap)}")
+    return heatmap
 
 
 def _require_masking(masking):
-    if not hasattr(masking, "mask"):
+    if not all(hasattr(masking, name) for name in ("mask", "value", "fill")):
         got = f"got {require.described(masking)}"
         raise ValueError(f"masking must be that of a metrics.AverageDropDefinition, {got}: definition.masking")
     require.choice("mask of the masking", masking.mask, ("soft", "threshold", "top_fraction"))
@@ -42,7 +45,7 @@ def kept(heatmap, masking):
     _require_masking(masking)
     heatmap = _heatmap(heatmap)
     if masking.mask == "soft":
-        return heatmap
+        return heatmap.clone()
     if masking.mask == "threshold":
         cut = torch.tensor(masking.value, dtype=heatmap.dtype, device=heatmap.device)
     else:
@@ -73,6 +76,8 @@ def match_area(heatmap, area, masking):
     heatmap = _heatmap(heatmap, sizes, "[-0.001, 1.001]")
     area = require.tensor("area", area, "B", sizes, "[0, 1]").to(heatmap)
     flat = heatmap.flatten(1)
+    if not len(flat):
+        return heatmap.clone()
     if masking.mask == "soft":
         log_h, wanted = flat.clamp_min(1e-6).log(), area.clamp_min(1e-6).log()
         power, raised = torch.zeros_like(area), torch.empty_like(log_h)
@@ -142,14 +147,14 @@ def pixel_sequence(images, heatmap, steps=20, baseline=0.0, mode="insertion", se
     require.choice("mode", mode, ("insertion", "deletion"))
     steps, sizes = require.whole("steps", steps, 1), {}
     heatmap = _heatmap(heatmap, sizes, "(-inf, inf)")
-    images = require_pixels("images", images, sizes)
-    baseline = torch.as_tensor(baseline).to(images)
+    images = require_pixels("images", images, sizes).clone()  # the batches are made when they are asked for
+    limits = {"interval": "[-0.001, 1.001]", "remedy": ", as images are in [0, 1]"}
+    baseline = require.tensor("baseline", baseline, "...", **limits).to(images, copy=True)
     try:
         baseline = baseline.expand_as(images)
     except RuntimeError:
         wanted = f"a number, or a tensor that broadcasts to images {tuple(images.shape)}"
         raise ValueError(f"baseline must be {wanted}, got shape {tuple(baseline.shape)}") from None
-    require.values("baseline", baseline, "[-0.001, 1.001]", remedy=", as images are in [0, 1]")
     flat = heatmap.flatten(1)
     shuffle = torch.randperm(flat.shape[1], generator=torch.Generator().manual_seed(require.whole("seed", seed)))
     shuffle = shuffle.to(flat.device)

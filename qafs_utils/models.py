@@ -5,6 +5,7 @@ import hashlib
 import os
 import re
 from collections import OrderedDict
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
@@ -23,6 +24,7 @@ NORMALISATIONS = {
     "none": ((0.0, 0.0, 0.0), (1.0, 1.0, 1.0)),  # the authors' code
 }
 PRECISIONS = {"float32": None, "bfloat16": torch.bfloat16}
+LARGEST_SIDE = 2**15  # pixels that an image or a CAM is resampled to: 4 GB
 WEIGHTS_SHA256 = ("f37072fd", "6bc85e43")  # torchvision's file; the copy behind the committed results (data/README.md)
 COPY = "ca18e53c48b8c90d"  # `fingerprint` of that copy's trunk, which is torchvision's to about 1e-5
 IMAGENET_NORMS = (  # of its convolutions, in their order
@@ -43,8 +45,8 @@ def pick_device(device="auto"):
         device = "cuda" if torch.cuda.is_available() else "cpu"
     try:
         device = torch.device(device)
-        torch.empty(0, device=device)
-    except (RuntimeError, TypeError, AssertionError) as error:
+        torch.zeros(1, device=device).item()  # "meta" holds no numbers
+    except Exception as error:  # of many kinds, by the device
         raise ValueError(f"there is no device {device!r}: choose 'auto' or 'cpu'") from error
     return device
 
@@ -58,18 +60,74 @@ def require_evaluation(network, name):
     Traceback (most recent call last):
     ValueError: the head is in training mode, where BatchNorm and dropout differ: call head.eval()
     """
-    if not isinstance(network, nn.Module):
-        raise ValueError(f"the {name} must be a torch.nn.Module, got {require.described(network)}")
+    require_kind(f"the {name}", network, nn.Module)
     if any(module.training for module in network.modules()):
         raise ValueError(f"the {name} is in training mode, where BatchNorm and dropout differ: call {name}.eval()")
 
 
+def require_kind(name, value, kind):
+    """Raise ValueError unless an argument is an object of a class of this module, or of PyTorch.
+
+    >>> require_kind("trunk", "resnet18", Trunk)
+    Traceback (most recent call last):
+    ValueError: trunk must be a models.Trunk, got str
+    """
+    if not isinstance(value, kind):
+        module = "torch.nn" if kind is nn.Module else "models"
+        raise ValueError(f"{name} must be a {module}.{kind.__name__}, got {type(value).__name__}")
+
+
 def _require_resnet18(net):
-    """Raise ValueError unless a network is a ResNet-18 in eval mode."""
+    """Raise ValueError unless a network is a ResNet-18 in eval mode, of single precision, that sees three colours."""
     blocks = [type(block).__name__ for i in range(1, 5) for block in getattr(net, f"layer{i}", ())]
     if blocks != ["BasicBlock"] * 8:
         raise ValueError(f"net must be a ResNet-18, as models.resnet18 gives it, got {type(net).__name__}")
     require_evaluation(net, "net")
+    channels, kinds = net.conv1.weight.shape[1], {str(p.dtype) for p in net.parameters()}
+    if channels != 3 or kinds != {"torch.float32"}:
+        got = f"got one of {channels} and {', '.join(sorted(kinds))}"
+        raise ValueError(f"net must be a ResNet-18 of three colours and torch.float32, {got}: call net.float()")
+
+
+def dense(name, given, axes, sizes=None):
+    """Numbers as a tensor, of their own precision and where they are, with their graph; others than tensors are copied.
+
+    axes, sizes: as for `require.shape`. Raises ValueError for another shape, and for what holds no real numbers in
+    rows: complex, sparse and meta tensors.
+
+    >>> dense("features", torch.zeros(2, 3, dtype=torch.complex64), "N ...")
+    Traceback (most recent call last):
+    ValueError: features must be dense real numbers, got shape (2, 3) of torch.complex64, torch.strided, on cpu
+    """
+    if not isinstance(given, torch.Tensor):
+        found = require.array(name, given, axes, sizes, nan=True, dtype=None)
+        own = np.float64 if found.dtype.itemsize > 8 else found.dtype.newbyteorder("=")
+        return torch.as_tensor(found.astype(own))  # a copy: PyTorch has no read-only, reversed or byte-swapped arrays
+    if given.layout != torch.strided or given.is_complex() or given.is_quantized or given.is_meta:
+        raise ValueError(f"{name} must be dense real numbers, got {_described(given)}")
+    require.shape(name, given.shape, axes, sizes)
+    return given
+
+
+def _described(given):
+    """What came, as error messages show it: of tensors the shape, type, layout and device."""
+    if not isinstance(given, torch.Tensor):
+        return require.described(given)
+    return f"shape {tuple(given.shape)} of {given.dtype}, {given.layout}, on {given.device}"
+
+
+def require_logits(logits, images):
+    """Raise ValueError unless what a network makes of so many images is logits, a row an image: (images, classes).
+
+    >>> require_logits(torch.zeros(1, 5), 2)
+    Traceback (most recent call last):
+    ValueError: the network must return logits (2, classes), a row an image, got shape (1, 5) of torch.float32, \
+torch.strided, on cpu: wrap it in a module that does
+    """
+    fits = isinstance(logits, torch.Tensor) and logits.ndim == 2 and len(logits) == images and logits.shape[1]
+    if not fits or not logits.is_floating_point() or logits.layout != torch.strided or logits.is_meta:
+        wanted = f"logits ({images}, classes), a row an image"
+        raise ValueError(f"the network must return {wanted}, got {_described(logits)}: wrap it in a module that does")
 
 
 def require_pixels(name, pixels, sizes=None, interval="[-0.001, 1.001]"):
@@ -82,11 +140,11 @@ def require_pixels(name, pixels, sizes=None, interval="[-0.001, 1.001]"):
     ValueError: images must be pixels in [0, 1], got torch.uint8: models.to_pixels makes them of uint8
     """
     made = ": models.to_pixels makes them of uint8"
-    if not isinstance(pixels, torch.Tensor):
-        pixels = torch.as_tensor(require.array(name, pixels, "B C H W", dtype=None))
+    pixels = dense(name, pixels, "B C H W", sizes)
     if not pixels.is_floating_point():
         raise ValueError(f"{name} must be pixels in [0, 1], got {pixels.dtype}{made}")
-    require.shape(name, pixels.shape, "B C H W", sizes)
+    if 0 in pixels.shape[1:]:
+        raise ValueError(f"{name} must have pixels, got {require.described(pixels)}")
     require.values(name, pixels, interval, remedy=f", as pixels are in [0, 1]{made}")
     return pixels
 
@@ -94,10 +152,13 @@ def require_pixels(name, pixels, sizes=None, interval="[-0.001, 1.001]"):
 def two_classes(logits):
     """Logits (B, classes) of at least two: one logit z, trained with a sigmoid, becomes (0, z), of equal probability.
 
+    Raises ValueError for another shape, and logits that are not finite.
+
     >>> two_classes(torch.tensor([[-3.0]])).softmax(1)  # 1 / (1 + e^3) = 0.0474
     tensor([[0.9526, 0.0474]])
     """
-    return torch.cat([torch.zeros_like(logits), logits], 1) if logits.shape[1:] == (1,) else logits
+    logits = require.tensor("logits", logits, "N classes")
+    return torch.cat([torch.zeros_like(logits), logits], 1) if logits.shape[1] == 1 else logits
 
 
 def weights_path():
@@ -169,9 +230,9 @@ class Trunk(nn.Module):
     forward: pixels (B, 3, S, S) in [0, 1]  ->  features (B, 256, S/16, S/16) float32.
     precision: "float32", or "bfloat16" (autocast, about 2.5 times faster on a CPU that multiplies in it; another one
     multiplies in float32 and rounds, which takes about 1.6 times as long as float32).
-    net: a ResNet-18 in eval mode; the layers are its own.
-    Raises ValueError for another net, an unknown normalisation or precision; forward for a trunk in training mode and
-    for pixels of another shape or range.
+    net: a ResNet-18 of float32 in eval mode; the layers are its own.
+    Raises ValueError for another net, an unknown normalisation or precision; forward for a trunk in training mode,
+    pixels of another shape or range, and features that are not finite, as weights that are not make them.
 
     >>> Trunk(resnet18("random"))(torch.rand(1, 3, 32, 32)).shape
     torch.Size([1, 256, 2, 2])
@@ -205,24 +266,32 @@ class Trunk(nn.Module):
         pixels = require_pixels("pixels", pixels, {"C": 3}, **own).to(self.mean)
         x = ((pixels - self.mean) / self.std).contiguous(memory_format=torch.channels_last)
         with self._reduced(x.device):
-            return self.layers(x).float()
+            features = self.layers(x).float()
+        require.values("features", features, remedy=": check the trunk's weights")
+        return features
+
+
+def _photographs(images):
+    """Images as a uint8 tensor (B, C, h, w). Raises ValueError for another type or shape."""
+    images = dense("images", images, "B C h w")
+    if images.dtype != torch.uint8:
+        raise ValueError(f"images must be uint8 from 0 to 255, got {images.dtype}")
+    if 0 in images.shape[1:]:
+        raise ValueError(f"images must have pixels, got {require.described(images)}")
+    return images
 
 
 def to_pixels(images, size=224, device="cpu"):
     """uint8 (B, 3, h, w) to float pixels in [0, 1], upsampled bilinearly to (B, 3, size, size).
 
-    Raises ValueError for images of another type or shape, and a size below 1.
+    Raises ValueError for images of another type or shape, a size outside 1..32768, and a device that is not there.
 
     >>> to_pixels(np.array([[[[0, 255]]]], np.uint8), size=2)
     tensor([[[[0., 1.],
               [0., 1.]]]])
     """
-    size = require.whole("size", size, 1)
-    images = torch.as_tensor(images if isinstance(images, torch.Tensor) else np.asarray(images))
-    if images.dtype != torch.uint8:
-        raise ValueError(f"images must be uint8 from 0 to 255, got {images.dtype}")
-    require.shape("images", images.shape, "B C h w")
-    pixels = images.to(device).float() / 255
+    size = require.whole("size", size, 1, LARGEST_SIDE)
+    pixels = _photographs(images).to(pick_device(device)).float() / 255
     return F.interpolate(pixels, size=(size, size), mode="bilinear", align_corners=False)
 
 
@@ -230,12 +299,14 @@ def trunk_features(trunk, images, size=224, batch=64, desc="trunk"):
     """Trunk outputs of uint8 images, computed once and held in half precision.
 
     images: (N, 3, h, w) uint8, at least one  ->  (N, 256, size/16, size/16) float16 tensor on the CPU.
-    Raises ValueError for images of another type or shape, and features that are not finite in half precision.
+    Raises ValueError for another trunk, images of another type or shape, and features not finite in half precision.
 
     >>> features = trunk_features(Trunk(resnet18("random")), np.zeros((3, 3, 8, 8), np.uint8), size=16)
     >>> features.shape, features.dtype
     (torch.Size([3, 256, 1, 1]), torch.float16)
     """
+    require_kind("trunk", trunk, Trunk)
+    images = _photographs(images)
     if not len(images):
         raise ValueError("there are no images for the trunk")
     device, batch, out = trunk.mean.device, require.whole("batch", batch, 1), None
@@ -254,7 +325,7 @@ class ReducedHead(nn.Module):
     forward: features (B, 256, s, s)  ->  logits (B, classes). Every stage is offered to `tap(name, maps)`, which may
     return a replacement: the project's way to read or differentiate the maps.
     block: "paper" (conv, BatchNorm, ReLU) or "authors_code" (conv, ReLU, BatchNorm). It is made in eval mode; `train`
-    trains it. Raises ValueError for another block, and fewer than one map, pixel or class.
+    trains it. Raises ValueError for another block, fewer than one map, pixel or class, and more than 2^31 weights.
 
     >>> head = ReducedHead(16, size=2)
     >>> def tap(name, maps):
@@ -274,6 +345,9 @@ class ReducedHead(nn.Module):
         n_features = require.whole("n_features", n_features, 1)
         size, n_classes = require.whole("size", size, 1), require.whole("n_classes", n_classes, 1)
         require.choice("block", block, self.BLOCKS)
+        if n_features * max(256 * 9, size**2 * n_classes) > 2**31:
+            what = f"n_features = {n_features}, size = {size} and n_classes = {n_classes}"
+            raise ValueError(f"{what} make more than 2^31 weights: give less")
         layers = {"conv": nn.Conv2d(256, n_features, 3, padding=1), "bn": nn.BatchNorm2d(n_features), "relu": nn.ReLU()}
         self.stages = self.BLOCKS[block]
         self.block = nn.Sequential(OrderedDict((name, layers[name]) for name in self.stages))
@@ -325,37 +399,59 @@ def build_head(n_features, block, net, size=14, seed=0):
     >>> build_head(16, "authors_code", net=None, size=2).stages  # N_f below 512 needs no net
     ('conv', 'relu', 'bn')
     """
+    n_features = require.whole("n_features", n_features, 1)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(require.whole("seed", seed))
         return FullHead(net) if n_features == 512 else ReducedHead(n_features, block, size)
 
 
 def head_arrays(head):
-    """The trained parameters of a head as a flat dict of arrays; the frozen ImageNet layer4 is left out.
+    """The trained parameters of a head as a flat dict of arrays, copies; the frozen ImageNet layer4 is left out.
+
+    Raises ValueError for what is no torch.nn.Module.
 
     >>> sorted(head_arrays(ReducedHead(16, size=2)))[-2:]
     ['classifier.bias', 'classifier.weight']
     """
-    return {k: v.cpu().numpy() for k, v in head.state_dict().items() if not k.startswith("layer4.")}
+    return {name: np.array(value) for name, value in _parameters(head) if not name.startswith("layer4.")}
+
+
+def _parameters(module):
+    """Names and arrays of all parameters and buffers. Raises ValueError for no module, and what holds no numbers."""
+    require_kind("network", module, nn.Module)
+    return [(name, require.array(f"the network's {name}", value, "...", None, "[-inf, inf]", nan=True, dtype=None))
+            for name, value in module.state_dict().items()]
+
+
+def _of_arrays(name, given):
+    """A dict of arrays. Raises ValueError for anything else."""
+    if not isinstance(given, Mapping):
+        raise ValueError(f"{name} must be a dict of arrays, as artefact 01_heads, got {require.described(given)}")
+    return given
 
 
 def load_head(head, arrays):
     """Put arrays of `head_arrays` back: the head, frozen and in eval mode.
 
-    Raises ValueError if names or shapes do not fit the head, or a parameter is not finite.
+    Raises ValueError if names or shapes do not fit the head, or a parameter is not finite; the head is as before then.
 
     >>> trained, head = ReducedHead(16, size=2), ReducedHead(16, size=2)
     >>> torch.equal(load_head(head, head_arrays(trained)).classifier.weight, trained.classifier.weight)
     True
     """
-    state = {k: torch.as_tensor(np.array(v)) for k, v in arrays.items()}
-    for name, value in state.items():
-        require.values(f"the head's {name}", value, remedy=": train it again")
-    frozen = {k: v for k, v in head.state_dict().items() if k.startswith("layer4.")}
-    try:
-        head.load_state_dict(state | frozen)
-    except RuntimeError as error:
-        raise ValueError(f"these trained parameters do not fit {type(head).__name__}: {error}") from error
+    require_kind("head", head, nn.Module)
+    own = {name: value for name, value in head.state_dict().items() if not name.startswith("layer4.")}
+    state = {}
+    for name, value in _of_arrays("arrays", arrays).items():
+        value = dense(f"the head's {name}", value, "...").detach()
+        state[name] = value.to(own.get(name, value).dtype)
+        require.values(f"the head's {name}", state[name], remedy=": train it again")
+    found, wanted = ({name: tuple(value.shape) for name, value in part.items()} for part in (state, own))
+    wrong = [f"{name}: {found.get(name)}, not {wanted.get(name)}" for name in wanted | found
+             if found.get(name) != wanted.get(name)]
+    if wrong:
+        raise ValueError(f"these trained parameters do not fit {type(head).__name__} ({'; '.join(wrong)})")
+    head.load_state_dict(state, strict=False)  # without layer4, which is not trained
     return head.eval().requires_grad_(False)
 
 
@@ -363,11 +459,12 @@ def require_trunk(trunk, saved):
     """Raise DataError unless the trunk has the weights that the heads of artefact 01_heads were trained on.
 
     Heads trained on the copy behind the committed results (`COPY`) go with torchvision's own weights, too.
+    Raises ValueError for what is no network, or no dict of arrays.
 
     >>> layer = nn.Linear(2, 2)
     >>> require_trunk(layer, {"weights": fingerprint(layer)})
     """
-    if "weights" not in saved:
+    if "weights" not in _of_arrays("saved", saved):
         raise DataError("these heads do not say which trunk they were trained on: take artefact 01_heads")
     found, expected = fingerprint(trunk), str(saved["weights"])
     norms = [float(w.norm()) for w in trunk.parameters() if w.ndim == 4]
@@ -389,6 +486,7 @@ def trained_head(name, saved, net, size=14):
     >>> trained_head("nf16_paper_seed0", saved, net=None, size=2).stages
     ('conv', 'bn', 'relu')
     """
+    saved = {str(key): value for key, value in _of_arrays("saved", saved).items()}
     arrays = {key.partition("/")[2]: value for key, value in saved.items() if key.startswith(f"{name}/")}
     match = re.fullmatch(r"nf(\d+)_(\w+)_seed\d+", str(name))
     if not arrays or not match:
@@ -434,9 +532,8 @@ def predict(model, features, batch=256):
 
 
 def _features(name, features):
-    """Features (N, ...) as a floating-point tensor; ValueError for none, and for what is no array of numbers."""
-    if not isinstance(features, torch.Tensor):
-        features = torch.as_tensor(require.array(name, features, "...", dtype=None))
+    """Features (N, ...) as a tensor; ValueError for none, and for what is no array of real numbers."""
+    features = dense(name, features, "...")
     if not features.ndim or not len(features):
         raise ValueError(f"{name} must be (N, ...) of at least one image, got {require.described(features)}")
     return features
@@ -444,14 +541,16 @@ def _features(name, features):
 
 def _logits(model, features, *tap):
     """What a model makes of features: (N, classes), on its device. ValueError for features that do not fit it."""
+    device = next((value.device for value in model.parameters()), features.device)
+    own = features.to(device, torch.float32, copy=True)  # a layer may work in place
     try:
-        logits = model(features.to(next(model.parameters()).device).float(), *tap)
-    except torch.OutOfMemoryError:
+        logits = model(own, *tap)
+    except (ValueError, MemoryError, torch.OutOfMemoryError):
         raise
-    except RuntimeError as error:
+    except Exception as error:
         why = str(error).partition("\n")[0]
         raise ValueError(f"features {tuple(features.shape)} do not fit {type(model).__name__}: {why}") from error
-    require.shape("logits", logits.shape, "N classes")
+    require_logits(logits, len(features))
     return logits
 
 
@@ -465,15 +564,16 @@ def scorer(trunk, head, softmax=False):
     >>> torch.allclose(score(torch.rand(2, 3, 16, 16)).sum(1), torch.ones(2))
     True
     """
-    device = trunk.mean.device
+    require_kind("trunk", trunk, Trunk)
     require_evaluation(trunk, "trunk"), require_evaluation(head, "head")
 
     @torch.no_grad()
     def score(pixels):
         require_evaluation(head, "head")
-        logits = _logits(head, trunk(pixels.to(device)))
+        logits = _logits(head, trunk(pixels))
         require.values("logits", logits, remedy=": check the network's parameters")
-        return (two_classes(logits).softmax(1) if softmax else logits).to(pixels.device)
+        home = pixels.device if isinstance(pixels, torch.Tensor) else "cpu"
+        return (two_classes(logits).softmax(1) if softmax else logits).to(home)
 
     return score
 
@@ -554,6 +654,7 @@ def train(model, features, labels, validation_features, validation_labels, epoch
 
 def _training_set(model, kind, features, labels):
     """Features and labels to train a model on or to validate it with. Raises ValueError for what does not fit."""
+    require_kind("model", model, nn.Module)
     if isinstance(model, FullHead):
         raise ValueError("of a FullHead only the classifier is trained: give head.classifier and its `pooled` maps")
     if not any(parameter.requires_grad for parameter in model.parameters()):
@@ -597,6 +698,8 @@ def pooled(head, features, batch=64):
 def fingerprint(module):
     """Short SHA-256 of a network's parameters, to say in an artefact which weights made it.
 
+    Raises ValueError for what is no torch.nn.Module.
+
     >>> layer = nn.Linear(2, 2)
     >>> before = fingerprint(layer)
     >>> layer.bias.data += 1e-3
@@ -604,6 +707,6 @@ def fingerprint(module):
     (16, False)
     """
     digest = hashlib.sha256()
-    for name, value in sorted(module.state_dict().items()):
-        digest.update(name.encode() + value.cpu().numpy().tobytes())
+    for name, value in sorted(_parameters(module), key=lambda of: of[0]):
+        digest.update(name.encode() + value.tobytes())
     return digest.hexdigest()[:16]

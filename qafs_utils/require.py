@@ -149,6 +149,8 @@ def _read(name, given, axes):
     """What NumPy makes of the numbers in a sequence, a table's column, a generator, or a tensor of any device."""
     found = given = sequence(given)
     try:
+        if given is None:
+            raise TypeError("no numbers")
         if isinstance(given, list | tuple) and any(hasattr(value, "detach") for value in given):
             found = [_read(name, value, axes) if hasattr(value, "detach") else value for value in given]
         elif hasattr(given, "detach"):
@@ -192,7 +194,8 @@ def tensor(name, given, axes, sizes=None, interval=_FINITE, nan=False, remedy=""
     if isinstance(given, torch.Tensor) and given.layout == torch.strided and not (given.is_complex() or given.is_meta):
         found = given.detach()
     else:
-        found = torch.as_tensor(_read(name, given, axes))
+        read = _read(name, given, axes)  # copied to what PyTorch knows: no long doubles, reversed or read-only arrays
+        found = torch.as_tensor(read.astype(np.float64 if read.dtype.itemsize > 8 else read.dtype.newbyteorder("=")))
     shape(name, found.shape, axes, sizes)
     if not found.is_floating_point() or found.dtype.itemsize < 4:
         found = found.float()

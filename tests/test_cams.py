@@ -274,3 +274,77 @@ def test_lists_will_do(case):
     _, _, _, maps, gradients = case
     found = cams.grad_cam(maps.tolist(), gradients.mean((2, 3)).tolist(), [[True] * N] * B)
     torch.testing.assert_close(found, cams.grad_cam(maps, gradients.mean((2, 3))))
+
+
+HUGE = 3e38
+
+
+@pytest.mark.parametrize("call", [
+    lambda: cams.grad_cam(torch.full((1, 2, 2, 2), HUGE), [[HUGE, -HUGE]]),
+    lambda: cams.hires_cam(torch.full((1, 2, 2, 2), HUGE), torch.full((1, 2, 2, 2), HUGE)),
+    lambda: cams.grad_cam_pp_weights(torch.ones(1, 2, 2, 2), torch.full((1, 2, 2, 2), HUGE), "authors_code"),
+    lambda: cams.grad_cam_pp(torch.full((1, 2, 2, 2), HUGE), torch.full((1, 2, 2, 2), 1e-38)),
+])
+def test_results_too_large_for_floats_are_refused(call):
+    with pytest.raises(ValueError, match="must be finite, got .* too large: scale them"):
+        call()
+
+
+EMPTY = torch.zeros(2, 0, 3)
+
+
+@pytest.mark.parametrize("call", [
+    lambda: cams.normalise(EMPTY), lambda: cams.upsample(EMPTY, 4), lambda: cams.heatmap(EMPTY, 4),
+    lambda: cams.grad_cam(EMPTY[None], [[1.0, 1.0]]), lambda: cams.hires_cam(EMPTY[None], EMPTY[None]),
+    lambda: cams.grad_cam_pp(EMPTY[None], EMPTY[None]),
+    lambda: cams.score_cam(EMPTY[None], len, torch.rand(1, 3, 4, 4)),
+])
+def test_maps_without_pixels_are_refused(call):
+    with pytest.raises(ValueError, match="(CAMs|maps) must have pixels, got shape"):
+        call()
+
+
+@pytest.mark.parametrize("change", [lambda x: x.to(torch.complex64), lambda x: x.to_sparse(), lambda x: x.to("meta")])
+@pytest.mark.parametrize("call", [
+    lambda maps, real: cams.grad_cam(maps, real[:, :, 0, 0]), lambda maps, real: cams.grad_cam(real, maps[:, :, 0, 0]),
+    lambda maps, real: cams.hires_cam(real, maps), lambda maps, real: cams.grad_cam_pp(maps, real),
+    lambda maps, real: cams.heatmap(maps[0], 4), lambda maps, real: cams.upsample(maps[0], 4),
+    lambda maps, real: cams.score_cam(real, lambda x: maps[:, 0, 0, 0], torch.rand(2, 3, 2, 2)),
+    lambda maps, real: cams.score_cam(real, lambda x: x[:, 0, 0, 0], maps),
+])
+def test_what_is_no_real_number_is_refused(change, call):
+    real = torch.rand(2, 3, 2, 2)
+    with pytest.raises(ValueError, match="(must be dense real numbers|must be .* numbers), got"):
+        call(change(real), real)
+
+
+@pytest.mark.parametrize("size", [10**9, 10**30, torch.tensor(0), None, (8, 2**16), [4, 4, 4], np.nan, 1 + 0j])
+def test_sizes_that_do_not_fit_are_named(size):
+    with pytest.raises(ValueError, match="size must be a whole number"):
+        cams.upsample(torch.rand(1, 2, 2), size)
+
+
+@pytest.mark.parametrize("size", [4, 4.0, np.int64(4), torch.tensor(4), (4, 4), [4, 4], np.array([4, 4]), "generator"])
+@pytest.mark.parametrize("kind", [torch.int64, torch.bool, torch.half, torch.float64])
+def test_cams_and_sizes_of_any_kind(size, kind):
+    cam = torch.tensor([[[0, 1], [1, 0]]]).to(kind)
+    expected = F.interpolate(cam[None].double(), size=(4, 4), mode="bilinear", align_corners=False)[0]
+    size = iter((4, 4)) if isinstance(size, str) else size
+    torch.testing.assert_close(cams.upsample(cam, size).double(), expected)
+
+
+@pytest.mark.parametrize("score, message", [
+    (None, "score must be a function of images, got None"), ("sum", "score must be a function"),
+    (lambda x: None, "score must return"), (lambda x: "much", "what score returns must be"),
+    (lambda x: {}, "what score returns must be"), (lambda x: 1.0, "score must return"),
+])
+def test_scores_that_are_none_are_named(score, message):
+    with pytest.raises(ValueError, match=message):
+        cams.score_cam(torch.rand(2, 3, 2, 2), score, torch.rand(2, 3, 4, 4))
+
+
+def test_a_score_that_works_in_place_does_not_change_the_images():
+    images = torch.rand(2, 3, 4, 4)
+    before = images.clone()
+    cams.score_cam(torch.rand(2, 3, 2, 2), lambda x: x.sub_(0.5).mean((1, 2, 3)), images)
+    assert torch.equal(images, before)

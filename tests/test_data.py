@@ -125,6 +125,7 @@ def test_draw_per_class():
     (lambda: data.load_images(None, "train"), "unknown image set None"),
     (lambda: data.stl10("validation"), "unknown split 'validation'"),
     (lambda: data.checksums("cifar"), "unknown image set 'cifar'"),
+    (lambda: data.verify_stl10(None), "root must be the path of a folder, got None"),
     (lambda: data.synthetic(0), "per_class must be a whole number of at least 1, got 0"),
     (lambda: data.synthetic(1, size=2.5), "size must be"),
     (lambda: data.synthetic(1, seed="a"), "seed must be"),

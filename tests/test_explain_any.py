@@ -130,6 +130,7 @@ def test_narrow_photographs_are_no_puzzle():
     (b"no image", data.DataError, "cannot be read as an image"),
     (Image.new("RGB", (0, 4)), ValueError, "must have pixels"),
     (torch.zeros(3, 8, 8, dtype=torch.bfloat16), ValueError, "must be uint8"),
+    (torch.zeros(3, 8, 8, device="meta"), ValueError, "the image must be dense real numbers"),
 ])
 def test_images_that_do_not_fit(image, error, message):
     with pytest.raises(error, match=message):
@@ -203,7 +204,7 @@ def test_training_mode_is_refused_and_left_alone(part):
 
 
 def test_a_dead_network_is_said_to_be_so():
-    with pytest.raises(feature_maps.NoPositiveMapError, match="all importances of the maps of '0' are zero"):
+    with pytest.raises(feature_maps.NoPositiveMapError, match="all importances of '0' are zero"):
         dead = small()
         nn.init.constant_(dead[2].weight, 0), nn.init.constant_(dead[2].bias, -1)
         explain(IMAGE, dead, layer="0", image_size=64)
@@ -370,3 +371,41 @@ def test_gaps_of_zero_are_in_the_lowest_bin():
     ours = figure.axes[0].patches[0].get_data()
     assert ours.values.sum() == pytest.approx(1) and ours.values[0] == pytest.approx(2 / 3) and ours.edges[0] == 0.01
     plt.close(figure)
+
+
+@pytest.mark.parametrize("call, message", [
+    *((lambda e, n=n: e.choose(n_features=n), "n_features must be") for n in (
+        np.array([4, 4]), pd.Series([4]), torch.tensor([4, 6]), None, 4.5, True)),
+    *((lambda e, m=m: e.add(m), "maps must be of every model, a dict by N_f") for m in (None, [4], "4")),
+    *((lambda e, n=n: e.add_photograph(IMAGE, n), "networks must be") for n in (None, [4], {4: None, 6: None})),
+    *((lambda e, d=d: e.png(n_features=4, dpi=d), "dpi must be a number") for d in (None, "a", 0, 10**9)),
+    *((lambda e, m=m: Explorer(m), "models must be|N_f must be|maps of N_f") for m in (
+        {4: 5}, {4: None}, {4: (5,)}, {4: (5, np.ones((10, 16)), np.ones(10))}, {"4": ([], np.ones((2, 4)), [0, 0])},
+        {4: (np.ones((4, 2, 2)), np.ones((10, 16)), np.ones(10))})),
+    *((lambda e, p=p: Explorer({4: (np.ones((3, 4, 2, 2)), np.ones((2, 16)), [0, 0])}, p), "photographs must be")
+      for p in (5, "abc", IMAGE, {0: IMAGE})),
+])
+def test_what_an_explorer_refuses_is_named(explorer, call, message):
+    with pytest.raises(ValueError, match=message):
+        call(explorer[0])
+
+
+@pytest.mark.parametrize("kind", [float, np.int64, torch.tensor, np.array])
+def test_numbers_of_any_kind_choose_a_view(explorer, kind):
+    choice = {"image": 1, "n_features": 4, "class_index": 2, "size": 1}
+    found = explorer[0].choose(**{name: kind(value) for name, value in choice.items()})
+    assert np.array_equal(found["selected"], explorer[0].choose(**choice)["selected"])
+    figure = explorer[0].figure(**{name: kind(value) for name, value in choice.items()})
+    assert [a.get_text() for a in figure.texts] == [a.get_text() for a in explorer[0].figure(**choice).texts]
+
+
+def test_nothing_of_a_view_can_be_written_to(explorer):
+    view = explorer[0].choose(n_features=4)
+    arrays = [value for value in view.values() if isinstance(value, np.ndarray)]
+    assert len(arrays) == 4 and not any(array.flags.writeable for array in arrays)
+
+
+@pytest.mark.parametrize("size", [64.0, 15, True, None, "64", 10**9])
+def test_a_trained_networks_image_size_is_whole(size):
+    with pytest.raises(ValueError, match="image_size must be a whole number"):
+        explanation.Trained(models.Trunk(NET), models.ReducedHead(4), size)

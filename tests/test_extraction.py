@@ -571,3 +571,119 @@ def test_classes_of_any_kind_of_sequence(given):
 def test_arguments_that_do_not_fit_are_named(call, message):
     with pytest.raises(ValueError, match=message):
         call()
+
+
+def relu_in_place(output):
+    return (output.clamp_(min=0) if output.is_floating_point() else output).permute(0, 3, 1, 2)
+
+
+def relu_in_place_aside(output):
+    maps = output.permute(0, 3, 1, 2).clone()
+    relu_in_place(output)
+    return maps
+
+
+def test_a_reshape_that_works_in_place_does_not_change_the_network():
+    network, layer, _, _ = TRANSFORMERS["swin"]
+    calls = (lambda reshape: extraction.capture_layer(network, layer, IMAGES, reshape=reshape)[2],
+             lambda reshape: extraction.propagate(network, layer, IMAGES, np.ones((3, 32), bool), reshape=reshape))
+    for call in calls:
+        with pytest.raises(ValueError, match="reshape may only select and reorder"):
+            call(relu_in_place)
+        torch.testing.assert_close(call(relu_in_place_aside), network(IMAGES).detach(), rtol=1e-4, atol=1e-5)
+
+
+def test_a_network_that_works_in_place_does_not_change_the_images():
+    network = nn.Sequential(nn.ReLU(inplace=True), *one_logit()).eval()
+    images = IMAGES.clone()
+    first, second = (extraction.capture_layer(network, "2", images)[2] for _ in range(2))
+    extraction.propagate(network, "2", images, np.ones((3, 4), bool))
+    assert torch.equal(images, IMAGES) and torch.equal(first, second) and (images < 0).any()
+
+
+class Changed(nn.Module):
+    """A network with one thing changed: what goes in, what comes out."""
+
+    def __init__(self, before=lambda x: x, after=lambda x: x):
+        super().__init__()
+        self.network, self.before, self.after = one_logit(), before, after
+        self.network[-1] = nn.Linear(4, 5)
+        self.eval()
+
+    def forward(self, images):
+        return self.after(self.network(self.before(images)))
+
+
+def make_complex(module):
+    if isinstance(module, nn.Linear):
+        module.weight = nn.Parameter(module.weight.to(torch.complex64))
+
+
+def halves(images):
+    return torch.cat(images.chunk(2, 3))
+
+
+@pytest.mark.parametrize("network, message", [
+    (Changed(after=lambda x: x.sum(0, keepdim=True)), r"must return logits \(3, classes\), a row an image, got .*1, 5"),
+    (Changed(after=lambda x: x.repeat(2, 1)), r"must return logits \(3, classes\).* got shape \(6, 5\)"),
+    (Changed(halves, lambda x: x[:3] + x[3:]), r"'network.1' gives \(6, 4, 62, 30\), not maps"),
+    (Changed(after=lambda x: x.to(torch.complex64)), "must return logits .* got .*complex64"),
+    (Changed(after=lambda x: x.to_sparse()), "must return logits .* got .* torch.sparse_coo"),
+    (Changed(after=lambda x: x.to("meta")), "must return logits .* got .* on meta"),
+    (Changed(after=lambda x: torch.ones(3, 5, requires_grad=True) * 2), "no gradient reaches the maps"),
+    (Changed().to("meta"), "the network is on the device 'meta', without numbers"),
+    (Changed().apply(make_complex), "the network has complex weights"),
+], ids=str)
+def test_networks_without_a_row_of_numbers_an_image_are_refused(network, message):
+    with pytest.raises(ValueError, match=message):
+        extraction.capture_layer(network, "network.1", IMAGES)
+    if "no gradient" not in message:
+        with pytest.raises(ValueError, match=message):
+            extraction.propagate(network, "network.1", IMAGES, np.ones((3, 4), bool))
+
+
+def test_maps_of_parts_of_an_image_are_brought_together_by_reshape():
+    """A layer run on the halves of the images: maps and gradients of the images, by autograd."""
+    network = Changed(halves, lambda x: x[:3] + 2 * x[3:])
+    output, gradient, logits = by_autograd(network, "network.1", IMAGES, [0, 1, 2])
+
+    def together(output):
+        return torch.cat(output.chunk(2), 3)
+
+    found = extraction.capture_layer(network, "network.1", IMAGES, [0, 1, 2], reshape=together)
+    for part, expected in zip(found, (together(output), together(gradient), logits)):
+        torch.testing.assert_close(part, expected)
+
+
+def test_heads_without_maps_of_every_image_are_refused():
+    class Head(models.ReducedHead):
+        times = 0
+
+        def forward(self, features, tap=None):
+            for _ in range(self.times):
+                tap(self.stages[-1], features)
+            return super().forward(features)
+
+    for times in (0, 2):
+        head = Head(4, size=4)
+        head.times = times
+        with pytest.raises(ValueError, match=f"'relu' came {times} times"):
+            extraction.capture(head, FEATURES)
+
+
+@pytest.mark.parametrize("targets", [5, None, [["block"]], np.array([[1, 2]])])
+def test_targets_that_are_no_stages_are_named(targets):
+    with pytest.raises(ValueError, match="the head has no stage"):
+        extraction.arrays(head_of(), FEATURES, targets)
+
+
+def test_features_of_a_generator_serve_all_targets():
+    found = extraction.arrays(head_of(), iter(FEATURES.numpy()), iter(["conv", "relu"]))
+    expected = extraction.arrays(head_of(), FEATURES, ["conv", "relu"])
+    assert all(np.array_equal(found[name], expected[name]) for name in expected)
+
+
+@pytest.mark.parametrize("features", [FEATURES.to(torch.complex64), FEATURES.to_sparse(), FEATURES.to("meta")])
+def test_features_that_are_no_real_numbers_are_named(features):
+    with pytest.raises(ValueError, match="features must be dense real numbers"):
+        extraction.capture(head_of(), features)

@@ -142,3 +142,46 @@ def test_what_is_ranked_and_how():
 def test_arguments_that_do_not_fit_are_named(batch, call, message):
     with pytest.raises(ValueError, match=message):
         call(*batch)
+
+
+@pytest.mark.parametrize("baseline", [None, "a", {}, np.array([None, 1], object), 1j, [1j], torch.ones(1) * 1j, np.inf,
+                                      iter("ab"), torch.zeros(0)], ids=str)
+def test_what_is_no_baseline_is_named(batch, baseline):
+    with pytest.raises(ValueError, match="^baseline must"):
+        masks.pixel_sequence(*batch, baseline=baseline)
+
+
+@pytest.mark.parametrize("kind", [list, np.array, torch.tensor, iter, lambda row: torch.tensor(row).requires_grad_()])
+def test_baselines_of_any_kind(batch, kind):
+    row = [0.1, 0.2, 0.3, 0.4, 0.5, 0.6]
+    first = next(masks.pixel_sequence(*batch, baseline=kind(row)))
+    torch.testing.assert_close(first, torch.tensor(row).expand(4, 3, 6, 6))
+
+
+def test_masks_and_sequences_are_the_callers_own(batch):
+    images, heat = batch
+    expected, given = list(masks.pixel_sequence(images, heat, steps=2)), images.clone()
+    sequence, baseline = masks.pixel_sequence(given, heat, steps=2, baseline=(zero := torch.zeros(1))), heat.clone()
+    masks.kept(heat, SOFT)[...] = 0
+    given[...], zero[...] = 1, 1
+    assert torch.equal(heat, baseline) and all(map(torch.equal, sequence, expected))
+
+
+@pytest.mark.parametrize("call", [
+    lambda h: masks.kept(h, TOP), lambda h: masks.area(h, SOFT), lambda h: masks.match_area(h, [0.5] * 2, SOFT),
+    lambda h: masks.apply(torch.zeros(2, 3, 0, 4), h, SOFT), lambda h: masks.pixel_sequence(torch.rand(2, 3, 0, 4), h),
+])
+def test_heatmaps_without_pixels_are_refused(call):
+    with pytest.raises(ValueError, match="heatmap must have pixels"):
+        call(torch.zeros(2, 0, 4))
+
+
+def test_of_no_images_there_are_no_masks():
+    for masking in (SOFT, HARD, TOP):
+        assert masks.match_area(torch.zeros(0, 4, 4), [], masking).shape == (0, 4, 4)
+        assert masks.area(torch.zeros(0, 4, 4), masking).shape == (0,)
+
+
+def test_a_masking_in_part_is_refused(batch):
+    with pytest.raises(ValueError, match="masking must be that of"):
+        masks.apply(*batch, type("Masking", (), {"mask": "soft"})())

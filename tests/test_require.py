@@ -66,6 +66,18 @@ def test_letters_stand_for_one_length():
         require.array("stack", np.zeros(4), "... H W", sizes)
 
 
+ODD_ARRAYS = {
+    "reversed": np.array([2.0, 1.0])[::-1], "swapped": np.array([1, 2], ">f8"), "long": np.array([1, 2], np.longdouble),
+    "read-only": np.broadcast_to(np.array([1.0, 2.0]), (2,)),
+}  # fmt: skip
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("given", ODD_ARRAYS.values(), ids=ODD_ARRAYS)
+def test_odd_arrays_become_tensors(given):
+    assert require.tensor("x", given, "N").tolist() == require.array("x", given, "N").tolist() == [1, 2]
+
+
 @pytest.mark.parametrize("read", [require.array, require.tensor])
 def test_values(read):
     assert len(read("x", [0.0, np.nan], "N", nan=True)) == 2
