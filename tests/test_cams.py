@@ -335,7 +335,7 @@ def test_cams_and_sizes_of_any_kind(size, kind):
 
 @pytest.mark.parametrize("score, message", [
     (None, "score must be a function of images, got None"), ("sum", "score must be a function"),
-    (lambda x: None, "score must return"), (lambda x: "much", "what score returns must be"),
+    (lambda x: None, "what score returns must be"), (lambda x: "much", "what score returns must be"),
     (lambda x: {}, "what score returns must be"), (lambda x: 1.0, "score must return"),
 ])
 def test_scores_that_are_none_are_named(score, message):

@@ -265,14 +265,14 @@ def test_a_solver_that_works_long_shows_it(monkeypatch, capsys):
     problem = qubo.Selection(np.arange(2), -np.ones(2), np.eye(2))
     explanation.select(problem, 2)
     assert "at work" not in capsys.readouterr().err
-    sample = solvers.solver("greedy").sample
 
-    def slow(bqm, time_limit=30.0):
-        time.sleep(0.6)
-        return sample(bqm)
+    class Slow(solvers.GreedySampler):
+        def sample(self, bqm, time_limit=30.0):
+            time.sleep(0.6)
+            return super().sample(bqm)
 
     monkeypatch.setattr(explanation, "PATIENCE", 0.05)
-    monkeypatch.setattr(type(solvers.solver("greedy")), "sample", lambda self, bqm, time_limit=30.0: slow(bqm))
+    monkeypatch.setitem(solvers.SOLVERS, "greedy", Slow)
     assert explanation.select(problem, 2, "greedy")[0].all()
     assert re.search(r"greedy at work: \d of at most 30 s, done", capsys.readouterr().err)
 

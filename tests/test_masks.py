@@ -145,7 +145,7 @@ def test_arguments_that_do_not_fit_are_named(batch, call, message):
 
 
 @pytest.mark.parametrize("baseline", [None, "a", {}, np.array([None, 1], object), 1j, [1j], torch.ones(1) * 1j, np.inf,
-                                      iter("ab"), torch.zeros(0)], ids=str)
+                                      iter("ab"), torch.zeros(0)])
 def test_what_is_no_baseline_is_named(batch, baseline):
     with pytest.raises(ValueError, match="^baseline must"):
         masks.pixel_sequence(*batch, baseline=baseline)
