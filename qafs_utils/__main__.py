@@ -106,7 +106,7 @@ def _papermill(notebook, target, values):
         try:
             papermill.execute_notebook(
                 ROOT / "notebooks" / f"{notebook}.ipynb", target, values, kernel_name="python3", cwd=ROOT,
-                progress_bar=False, stderr_file=sys.stderr,
+                progress_bar=False, stderr_file=sys.stderr, kernel_manager_class=_kernel_manager(),
                 extra_arguments=["--log-level=CRITICAL"],  # of the kernel; what cells raise comes from papermill
             )
         except PapermillExecutionError as error:
@@ -139,6 +139,14 @@ def _prepare_kernel(notebook, folder):
     os.environ.pop("PYTHONSTARTUP", None)
     for name, value in (ALLOCATOR if sys.stderr.isatty() else ALLOCATOR | {"TQDM_MININTERVAL": str(BARS)}).items():
         os.environ.setdefault(name, value)
+
+
+def _kernel_manager():
+    """A class of kernels that may end in peace: one that is killed leaves its worker processes to warn of leaks."""
+    from jupyter_client import AsyncKernelManager
+    from traitlets import Float
+
+    return type("Patient", (AsyncKernelManager,), {"shutdown_wait_time": Float(60.0)})
 
 
 def fetch(images=True):
