@@ -37,7 +37,7 @@ benchmark: $(VENV)   ## time the annealer and the solvers against general packag
 
 lab: $(VENV)   ## open the notebooks in JupyterLab, which saves what you write but no outputs (LAB=--allow-root: its options)
 	PYTHONPATH="$(CURDIR)" $(PYTHON) -m jupyterlab --ServerApp.root_dir="$(CURDIR)" --ServerApp.preferred_dir="$(CURDIR)/notebooks" \
-	  --LabApp.default_url=/lab/tree/notebooks/00_quickstart.ipynb --ServerApp.contents_manager_class=qafs_utils.lab.Sources $(LAB)
+	  --LabApp.default_url=/lab/tree/notebooks/00_quickstart.ipynb --ServerApp.contents_manager_class=qafs_utils.make.lab.Sources $(LAB)
 
 data: $(VENV)   ## fetch and verify STL-10 (2.6 GB) and the ImageNet weights
 	$(PYTHON) -m qafs_utils data
@@ -59,10 +59,10 @@ clean:     ## remove build/ (not the environment, not the raw data)
 	.venv/bin/python -m pip install --quiet --no-deps --editable .
 	@touch $@
 
-# The graph is read off the notebooks and the modules: `qafs_utils/graph.py`. It is written anew when one of them changes.
-build/graph.mk: $(wildcard notebooks/*.ipynb qafs_utils/*.py)
+# The graph is read off the notebooks and the modules: `qafs_utils/make/graph.py`. It is written anew when one of them changes.
+build/graph.mk: $(wildcard notebooks/*.ipynb qafs_utils/*.py qafs_utils/*/*.py)
 	@mkdir -p build
-	@$(if $(VENV),python3,$(PYTHON)) -m qafs_utils.graph > $@.$$$$ && mv $@.$$$$ $@
+	@$(if $(VENV),python3,$(PYTHON)) -m qafs_utils.make.graph > $@.$$$$ && mv $@.$$$$ $@
 ifeq ($(filter help clean,$(MAKECMDGOALS)),)
 -include build/graph.mk
 endif

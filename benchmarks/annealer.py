@@ -36,16 +36,19 @@ from scipy.sparse.linalg import ArpackError, eigsh, expm_multiply
 from threadpoolctl import threadpool_limits
 from tqdm import tqdm
 
-from qafs_utils import annealing, kernels, plots, qubo, spectrum
-from qafs_utils.run import PUBLISHED, to_csv, write_atomically
+from qafs_utils.annealing import cpu, schedules, spectrum, splitting
+from qafs_utils.annealing.evolution import Evolution, anneal, start_state
+from qafs_utils.artefacts.files import PUBLISHED, to_csv, write_atomically
+from qafs_utils.plots.style import PAGE, STYLE, plt
+from qafs_utils.qubo import binary, feature_selection
 
-CORES = kernels.THREADS
-BETA, TAU, DRIVER, SCHEDULE = 0.7, 50.0, "scaled", annealing.SCHEDULES["linear"]
+CORES = cpu.THREADS
+BETA, TAU, DRIVER, SCHEDULE = 0.7, 50.0, "scaled", schedules.SCHEDULES["linear"]
 ACCURACY = {"evolution": 1e-5, "minimum gap": 1e-6}
 INSTANCES = 3  # a size; one when a run takes longer than SLOW
 REPEATS, ENOUGH, SLOW = 50, 0.5, 5.0  # best of so many repeats, or of those that take ENOUGH; seconds
 COMPARED = 0.1  # seconds of a run up to which all variants of a method are tried; then the best of instance 0 stays
-SHARED_FROM = {"evolution": kernels.SHARED + 1, "minimum gap": 14}  # d of the vectors that threads share
+SHARED_FROM = {"evolution": cpu.SHARED + 1, "minimum gap": 14}  # d of the vectors that threads share
 POINTS, WHOLE, SAMPLED = 5000, 30.0, 8.0  # the authors' time steps; run whole up to WHOLE seconds, else SAMPLED of them
 
 STEPS = tuple(round(4 * 2 ** (k / 4)) for k in range(45))
@@ -67,18 +70,18 @@ class Problem:
         maps, importance = stored()
         rng = np.random.default_rng([d, instance])
         image = rng.integers(len(maps))
-        selection = qubo.subsample(maps[image].astype(np.float32), importance[image], d, rng)
+        selection = feature_selection.subsample(maps[image].astype(np.float32), importance[image], d, rng)
         self.d, self.instance, self.references = d, instance, {}
-        self.energies = annealing.energies(selection.bqm(BETA, "p<q"))
-        self.start = annealing.start_state(d, DRIVER)
-        self.ground = np.flatnonzero(self.energies <= self.energies.min() + annealing.DEGENERATE)
+        self.energies = binary.energies(selection.bqm(BETA, "p<q"))
+        self.start = start_state(d, DRIVER)
+        self.ground = np.flatnonzero(self.energies <= self.energies.min() + binary.DEGENERATE)
 
     def reference(self, quantity):
         """Fidelity or minimum gap, far more accurate than asked of the methods; computed once."""
         if quantity not in self.references:
             if quantity == "evolution":
                 tolerance = 1e-9 if self.d <= 18 else 1e-7
-                found = annealing.anneal(self.energies, TAU, DRIVER, SCHEDULE, tolerance).fidelity
+                found = anneal(self.energies, TAU, DRIVER, SCHEDULE, tolerance).fidelity
             else:
                 found = spectrum.minimum_gap(self.energies, DRIVER, SCHEDULE, 1e-8, residual=1e-7).gap
             self.references[quantity] = float(found)
@@ -93,7 +96,7 @@ class Problem:
         """H_D and H_P as real CSR matrices that store the same elements, zeros included."""
         k, d = np.arange(2**self.d, dtype=np.int32), self.d
         columns = np.sort(np.column_stack([k, *(k ^ (1 << p) for p in range(d))]), axis=1)
-        flips = np.where(columns == k[:, None], 0.0, annealing.driver_strength(DRIVER, d))
+        flips = np.where(columns == k[:, None], 0.0, schedules.driver_strength(DRIVER, d))
         levels = np.where(columns == k[:, None], self.energies[:, None], 0.0)
         rows = np.arange(0, columns.size + 1, d + 1, dtype=np.int32)
         shape = (2**d, 2**d)
@@ -118,13 +121,13 @@ class Problem:
 
 def ours(problem, order):
     """The splitting of that order; setting: number of steps."""
-    evolution = annealing.Evolution(problem.energies, TAU, DRIVER, SCHEDULE)
+    evolution = Evolution(problem.energies, TAU, DRIVER, SCHEDULE)
     return lambda steps: float(evolution.fidelity(evolution.run(steps, order)[2])[0])
 
 
 def ours_verified(problem, _):
     """`anneal`, which verifies the error by a second run; setting: tolerance."""
-    return lambda tolerance: float(annealing.anneal(problem.energies, TAU, DRIVER, SCHEDULE, tolerance).fidelity)
+    return lambda tolerance: float(anneal(problem.energies, TAU, DRIVER, SCHEDULE, tolerance).fidelity)
 
 
 def qutip_sesolve(problem, integrator):
@@ -188,7 +191,7 @@ def authors_evolution(problem):
 
 def certified_gap(problem, tolerance):
     """Our minimum gap by as many threads as `kernels` is set to."""
-    return spectrum.minimum_gap(problem.energies, DRIVER, SCHEDULE, tolerance, threads=kernels.THREADS).gap
+    return spectrum.minimum_gap(problem.energies, DRIVER, SCHEDULE, tolerance, threads=cpu.THREADS).gap
 
 
 def ours_gap(problem, _):
@@ -290,11 +293,11 @@ METHODS = dict.fromkeys(
 @contextmanager
 def threads(number):
     """Let the annealer use so many threads."""
-    kernels.THREADS = number
+    cpu.THREADS = number
     try:
         yield
     finally:
-        kernels.THREADS = CORES
+        cpu.THREADS = CORES
 
 
 def timed(function, *arguments):
@@ -423,7 +426,7 @@ class Benchmark:
 
 def counted_gap(problem):
     """Lanczos steps of one minimum gap, and the seconds spent in them."""
-    lanczos, steps, seconds = kernels.lanczos, 0, 0.0  # looked up by `spectrum` at each call
+    lanczos, steps, seconds = cpu.lanczos, 0, 0.0  # looked up by `spectrum` at each call
 
     def counted(basis, diagonal, flip, first, *others):
         nonlocal steps, seconds
@@ -431,11 +434,11 @@ def counted_gap(problem):
         steps, seconds = steps + done - first, seconds + taken
         return done
 
-    kernels.lanczos = counted
+    cpu.lanczos = counted
     try:
         certified_gap(problem, ACCURACY["minimum gap"])
     finally:
-        kernels.lanczos = lanczos
+        cpu.lanczos = lanczos
     return steps, seconds
 
 
@@ -446,7 +449,7 @@ def limits(rows, problem):
         if any(row[key] != value for key, value in ours_here.items()):
             continue
         if row["quantity"] == "evolution":
-            layers = row["setting"] * len(annealing.SPLITTINGS[row["variant"]][1])
+            layers = row["setting"] * len(splitting.SPLITTINGS[row["variant"]][1])
             found.append(machine.ratio("evolution", problem.d, layers, row["seconds"], row["threads"]))
         elif row["threads"] == 1:
             with threads(1):
@@ -470,7 +473,7 @@ STYLES = {  # colour (Okabe-Ito), marker, name in each panel
 
 def figure_of(table):
     """Median time against d, a panel a quantity: the table of `Benchmark`  ->  Figure."""
-    figure, axes = plots.plt.subplots(1, 2, figsize=(plots.PAGE, 3.6), sharey=True)
+    figure, axes = plt.subplots(1, 2, figsize=(PAGE, 3.6), sharey=True)
     for axis, (quantity, part) in zip(axes, table.groupby("quantity")):
         for (name, number), lines in part.groupby(["method", "threads"], sort=False):
             colour, marker, names = STYLES[name]
@@ -511,7 +514,7 @@ def main():
         benchmark.run(range(first, last + 1, 2), options.ours_to, options.gap_to)
     table, limit = pd.DataFrame(benchmark.rows), pd.DataFrame(benchmark.limits)
     content = io.BytesIO()
-    plots.plt.style.use(plots.STYLE)
+    plt.style.use(STYLE)
     figure_of(table).savefig(content, format="png", metadata={"Software": None})
     write_atomically(options.out / "annealer.csv", to_csv(table))
     write_atomically(options.out / "limit.csv", to_csv(limit))

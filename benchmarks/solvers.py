@@ -17,11 +17,13 @@ import numpy as np
 import pandas as pd
 from tqdm import tqdm
 
-from qafs_utils import qubo, solvers
-from qafs_utils.run import PUBLISHED, defaults, to_csv, write_atomically
+from qafs_utils.artefacts.files import PUBLISHED, to_csv, write_atomically
+from qafs_utils.artefacts.parameters import defaults
+from qafs_utils.qubo import feature_selection
+from qafs_utils.solvers import by_name
 
 PARAMETERS = defaults("10_optimality")
-TIMED = {name: options for name, options in solvers.TRIALS.items() if name != "schrodinger"} | {"exact": {}}
+TIMED = {name: options for name, options in by_name.TRIALS.items() if name != "schrodinger"} | {"exact": {}}
 
 
 def stored(n):
@@ -35,9 +37,9 @@ def instances(images):
         maps, importance = stored(n)
         some = np.linspace(0, len(maps) - 1, images).astype(int)
         for beta in PARAMETERS["betas"]:
-            yield f"N_f={n}", beta, qubo.selections(maps[some], importance[some])
+            yield f"N_f={n}", beta, feature_selection.problems(maps[some], importance[some])
     for d in PARAMETERS["sizes"]:  # of the largest model
-        drawn = [qubo.subsample(maps[i], importance[i], d, (PARAMETERS["seed"], i, d)) for i in some]
+        drawn = [feature_selection.subsample(maps[i], importance[i], d, (PARAMETERS["seed"], i, d)) for i in some]
         yield f"d={d}", PARAMETERS["beta"], drawn
 
 
@@ -49,7 +51,7 @@ def seconds_a_read(solver, problem, beta, options):
     best = np.inf
     for _ in range(3):
         start = time.perf_counter()
-        solvers.solver(solver).sample(bqm, **options)
+        by_name.solver(solver).sample(bqm, **options)
         best = min(best, time.perf_counter() - start)
     return best / options.get("num_reads", 1)
 

@@ -6,7 +6,7 @@ import sys
 
 def __getattr__(name):  # PyTorch is loaded only for those who use it
     if name == "explain":
-        from .explanation import explain
+        from .explanations.one_image import explain
 
         return explain
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

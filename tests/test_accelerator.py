@@ -6,8 +6,26 @@ import scipy.linalg
 import torch
 from test_annealing import random_bqm
 
-from qafs_utils import accelerator, annealing
-from qafs_utils.spectrum import minimum_gap
+from qafs_utils.annealing import evolution, sampler, schedules
+from qafs_utils.annealing import gpu as _gpu
+from qafs_utils.annealing.gpu import (
+    _CHUNK,
+    _search,
+    combine,
+    dot,
+    draw,
+    energies,
+    evolve,
+    find_device,
+    gram,
+    hamiltonian,
+    lanczos,
+    require_memory,
+    start,
+    state,
+)
+from qafs_utils.annealing.spectrum import minimum_gap
+from qafs_utils.qubo import binary
 
 TOLERANCE = {torch.float32: 1e-4, torch.float64: 1e-12}
 
@@ -23,7 +41,7 @@ def one_thread():
 
 @pytest.fixture(params=["cpu", "cuda"] if torch.cuda.is_available() else ["cpu"])
 def device(request):
-    return accelerator.find_device(request.param)
+    return find_device(request.param)
 
 
 @pytest.fixture(params=[torch.float32, torch.float64], ids=str)
@@ -52,9 +70,9 @@ def evolved(E, psi, phases, angles):
 def run(E, phases, angles, dtype, device, sign=1, shape=None):
     """The accelerator's evolution from the driver's ground state  ->  psi (B, 2^d) NumPy."""
     E = torch.as_tensor(E, device=device)
-    re, im = accelerator.start(E.shape[-1].bit_length() - 1, sign, shape or len(E), dtype, device)
-    accelerator.evolve(re, im, E, phases, angles)
-    return accelerator.state(re, im).cpu().numpy()
+    re, im = start(E.shape[-1].bit_length() - 1, sign, shape or len(E), dtype, device)
+    evolve(re, im, E, phases, angles)
+    return state(re, im).cpu().numpy()
 
 
 @pytest.mark.parametrize("vartype", ["BINARY", "SPIN"])
@@ -62,32 +80,32 @@ def run(E, phases, angles, dtype, device, sign=1, shape=None):
 def test_energies_are_dimods(d, vartype, device):
     bqm = random_bqm(d, vartype)
     bqm.relabel_variables({i: f"x{(3 * i) % 7}" for i in range(d)})
-    samples = annealing.bits(np.arange(2**d), d).astype(int)
+    samples = binary.bits(np.arange(2**d), d).astype(int)
     samples = 2 * samples - 1 if vartype == "SPIN" else samples
-    E = accelerator.energies(bqm, device)
+    E = energies(bqm, device)
     assert E.device.type == device.type and E.dtype == torch.float64
     np.testing.assert_allclose(E.cpu(), bqm.energies((samples, list(bqm.variables))), atol=1e-12)
-    np.testing.assert_allclose(E.cpu(), annealing.energies(bqm), atol=1e-12)
-    np.testing.assert_allclose(accelerator.energies(bqm, device, torch.float32).cpu(), E.cpu(), atol=1e-5)
+    np.testing.assert_allclose(E.cpu(), binary.energies(bqm), atol=1e-12)
+    np.testing.assert_allclose(energies(bqm, device, torch.float32).cpu(), E.cpu(), atol=1e-5)
 
 
 @pytest.mark.parametrize("sign, driver", [(1, "uniform"), (-1, "scaled")])
 @pytest.mark.parametrize("d", [0, 1, 2, 5, 8])
 def test_start_is_the_drivers_ground_state(d, sign, driver, dtype, device):
-    re, im = accelerator.start(d, sign, 3, dtype, device)
+    re, im = start(d, sign, 3, dtype, device)
     assert re.dtype == im.dtype == dtype and re.device.type == device.type
-    ones = annealing.bits(np.arange(2**d), d).sum(axis=1)
-    psi = np.tile(annealing.start_state(d, driver), (3, 1))
+    ones = binary.bits(np.arange(2**d), d).sum(axis=1)
+    psi = np.tile(evolution.start_state(d, driver), (3, 1))
     atol = 1e-7 if dtype == torch.float32 else 1e-15
     np.testing.assert_allclose(re.cpu() + 1j * im.cpu(), 1j**ones * psi, atol=atol)
-    np.testing.assert_allclose(accelerator.state(re, im).cpu(), psi, atol=atol)
+    np.testing.assert_allclose(state(re, im).cpu(), psi, atol=atol)
 
 
 @pytest.mark.parametrize("d", range(6))
 def test_evolution_is_that_of_the_matrices(d, dtype, device):
     rng = np.random.default_rng(d)
     E, phases, angles = rng.normal(size=2**d), rng.normal(size=4), rng.normal(size=3)
-    psi = annealing.start_state(d, "scaled").astype(complex)
+    psi = evolution.start_state(d, "scaled").astype(complex)
     for phase, angle in zip(phases, angles):
         psi = scipy.linalg.expm(-1j * angle * sum_of_flips(d)) @ scipy.linalg.expm(-1j * phase * np.diag(E)) @ psi
     psi = np.exp(-1j * phases[-1] * E) * psi
@@ -97,7 +115,7 @@ def test_evolution_is_that_of_the_matrices(d, dtype, device):
 
 @pytest.mark.parametrize("d, batch", [(1, 1), (3, 5), (6, 2), (7, 3), (9, 4), (13, 2)])
 def test_evolution_is_that_of_butterflies(d, batch, dtype, device, monkeypatch):
-    monkeypatch.setitem(accelerator._CHUNK, device.type, 100)  # many chunks, the last one shorter
+    monkeypatch.setitem(_CHUNK, device.type, 100)  # many chunks, the last one shorter
     rng = np.random.default_rng(d)
     E, phases, angles = rng.normal(size=(batch, 2**d)), rng.normal(size=71), rng.normal(size=70)
     phases[3], angles[4] = 0, np.pi / 2
@@ -122,13 +140,13 @@ def test_norm_is_conserved(device, dtype):
 
 def test_drawing_is_seeded_and_fair(device, dtype):
     probabilities = torch.tensor([0.5, 0.0, 0.3, 0.2], dtype=dtype, device=device)
-    drawn = accelerator.draw(probabilities, 40000, seed=3)
+    drawn = draw(probabilities, 40000, seed=3)
     assert drawn.device.type == device.type and drawn.dtype == torch.int64
-    assert torch.equal(drawn, accelerator.draw(probabilities, 40000, seed=3))
-    assert not torch.equal(drawn, accelerator.draw(probabilities, 40000, seed=4))
+    assert torch.equal(drawn, draw(probabilities, 40000, seed=3))
+    assert not torch.equal(drawn, draw(probabilities, 40000, seed=4))
     np.testing.assert_allclose(np.bincount(drawn.cpu(), minlength=4) / 40000, probabilities.cpu(), atol=0.01)
-    assert len(accelerator.draw(probabilities, 0)) == 0
-    assert len(accelerator.draw(probabilities, 5)) == 5
+    assert len(draw(probabilities, 0)) == 0
+    assert len(draw(probabilities, 5)) == 5
 
 
 def test_drawing_from_spikes_and_a_floor(device, dtype):
@@ -137,7 +155,7 @@ def test_drawing_from_spikes_and_a_floor(device, dtype):
     probabilities[::2] = 0
     spikes = torch.tensor([5, 1023, 2**22 - 1])
     probabilities[spikes] = torch.tensor([0.25, 0.125, 0.125], dtype=dtype, device=device)
-    drawn = accelerator.draw(probabilities, 20000, seed=0).cpu()
+    drawn = draw(probabilities, 20000, seed=0).cpu()
     np.testing.assert_allclose((drawn == spikes[:, None]).double().mean(axis=1), [0.25, 0.125, 0.125], atol=0.015)
     floor = drawn[(drawn != spikes[:, None]).all(axis=0)]
     assert (drawn % 2 == 1).all()
@@ -147,12 +165,12 @@ def test_drawing_from_spikes_and_a_floor(device, dtype):
 def test_strings_without_weight_are_never_drawn():
     """Not even when a point falls on an end of their interval, or on the total by rounding."""
     cumulative, points = torch.tensor([0, 0.5, 0.5, 1, 1]).double(), torch.tensor([0, 0.5, 0.9, 1]).double()
-    assert accelerator._search(cumulative, points).tolist() == [1, 3, 3, 3]
+    assert _search(cumulative, points).tolist() == [1, 3, 3, 3]
 
 
 def product(tensor):
     out = torch.full_like(tensor, np.nan)
-    accelerator.hamiltonian(tensor, tensor, 0.5, out)
+    hamiltonian(tensor, tensor, 0.5, out)
     return out
 
 
@@ -168,7 +186,7 @@ def test_hamiltonian_is_diagonal_and_flips(d, dtype, device):
 def test_many_products_are_split(device, monkeypatch):
     x = torch.arange(2.0**13, device=device)
     expected = product(x)
-    monkeypatch.setattr(accelerator, "_PRODUCTS", 3)
+    monkeypatch.setattr(_gpu, "_PRODUCTS", 3)
     assert torch.equal(product(x), expected)
 
 
@@ -179,11 +197,11 @@ def lowest(E, flip, below, steps, dtype, device):
     vector = torch.as_tensor(np.random.default_rng(1).normal(size=len(E)), dtype=dtype, device=device)
     basis[0] = vector - below.T @ (below @ vector)
     norms[0] = float(torch.linalg.vector_norm(basis[0]))
-    done = accelerator.lanczos(basis, E, flip, 0, steps // 2, alpha, norms, below)
+    done = lanczos(basis, E, flip, 0, steps // 2, alpha, norms, below)
     if done == steps // 2:
-        done = accelerator.lanczos(basis, E, flip, done, steps, alpha, norms, below)
+        done = lanczos(basis, E, flip, done, steps, alpha, norms, below)
     values, vectors = scipy.linalg.eigh_tridiagonal(alpha[:done], norms[1:done])
-    vector = accelerator.combine(vectors[None, :, 0] / norms[:done], basis[:done])[0]
+    vector = combine(vectors[None, :, 0] / norms[:done], basis[:done])[0]
     return values[0], vector.cpu().numpy(), done
 
 
@@ -202,28 +220,28 @@ def test_sums_and_products_of_vectors(dtype, device):
     rng = np.random.default_rng(0)
     weights, vectors = rng.normal(size=(2, 3)), rng.normal(size=(3, 64))
     tensor = torch.as_tensor(vectors, dtype=dtype, device=device)
-    np.testing.assert_allclose(accelerator.combine(weights, tensor).cpu(), weights @ vectors, atol=TOLERANCE[dtype])
-    np.testing.assert_allclose(accelerator.gram(tensor), vectors @ vectors.T, atol=TOLERANCE[dtype])
-    assert accelerator.dot(tensor[0], tensor[1]) == pytest.approx(vectors[0] @ vectors[1], abs=TOLERANCE[dtype])
-    assert accelerator.lowest(tensor[0], 5).tolist() == np.argsort(vectors[0])[:5].tolist()
+    np.testing.assert_allclose(combine(weights, tensor).cpu(), weights @ vectors, atol=TOLERANCE[dtype])
+    np.testing.assert_allclose(gram(tensor), vectors @ vectors.T, atol=TOLERANCE[dtype])
+    assert dot(tensor[0], tensor[1]) == pytest.approx(vectors[0] @ vectors[1], abs=TOLERANCE[dtype])
+    assert _gpu.lowest(tensor[0], 5).tolist() == np.argsort(vectors[0])[:5].tolist()
 
 
-@pytest.mark.parametrize("driver", annealing.DRIVERS)
+@pytest.mark.parametrize("driver", schedules.DRIVERS)
 def test_anneals_are_those_of_the_compiled_loops(driver, device):
-    E = np.stack([annealing.energies(random_bqm(7, seed=seed)) for seed in range(3)])
-    ours, theirs = annealing.anneal(E, 20.0, driver), annealing.anneal(E, 20.0, driver, device=str(device))
+    E = np.stack([binary.energies(random_bqm(7, seed=seed)) for seed in range(3)])
+    ours, theirs = evolution.anneal(E, 20.0, driver), evolution.anneal(E, 20.0, driver, device=str(device))
     np.testing.assert_allclose(theirs.state.cpu(), ours.state, atol=1e-12)
     np.testing.assert_allclose(theirs.fidelity, ours.fidelity, atol=1e-12)
     np.testing.assert_allclose(theirs.energy, ours.energy, atol=1e-12)
     assert theirs.steps == ours.steps and theirs.error == pytest.approx(ours.error, abs=1e-12)
-    single = annealing.anneal(torch.as_tensor(E[0]), 20.0, driver, tolerance=1e-4, device=device, dtype="complex64")
+    single = evolution.anneal(torch.as_tensor(E[0]), 20.0, driver, tolerance=1e-4, device=device, dtype="complex64")
     assert single.state.dtype == torch.complex64 and single.state.shape == (128,)
     assert abs(single.fidelity - ours.fidelity[0]) <= single.error + 1e-6 <= 1e-4
 
 
 @pytest.mark.parametrize("d", [1, 4, 9])
 def test_minimum_gaps_are_those_of_the_compiled_loops(d, device):
-    E = annealing.energies(random_bqm(d, seed=d))
+    E = binary.energies(random_bqm(d, seed=d))
     ours, theirs = minimum_gap(E), minimum_gap(torch.as_tensor(E), device=device)
     for field in ("gap", "end_gap", "two_level_gap", "lower_bound"):
         assert getattr(theirs, field) == pytest.approx(getattr(ours, field), abs=2e-6, nan_ok=True)
@@ -232,7 +250,7 @@ def test_minimum_gaps_are_those_of_the_compiled_loops(d, device):
 
 def test_sampler_draws_on_the_device(device):
     bqm = random_bqm(6, "SPIN")
-    found = annealing.SchrodingerSampler().sample(bqm, seed=1, annealing_time=60.0, device=device)
+    found = sampler.SchrodingerSampler().sample(bqm, seed=1, annealing_time=60.0, device=device)
     dimod.testing.assert_response_energies(found, bqm)
     assert len(found) == 36
     assert found.first.energy == pytest.approx(dimod.ExactSolver().sample(bqm).first.energy)
@@ -246,14 +264,14 @@ def test_lanczos_stops_when_a_subspace_is_complete(dtype, device):
 
 
 @pytest.mark.parametrize("call, message", [
-    (lambda: accelerator.find_device("gpu"), "unknown device 'gpu': choose"),
-    (lambda: accelerator.find_device("meta"), "unknown device"),
-    (lambda: accelerator.find_device(None), "unknown device"),
-    (lambda: accelerator.evolve(torch.ones(1, 2), torch.ones(1, 2), torch.ones(2), [0.1], [0.1]), "one more"),
-    (lambda: accelerator.draw(torch.tensor([0.5, np.nan]), 3), "probabilities"),
-    (lambda: accelerator.draw(torch.tensor([0.5, -0.1]), 3), "probabilities"),
-    (lambda: accelerator.draw(torch.tensor([0.0, 0.0]), 3), "probabilities"),
-    (lambda: accelerator.draw(torch.tensor([1.0]), -1), "num_reads"),
+    (lambda: find_device("gpu"), "unknown device 'gpu': choose"),
+    (lambda: find_device("meta"), "unknown device"),
+    (lambda: find_device(None), "unknown device"),
+    (lambda: evolve(torch.ones(1, 2), torch.ones(1, 2), torch.ones(2), [0.1], [0.1]), "one more"),
+    (lambda: draw(torch.tensor([0.5, np.nan]), 3), "probabilities"),
+    (lambda: draw(torch.tensor([0.5, -0.1]), 3), "probabilities"),
+    (lambda: draw(torch.tensor([0.0, 0.0]), 3), "probabilities"),
+    (lambda: draw(torch.tensor([1.0]), -1), "num_reads"),
 ])  # fmt: skip
 def test_bad_input_is_named(call, message):
     with pytest.raises(ValueError, match=message):
@@ -263,20 +281,20 @@ def test_bad_input_is_named(call, message):
 def test_missing_gpus_are_named(monkeypatch):
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     with pytest.raises(ValueError, match='does not see: choose "cpu"'):
-        accelerator.find_device("cuda")
+        find_device("cuda")
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
-    assert accelerator.find_device("cuda:1") == torch.device("cuda:1")
+    assert find_device("cuda:1") == torch.device("cuda:1")
     with pytest.raises(ValueError, match="2 CUDA GPUs"):
-        accelerator.find_device("cuda:2")
+        find_device("cuda:2")
 
 
 def test_too_large_a_problem_is_refused_before_allocation(device):
     bqm = dimod.BinaryQuadraticModel({i: 1.0 for i in range(60)}, {}, 0.0, "BINARY")
     with pytest.raises(MemoryError, match="would fit"):
-        accelerator.energies(bqm, device)
+        energies(bqm, device)
     with pytest.raises(MemoryError, match="would fit"):
-        accelerator.start(60, 1, 1, torch.float32, device)
+        start(60, 1, 1, torch.float32, device)
 
 
 def test_memory_error_names_the_largest_problem(monkeypatch):
@@ -284,8 +302,8 @@ def test_memory_error_names_the_largest_problem(monkeypatch):
     monkeypatch.setattr(torch.cuda, "mem_get_info", lambda device: (100 * 2**30, 140 * 2**30))
     monkeypatch.setattr(torch.cuda, "memory_reserved", lambda device: 30 * 2**30)
     monkeypatch.setattr(torch.cuda, "memory_allocated", lambda device: 2 * 2**30)
-    accelerator.require_memory(33, 128 * 2**30, "the state", gpu)
+    require_memory(33, 128 * 2**30, "the state", gpu)
     with pytest.raises(MemoryError, match="the state of d = 35 needs 512 GiB, 128 GiB are free on cuda: d = 33 would"):
-        accelerator.require_memory(35, 512 * 2**30, "the state", gpu)
+        require_memory(35, 512 * 2**30, "the state", gpu)
     with pytest.raises(MemoryError, match="d = 32 would"):
-        accelerator.require_memory(35, 513 * 2**30, "the state", gpu)
+        require_memory(35, 513 * 2**30, "the state", gpu)

@@ -9,17 +9,12 @@ import pytest
 import scipy.integrate
 import scipy.linalg
 
-from qafs_utils import annealing, spectrum
-from qafs_utils.annealing import (
-    Schedule,
-    SchrodingerSampler,
-    anneal,
-    bits,
-    draw,
-    energies,
-    locally_adiabatic,
-    tabulated,
-)
+from qafs_utils.annealing import evolution, schedules, spectrum, splitting
+from qafs_utils.annealing.evolution import anneal, draw
+from qafs_utils.annealing.sampler import SchrodingerSampler
+from qafs_utils.annealing.schedules import Schedule, locally_adiabatic, tabulated
+from qafs_utils.qubo import memory
+from qafs_utils.qubo.binary import bits, energies
 
 GRID = np.linspace(0, 1, 41)
 SCHEDULES = {
@@ -40,7 +35,7 @@ def dense_driver(d, driver):
     H = np.zeros((2**d, 2**d))
     k = np.arange(2**d)
     for p in range(d):
-        H[k, k ^ (1 << p)] = annealing.driver_strength(driver, d)
+        H[k, k ^ (1 << p)] = schedules.driver_strength(driver, d)
     return H
 
 
@@ -60,12 +55,12 @@ def test_energies_are_dimods(d, vartype):
     np.testing.assert_allclose(energies(bqm), bqm.energies((samples, list(bqm.variables))), atol=1e-12)
 
 
-@pytest.mark.parametrize("driver", annealing.DRIVERS)
+@pytest.mark.parametrize("driver", schedules.DRIVERS)
 @pytest.mark.parametrize("schedule", SCHEDULES)
 def test_state_is_qutips(driver, schedule):
     qutip = pytest.importorskip("qutip")
     d, tau = 5, 12.0
-    E, path = energies(random_bqm(d, seed=2)), annealing.find_schedule(SCHEDULES[schedule])
+    E, path = energies(random_bqm(d, seed=2)), schedules.find_schedule(SCHEDULES[schedule])
     H = qutip.QobjEvo(
         [
             [qutip.Qobj(dense_driver(d, driver)), lambda t: float(path.A(t / tau))],
@@ -73,9 +68,9 @@ def test_state_is_qutips(driver, schedule):
         ]
     )
     options = {"atol": 1e-11, "rtol": 1e-10, "nsteps": 10**6, "max_step": tau / 50}
-    start = qutip.Qobj(annealing.start_state(d, driver).astype(complex))
+    start = qutip.Qobj(evolution.start_state(d, driver).astype(complex))
     middle, exact = (x.full().ravel() for x in qutip.sesolve(H, start, [0, 0.6 * tau, tau], options=options).states[1:])
-    along = annealing.states(E, [0.0, 0.6, 1.0], tau, driver, path, tolerance=1e-8)
+    along = evolution.states(E, [0.0, 0.6, 1.0], tau, driver, path, tolerance=1e-8)
     np.testing.assert_allclose(along[1], middle, atol=1e-6)  # phase included
     levels, vectors = H(0.6 * tau).eigenstates()
     found, occupied = spectrum.occupations(E, along, [0.0, 0.6, 1.0], driver, path)
@@ -88,22 +83,20 @@ def test_state_is_qutips(driver, schedule):
     assert result.energy == pytest.approx(abs(exact) ** 2 @ E, abs=1e-5)
 
 
-@pytest.mark.parametrize("driver", annealing.DRIVERS)
+@pytest.mark.parametrize("driver", schedules.DRIVERS)
 def test_authors_left_point_steps_converge_to_ours(driver):
     d, tau = 3, 10.0
     E = energies(random_bqm(d, seed=1))
     ours = anneal(E, tau, driver, tolerance=1e-9).probabilities
     errors = []
     for dt in (0.02, 0.01):
-        state = annealing.start_state(d, driver).astype(complex)
+        state = evolution.start_state(d, driver).astype(complex)
         s = (np.arange(round(tau / dt)) * dt / tau)[:, None, None]
         for step in scipy.linalg.expm(-1j * dt * ((1 - s) * dense_driver(d, driver) + s * np.diag(E))):
             state = step @ state
         errors.append(np.abs(abs(state) ** 2 - ours).max())
     assert errors[1] < 1e-6
-    assert errors[0] / errors[1] == pytest.approx(
-        4, rel=0.1
-    )  # second order: H is diagonal in the states at both ends
+    assert errors[0] / errors[1] == pytest.approx(4, rel=0.1)  # second order: H is diagonal in the states at both ends
 
 
 def test_one_qubit_follows_landau_zener():
@@ -115,7 +108,7 @@ def test_one_qubit_follows_landau_zener():
 
     def kept(tau):
         re, im = first[None] * [1.0, 0.0], first[None] * [0.0, 1.0]  # i^(number of ones) psi
-        annealing._evolve(re, im, E, *annealing.layers(tau, -1.0, sweep, 20000, 4))
+        evolution._evolve(re, im, E, *splitting.layers(tau, -1.0, sweep, 20000, 4))
         return abs(last * [1, -1j] @ (re[0] + 1j * im[0])) ** 2
 
     rate = 2 * span / tau
@@ -138,12 +131,10 @@ def test_large_states_agree_with_small_ones():
     E = energies(random_bqm(16, seed=4))
     small = anneal(E, 5.0, "uniform", dt=0.25)
     large = anneal(np.add.outer([0.0, -0.7], E).ravel(), 5.0, "uniform", dt=0.25)
-    np.testing.assert_allclose(
-        large.probabilities.reshape(2, -1).sum(axis=0), small.probabilities, atol=1e-13
-    )
+    np.testing.assert_allclose(large.probabilities.reshape(2, -1).sum(axis=0), small.probabilities, atol=1e-13)
 
 
-@pytest.mark.parametrize("driver", annealing.DRIVERS)
+@pytest.mark.parametrize("driver", schedules.DRIVERS)
 @pytest.mark.parametrize("tolerance", [1e-3, 1e-5, 1e-7])
 def test_error_estimate_holds(driver, tolerance):
     E = np.stack([energies(random_bqm(6, seed=seed)) for seed in range(4)])
@@ -170,7 +161,7 @@ def test_degenerate_ground_states_count_together():
 def test_populations_end_where_the_anneal_ends():
     E = energies(random_bqm(6))
     s = np.linspace(0, 1, 11)
-    along = annealing.populations(E, s, 20.0)
+    along = evolution.populations(E, s, 20.0)
     np.testing.assert_allclose(along[0], 2.0**-6)
     np.testing.assert_allclose(along[-1], anneal(E, 20.0).probabilities, atol=2e-6)
     np.testing.assert_allclose(along.sum(axis=1), 1, atol=1e-10)
@@ -210,7 +201,7 @@ def test_sampler_finds_the_ground_state(vartype):
     (lambda: tabulated([], [], []), "at least 2"),
     (lambda: anneal([0.0, 1.0], schedule=Schedule("late", lambda s: 1 - s, lambda s: s * np.nan)), "'late' gives NaN"),
     (lambda: locally_adiabatic([0, 1], [1, 0]), "gap > 0"),
-    (lambda: annealing.populations([0.0, 1.0], [0.5, 0.2]), "rise"),
+    (lambda: evolution.populations([0.0, 1.0], [0.5, 0.2]), "rise"),
     (lambda: draw(np.array([0.5, np.nan]), 3), "probabilities"),
     (lambda: draw(np.array([0.5, np.inf]), 3), "infinite"),
     (lambda: draw(np.array([1.0]), -1), "num_reads"),
@@ -227,8 +218,8 @@ def test_sampler_finds_the_ground_state(vartype):
     (lambda: anneal([0.0, 1.0], dt="0.1"), "dt must be a number"),
     (lambda: anneal([0.0, 1.0], driver=None), "unknown driver None"),
     (lambda: anneal([0.0, 1.0], schedule=["linear"]), "unknown schedule"),
-    (lambda: annealing.states([[0.0, 1.0], [1.0, 0.0]], [0.0, 1.0]), "one problem"),
-    (lambda: annealing.states([0.0, 1.0], "s"), "s must be"),
+    (lambda: evolution.states([[0.0, 1.0], [1.0, 0.0]], [0.0, 1.0]), "one problem"),
+    (lambda: evolution.states([0.0, 1.0], "s"), "s must be"),
     (lambda: locally_adiabatic([0, 0.4, 1], [1, 0.1]), r"gap must be \(n,\) = \(3,\) numbers"),
     (lambda: locally_adiabatic([0.1, 1], [1, 1]), "x must rise from 0 to 1"),
     (lambda: locally_adiabatic([0, 1], [1, 1], power="2"), "power must be a finite number"),
@@ -260,8 +251,8 @@ def test_the_memory_asked_for_is_what_an_anneal_takes(monkeypatch, problems):
     asked, d = [], 15
     E = np.random.default_rng(0).normal(size=(problems, 2**d) if problems else 2**d)
     anneal(E, 2.0)  # compiled and imported
-    monkeypatch.setattr(annealing, "require_memory", lambda d, numbers, what: asked.append(numbers))
-    for call in (lambda: anneal(E, 2.0), lambda: annealing.states(E, [0.0, 0.5, 1.0], 2.0))[: 2 - (problems > 1)]:
+    monkeypatch.setattr(evolution, "require_memory", lambda d, numbers, what: asked.append(numbers))
+    for call in (lambda: anneal(E, 2.0), lambda: evolution.states(E, [0.0, 0.5, 1.0], 2.0))[: 2 - (problems > 1)]:
         asked.clear()
         tracemalloc.start()
         call()
@@ -274,13 +265,13 @@ def test_a_container_leaves_less_memory(tmp_path):
     membership, own = tmp_path / "membership", tmp_path / "groups" / "job" / "step"
     own.mkdir(parents=True)
     membership.write_text("1:cpu:/elsewhere\n0::/job/step\n")
-    assert annealing._group_bytes(tmp_path / "groups", membership) == np.inf
+    assert memory._group_bytes(tmp_path / "groups", membership) == np.inf
     for group, limit in ((own, "max"), (own.parent, "1000")):
         (group / "memory.max").write_text(limit + "\n")
         (group / "memory.current").write_text("700\n")
         (group / "memory.stat").write_text("anon 500\ninactive_file 150\nactive_file 30\n")
-    assert annealing._group_bytes(tmp_path / "groups", membership) == 1000 - 700 + 150 + 30
-    assert annealing._group_bytes(tmp_path / "groups", tmp_path / "absent") == np.inf
+    assert memory._group_bytes(tmp_path / "groups", membership) == 1000 - 700 + 150 + 30
+    assert memory._group_bytes(tmp_path / "groups", tmp_path / "absent") == np.inf
 
 
 WIDTHS = (1e-2, 1e-3, 1e-4)
@@ -288,6 +279,7 @@ WIDTHS = (1e-2, 1e-3, 1e-4)
 
 def spiked(centre, width, table):
     """The linear schedule whose problem is for a moment a hundred times as strong."""
+
     def B(s):
         return s + 100 * np.exp(-(((np.asarray(s) - centre) / width) ** 2))
 
@@ -297,11 +289,11 @@ def spiked(centre, width, table):
 
 def two_states(E, tau, schedule, driver, places):
     """Probabilities of one qubit, from exact steps between these places of s, at weights of their middles."""
-    g, middle = annealing.driver_strength(driver, 1), (places[1:] + places[:-1]) / 2
+    g, middle = schedules.driver_strength(driver, 1), (places[1:] + places[:-1]) / 2
     x, z = schedule.A(middle) * g, schedule.B(middle) * (E[0] - E[1]) / 2
     turn = np.hypot(x, z) * tau * np.diff(places)
     over = np.divide(np.sin(turn), np.hypot(x, z))
-    state = annealing.start_state(1, driver).astype(complex)
+    state = evolution.start_state(1, driver).astype(complex)
     for c, a, b in zip(np.cos(turn), -1j * over * x, -1j * over * z):
         state = np.array([(c + b) * state[0] + a * state[1], a * state[0] + (c - b) * state[1]])
     return abs(state) ** 2
@@ -314,7 +306,7 @@ def test_no_feature_of_a_schedule_falls_between_the_steps(width, table):
     near = 0.437 + width * np.linspace(-6, 6, 12001)
     places = np.union1d(np.linspace(0, 1, 40001), near[(near > 0) & (near < 1)])
     exact = two_states(E, tau, schedule, "uniform", places)
-    plain = two_states(E, tau, annealing.find_schedule("linear"), "uniform", places)
+    plain = two_states(E, tau, schedules.find_schedule("linear"), "uniform", places)
     result = anneal(E, tau, "uniform", schedule, tolerance=1e-5)
     assert abs(exact - plain).max() > 10 * width  # it matters
     assert abs(result.probabilities - exact).max() <= max(result.error, 1e-6) and result.error <= 1e-5
@@ -334,7 +326,7 @@ def test_a_locally_adiabatic_schedule_is_followed_where_it_is_fast(seed, power):
         s = t / tau
         return -1j * (schedule.A(s) * (H @ psi) + schedule.B(s) * E * psi)
 
-    psi = annealing.start_state(6).astype(complex)
+    psi = evolution.start_state(6).astype(complex)
     for first, last in zip(schedule.knots, schedule.knots[1:]):
         solved = scipy.integrate.solve_ivp(slope, (first * tau, last * tau), psi, "DOP853", rtol=1e-9, atol=1e-11)
         psi = solved.y[:, -1]
@@ -359,10 +351,10 @@ def test_a_hole_in_a_schedule_is_named():
 
 def test_long_anneals_are_made_in_parts(monkeypatch):
     E = energies(random_bqm(3))
-    whole, along = anneal(E, 20.0, dt=0.1), annealing.populations(E, [0.3, 1.0], 20.0)
-    monkeypatch.setattr(annealing, "_STEPS", 7)
+    whole, along = anneal(E, 20.0, dt=0.1), evolution.populations(E, [0.3, 1.0], 20.0)
+    monkeypatch.setattr(splitting, "_STEPS", 7)
     np.testing.assert_allclose(anneal(E, 20.0, dt=0.1).state, whole.state, atol=1e-12)
-    np.testing.assert_allclose(annealing.populations(E, [0.3, 1.0], 20.0), along, atol=1e-12)
+    np.testing.assert_allclose(evolution.populations(E, [0.3, 1.0], 20.0), along, atol=1e-12)
 
 
 def test_the_angles_of_many_steps_take_little_memory():
@@ -372,13 +364,13 @@ def test_the_angles_of_many_steps_take_little_memory():
     steps = anneal(E, 100.0).steps
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
-    assert steps > 4 * annealing._STEPS and peak < 10 * 7 * 8 * annealing._STEPS
+    assert steps > 4 * splitting._STEPS and peak < 10 * 7 * 8 * splitting._STEPS
 
 
 @pytest.mark.parametrize("scale", [1e6, 1e10, 1e160, 1e300])
 def test_a_hopeless_anneal_says_so_at_once(scale):
     E = scale * np.array([0.0, 1.0, 0.5, 0.2])
-    for call in (lambda: anneal(E), lambda: anneal(E, dt=1e-7), lambda: annealing.states(E, [0.0, 1.0])):
+    for call in (lambda: anneal(E), lambda: anneal(E, dt=1e-7), lambda: evolution.states(E, [0.0, 1.0])):
         with pytest.raises(ValueError, match="steps.*Scale the model"):
             call()
 
@@ -418,14 +410,14 @@ CLAIMS = {
 
 @pytest.mark.parametrize("E, tau, schedule, options", CLAIMS.values(), ids=CLAIMS)
 def test_the_claimed_error_is_true(E, tau, schedule, options):
-    E, path = np.array(E, float), annealing.find_schedule(schedule)
+    E, path = np.array(E, float), schedules.find_schedule(schedule)
     d = len(E).bit_length() - 1
     H = dense_driver(d, "scaled")
 
     def slope(t, psi):
         return -1j * (path.A(t / tau) * (H @ psi) + path.B(t / tau) * E * psi)
 
-    psi, knots = annealing.start_state(d).astype(complex), path.knots or (0, 1)
+    psi, knots = evolution.start_state(d).astype(complex), path.knots or (0, 1)
     for first, last in zip(knots, knots[1:]):
         ends = {"t_span": (first * tau, last * tau), "max_step": (last - first) * tau / 4}
         psi = scipy.integrate.solve_ivp(slope, y0=psi, method="DOP853", rtol=1e-11, atol=1e-13, **ends).y[:, -1]
@@ -438,7 +430,7 @@ def test_the_claimed_error_is_true(E, tau, schedule, options):
 def test_a_generator_is_read_once():
     E = [0.0, -1.0, 2.0, 3.0]
     assert anneal(x for x in E).probabilities.shape == (4,)
-    np.testing.assert_array_equal(annealing.states((x for x in E), [0.5, 1.0]), annealing.states(E, [0.5, 1.0]))
+    np.testing.assert_array_equal(evolution.states((x for x in E), [0.5, 1.0]), evolution.states(E, [0.5, 1.0]))
 
 
 def test_a_schedule_that_writes_into_its_argument_is_read_right():

@@ -6,7 +6,7 @@ import torch
 import torch.nn as nn
 import torch.nn.functional as F
 
-from qafs_utils import cams
+from qafs_utils.explanations import cams
 
 B, N, SIZE = 3, 6, 8
 
@@ -248,22 +248,25 @@ def test_bad_input_is_refused_with_a_remedy(case):
             call()
 
 
-@pytest.mark.parametrize("call, message", [
-    (lambda m, g, i: cams.grad_cam(m, [["a"]]), "importance must be"),
-    (lambda m, g, i: cams.grad_cam_pp(m, g, epsilon=-1), "epsilon must be"),
-    (lambda m, g, i: cams.grad_cam_pp(m, g, variant=["eq19"]), r"unknown Grad-CAM\+\+ variant"),
-    (lambda m, g, i: cams.heatmap(m[:, 0], 0), "size must be a whole number"),
-    (lambda m, g, i: cams.heatmap(m[:, 0], "8"), "size must be"),
-    (lambda m, g, i: cams.heatmap(m[:, 0], (8, 8, 8)), "size must be"),
-    (lambda m, g, i: cams.upsample(m, 8), r"CAMs must be \(B, H, W\)"),
-    (lambda m, g, i: cams.normalise(torch.tensor([[[-3e38, 3e38]]])), "differences within CAMs must be finite"),
-    (lambda m, g, i: cams.score_cam(m, None, (255 * i).byte()), "images must be floats, got torch.uint8"),
-    (lambda m, g, i: cams.score_cam(m, lambda x: x, i), r"score must return \(3, classes\)"),
-    (lambda m, g, i: cams.score_cam(m, lambda x: x[:1, :, 0, 0], i), "score must return"),
-    (lambda m, g, i: cams.score_cam(m, lambda x: x[:, :, 0, 0], i, [0, 1, 3]), "target must be .* 0 to 2"),
-    (lambda m, g, i: cams.score_cam(m, lambda x: x[:, :, 0, 0], i, [0, 1, 0.5]), "target must be whole numbers"),
-    (lambda m, g, i: cams.score_cam(m, lambda x: x[:, :, 0, 0], i, batch_size=0), "batch_size must be"),
-])
+@pytest.mark.parametrize(
+    "call, message",
+    [
+        (lambda m, g, i: cams.grad_cam(m, [["a"]]), "importance must be"),
+        (lambda m, g, i: cams.grad_cam_pp(m, g, epsilon=-1), "epsilon must be"),
+        (lambda m, g, i: cams.grad_cam_pp(m, g, variant=["eq19"]), r"unknown Grad-CAM\+\+ variant"),
+        (lambda m, g, i: cams.heatmap(m[:, 0], 0), "size must be a whole number"),
+        (lambda m, g, i: cams.heatmap(m[:, 0], "8"), "size must be"),
+        (lambda m, g, i: cams.heatmap(m[:, 0], (8, 8, 8)), "size must be"),
+        (lambda m, g, i: cams.upsample(m, 8), r"CAMs must be \(B, H, W\)"),
+        (lambda m, g, i: cams.normalise(torch.tensor([[[-3e38, 3e38]]])), "differences within CAMs must be finite"),
+        (lambda m, g, i: cams.score_cam(m, None, (255 * i).byte()), "images must be floats, got torch.uint8"),
+        (lambda m, g, i: cams.score_cam(m, lambda x: x, i), r"score must return \(3, classes\)"),
+        (lambda m, g, i: cams.score_cam(m, lambda x: x[:1, :, 0, 0], i), "score must return"),
+        (lambda m, g, i: cams.score_cam(m, lambda x: x[:, :, 0, 0], i, [0, 1, 3]), "target must be .* 0 to 2"),
+        (lambda m, g, i: cams.score_cam(m, lambda x: x[:, :, 0, 0], i, [0, 1, 0.5]), "target must be whole numbers"),
+        (lambda m, g, i: cams.score_cam(m, lambda x: x[:, :, 0, 0], i, batch_size=0), "batch_size must be"),
+    ],
+)
 def test_arguments_that_do_not_fit_are_named(case, call, message):
     _, _, images, maps, gradients = case[0], case[2], case[1], case[3], case[4]
     with pytest.raises(ValueError, match=message):
@@ -279,12 +282,15 @@ def test_lists_will_do(case):
 HUGE = 3e38
 
 
-@pytest.mark.parametrize("call", [
-    lambda: cams.grad_cam(torch.full((1, 2, 2, 2), HUGE), [[HUGE, -HUGE]]),
-    lambda: cams.hires_cam(torch.full((1, 2, 2, 2), HUGE), torch.full((1, 2, 2, 2), HUGE)),
-    lambda: cams.grad_cam_pp_weights(torch.ones(1, 2, 2, 2), torch.full((1, 2, 2, 2), HUGE), "authors_code"),
-    lambda: cams.grad_cam_pp(torch.full((1, 2, 2, 2), HUGE), torch.full((1, 2, 2, 2), 1e-38)),
-])
+@pytest.mark.parametrize(
+    "call",
+    [
+        lambda: cams.grad_cam(torch.full((1, 2, 2, 2), HUGE), [[HUGE, -HUGE]]),
+        lambda: cams.hires_cam(torch.full((1, 2, 2, 2), HUGE), torch.full((1, 2, 2, 2), HUGE)),
+        lambda: cams.grad_cam_pp_weights(torch.ones(1, 2, 2, 2), torch.full((1, 2, 2, 2), HUGE), "authors_code"),
+        lambda: cams.grad_cam_pp(torch.full((1, 2, 2, 2), HUGE), torch.full((1, 2, 2, 2), 1e-38)),
+    ],
+)
 def test_results_too_large_for_floats_are_refused(call):
     with pytest.raises(ValueError, match="must be finite, got .* too large: scale them"):
         call()
@@ -293,25 +299,37 @@ def test_results_too_large_for_floats_are_refused(call):
 EMPTY = torch.zeros(2, 0, 3)
 
 
-@pytest.mark.parametrize("call", [
-    lambda: cams.normalise(EMPTY), lambda: cams.upsample(EMPTY, 4), lambda: cams.heatmap(EMPTY, 4),
-    lambda: cams.grad_cam(EMPTY[None], [[1.0, 1.0]]), lambda: cams.hires_cam(EMPTY[None], EMPTY[None]),
-    lambda: cams.grad_cam_pp(EMPTY[None], EMPTY[None]),
-    lambda: cams.score_cam(EMPTY[None], len, torch.rand(1, 3, 4, 4)),
-])
+@pytest.mark.parametrize(
+    "call",
+    [
+        lambda: cams.normalise(EMPTY),
+        lambda: cams.upsample(EMPTY, 4),
+        lambda: cams.heatmap(EMPTY, 4),
+        lambda: cams.grad_cam(EMPTY[None], [[1.0, 1.0]]),
+        lambda: cams.hires_cam(EMPTY[None], EMPTY[None]),
+        lambda: cams.grad_cam_pp(EMPTY[None], EMPTY[None]),
+        lambda: cams.score_cam(EMPTY[None], len, torch.rand(1, 3, 4, 4)),
+    ],
+)
 def test_maps_without_pixels_are_refused(call):
     with pytest.raises(ValueError, match="(CAMs|maps) must have pixels, got shape"):
         call()
 
 
 @pytest.mark.parametrize("change", [lambda x: x.to(torch.complex64), lambda x: x.to_sparse(), lambda x: x.to("meta")])
-@pytest.mark.parametrize("call", [
-    lambda maps, real: cams.grad_cam(maps, real[:, :, 0, 0]), lambda maps, real: cams.grad_cam(real, maps[:, :, 0, 0]),
-    lambda maps, real: cams.hires_cam(real, maps), lambda maps, real: cams.grad_cam_pp(maps, real),
-    lambda maps, real: cams.heatmap(maps[0], 4), lambda maps, real: cams.upsample(maps[0], 4),
-    lambda maps, real: cams.score_cam(real, lambda x: maps[:, 0, 0, 0], torch.rand(2, 3, 2, 2)),
-    lambda maps, real: cams.score_cam(real, lambda x: x[:, 0, 0, 0], maps),
-])
+@pytest.mark.parametrize(
+    "call",
+    [
+        lambda maps, real: cams.grad_cam(maps, real[:, :, 0, 0]),
+        lambda maps, real: cams.grad_cam(real, maps[:, :, 0, 0]),
+        lambda maps, real: cams.hires_cam(real, maps),
+        lambda maps, real: cams.grad_cam_pp(maps, real),
+        lambda maps, real: cams.heatmap(maps[0], 4),
+        lambda maps, real: cams.upsample(maps[0], 4),
+        lambda maps, real: cams.score_cam(real, lambda x: maps[:, 0, 0, 0], torch.rand(2, 3, 2, 2)),
+        lambda maps, real: cams.score_cam(real, lambda x: x[:, 0, 0, 0], maps),
+    ],
+)
 def test_what_is_no_real_number_is_refused(change, call):
     real = torch.rand(2, 3, 2, 2)
     with pytest.raises(ValueError, match="(must be dense real numbers|must be .* numbers), got"):
@@ -333,11 +351,17 @@ def test_cams_and_sizes_of_any_kind(size, kind):
     torch.testing.assert_close(cams.upsample(cam, size).double(), expected)
 
 
-@pytest.mark.parametrize("score, message", [
-    (None, "score must be a function of images, got None"), ("sum", "score must be a function"),
-    (lambda x: None, "what score returns must be"), (lambda x: "much", "what score returns must be"),
-    (lambda x: {}, "what score returns must be"), (lambda x: 1.0, "score must return"),
-])
+@pytest.mark.parametrize(
+    "score, message",
+    [
+        (None, "score must be a function of images, got None"),
+        ("sum", "score must be a function"),
+        (lambda x: None, "what score returns must be"),
+        (lambda x: "much", "what score returns must be"),
+        (lambda x: {}, "what score returns must be"),
+        (lambda x: 1.0, "score must return"),
+    ],
+)
 def test_scores_that_are_none_are_named(score, message):
     with pytest.raises(ValueError, match=message):
         cams.score_cam(torch.rand(2, 3, 2, 2), score, torch.rand(2, 3, 4, 4))

@@ -4,8 +4,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from qafs_utils import claims
-from qafs_utils.claims import MARKS, markdown, verdict, with_table
+from qafs_utils.make import claims
+from qafs_utils.make.claims import MARKS, markdown, verdict, with_table
 
 
 @pytest.mark.parametrize(
@@ -59,14 +59,25 @@ def test_the_table_is_renewed_between_its_marks(monkeypatch):
         with_table("no marks", TABLE)
 
 
-@pytest.mark.parametrize("arguments, name", [
-    ({"ours": "5"}, "ours"), ({"ours": [1, 2]}, "ours"), ({"ours": np.inf}, "ours"), ({"ours": 5, "low": "4"}, "low"),
-    ({"ours": 5, "high": [6]}, "high"), ({"ours": 5, "reported": 1j}, "reported"),
-    ({"ours": 10**400}, "ours"), ({"ours": pd.NA}, "ours"), ({"ours": 5, "holds": np.array([True, False])}, "holds"),
-    ({"ours": 5, "holds": pd.NA}, "holds"), ({"ours": 5, "partly": "no"}, "partly"),
-    ({"ours": 5, "testable": None}, "testable"),
-    ({"ours": 5, "tolerance": -1}, "tolerance"), ({"ours": 5, "tolerance": np.nan}, "tolerance"),
-])
+@pytest.mark.parametrize(
+    "arguments, name",
+    [
+        ({"ours": "5"}, "ours"),
+        ({"ours": [1, 2]}, "ours"),
+        ({"ours": np.inf}, "ours"),
+        ({"ours": 5, "low": "4"}, "low"),
+        ({"ours": 5, "high": [6]}, "high"),
+        ({"ours": 5, "reported": 1j}, "reported"),
+        ({"ours": 10**400}, "ours"),
+        ({"ours": pd.NA}, "ours"),
+        ({"ours": 5, "holds": np.array([True, False])}, "holds"),
+        ({"ours": 5, "holds": pd.NA}, "holds"),
+        ({"ours": 5, "partly": "no"}, "partly"),
+        ({"ours": 5, "testable": None}, "testable"),
+        ({"ours": 5, "tolerance": -1}, "tolerance"),
+        ({"ours": 5, "tolerance": np.nan}, "tolerance"),
+    ],
+)
 def test_what_is_no_number_is_refused_by_name(arguments, name):
     with pytest.raises(ValueError, match=name):
         verdict(**arguments)
@@ -78,11 +89,15 @@ def test_a_table_of_other_columns_is_refused(table):
         markdown(table)
 
 
-@pytest.mark.parametrize("call, message", [
-    (lambda: markdown(TABLE.assign(low="9")), "low must be"), (lambda: markdown(TABLE, 5), "headlines must be"),
-    (lambda: with_table(None, TABLE), "page must be text"),
-    (lambda: with_table(" ".join(MARKS), None), "table must be"),
-])
+@pytest.mark.parametrize(
+    "call, message",
+    [
+        (lambda: markdown(TABLE.assign(low="9")), "low must be"),
+        (lambda: markdown(TABLE, 5), "headlines must be"),
+        (lambda: with_table(None, TABLE), "page must be text"),
+        (lambda: with_table(" ".join(MARKS), None), "table must be"),
+    ],
+)
 def test_pages_and_tables_of_another_kind_are_refused_by_name(call, message):
     with pytest.raises(ValueError, match=message):
         call()

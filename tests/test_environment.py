@@ -7,8 +7,19 @@ from pathlib import Path
 import yaml
 
 ROOT = Path(__file__).resolve().parents[1]
-CARD = {"torch", "torchvision", "numpy", "scipy", "dwave-neal", "dimod", "matplotlib", "seaborn", "jupyterlab",
-        "papermill", "pandas"}
+CARD = {
+    "torch",
+    "torchvision",
+    "numpy",
+    "scipy",
+    "dwave-neal",
+    "dimod",
+    "matplotlib",
+    "seaborn",
+    "jupyterlab",
+    "papermill",
+    "pandas",
+}
 
 
 def requirements():
@@ -45,7 +56,8 @@ def test_pre_commit_uses_the_pinned_versions():
     repositories = yaml.safe_load((ROOT / ".pre-commit-config.yaml").read_text())["repos"]
     versions = {r["repo"].rsplit("/", 1)[1].removesuffix("-pre-commit"): r["rev"].lstrip("v") for r in repositories}
     assert {name: versions[name] for name in ("ruff", "nbstripout")} == {
-        name: requirements()[name] for name in ("ruff", "nbstripout")}
+        name: requirements()[name] for name in ("ruff", "nbstripout")
+    }
 
 
 def test_every_supported_python_is_tested():

@@ -10,16 +10,17 @@ import pandas as pd
 import pytest
 import torch
 
-from qafs_utils import qubo
-from qafs_utils.annealing import energies
-from qafs_utils.exact import ExactSampler, _tighten
+from qafs_utils.qubo import feature_selection, landscape
+from qafs_utils.qubo.binary import energies
+from qafs_utils.solvers import branch_and_bound
+from qafs_utils.solvers.branch_and_bound import ExactSampler, _tighten
 
 
 def gram(d, rank, seed, beta=0.7, shrink=0.0):
     """A selection problem from non-negative maps of `rank` pixels."""
     rng = np.random.default_rng(seed)
     maps = np.maximum(rng.normal(size=(d, rank)) - shrink, 0) + 1e-3
-    return qubo.selection(maps[:, None], rng.random(d) + 0.01).bqm(beta)
+    return feature_selection.problem(maps[:, None], rng.random(d) + 0.01).bqm(beta)
 
 
 def gaussian(d, seed, vartype="BINARY", mean=0.0):
@@ -49,11 +50,11 @@ def degenerate(kind, d=12):
     rng = np.random.default_rng(3)
     if kind == "duplicate maps":
         maps = np.repeat(rng.random((d // 3, 1, 6)), 3, axis=0)
-        return qubo.selection(maps, np.repeat(rng.random(d // 3), 3)).bqm(0.7)
+        return feature_selection.problem(maps, np.repeat(rng.random(d // 3), 3)).bqm(0.7)
     if kind == "equal maps":
-        return qubo.selection(np.ones((d, 2, 2)), np.ones(d)).bqm(0.4)
+        return feature_selection.problem(np.ones((d, 2, 2)), np.ones(d)).bqm(0.4)
     if kind == "zero maps":
-        return qubo.selection(np.zeros((d, 2, 2)), np.ones(d)).bqm(0.4)
+        return feature_selection.problem(np.zeros((d, 2, 2)), np.ones(d)).bqm(0.4)
     if kind == "all zero":
         return dimod.BinaryQuadraticModel(dict.fromkeys(range(d), 0.0), {(0, 1): 0.0}, 2.0, "BINARY")
     if kind == "fields only":
@@ -94,9 +95,17 @@ def test_indefinite_models_as_enumerated(d, vartype):
         assert check(bqm, energies(bqm).min())["proven"]
 
 
-@pytest.mark.parametrize("kind", [
-    "duplicate maps", "equal maps", "zero maps", "all zero", "fields only", "ferromagnetic ring",
-])
+@pytest.mark.parametrize(
+    "kind",
+    [
+        "duplicate maps",
+        "equal maps",
+        "zero maps",
+        "all zero",
+        "fields only",
+        "ferromagnetic ring",
+    ],
+)
 def test_degenerate_ground_states(kind):
     bqm = degenerate(kind)
     assert check(bqm, energies(bqm).min())["proven"]
@@ -121,11 +130,10 @@ def test_planted_optimum(d, repulsion):
 
 def test_null_couplings_need_the_better_bound(monkeypatch):
     """Every path of the search (plain, improved, split) on problems small enough to enumerate."""
-    from qafs_utils import exact
 
     for nodes, improved in [(1, 1), (1, 4), (2, 10**6)]:
-        monkeypatch.setattr(exact, "PLAIN_NODES", nodes)
-        monkeypatch.setattr(exact, "_IMPROVED_NODES", improved)
+        monkeypatch.setattr(branch_and_bound, "PLAIN_NODES", nodes)
+        monkeypatch.setattr(branch_and_bound, "_IMPROVED_NODES", improved)
         for seed in range(6):
             bqm = gaussian(14, seed, mean=seed % 3)
             assert check(bqm, energies(bqm).min())["proven"]
@@ -153,16 +161,15 @@ def test_time_limit(bqm):
 
 def test_time_limit_in_the_search(monkeypatch):
     """Stopped after any number of looks at the clock: never a bound above the optimum, nor a proof without one."""
-    from qafs_utils import exact
 
-    monkeypatch.setattr(exact, "PLAIN_NODES", 4)
-    monkeypatch.setattr(exact, "_IMPROVED_NODES", 4)
+    monkeypatch.setattr(branch_and_bound, "PLAIN_NODES", 4)
+    monkeypatch.setattr(branch_and_bound, "_IMPROVED_NODES", 4)
     for bqm in (gaussian(14, 7, mean=0.5), gram(14, 4, 3, 0.3)):
         lowest, proofs = energies(bqm).min(), []
         for looks in [*range(1, 40, 2), 10**6]:
             clock = iter(range(looks))
             late = property(lambda self, clock=clock: next(clock, None) is None)
-            monkeypatch.setattr(exact._BranchAndBound, "late", late)
+            monkeypatch.setattr(branch_and_bound._BranchAndBound, "late", late)
             proofs.append(check(bqm, lowest)["proven"])
         assert proofs[-1] and not proofs[0]
 
@@ -191,7 +198,7 @@ def test_bad_input(bad):
 def check_sizes(bqm, sizes=None, **options):
     """`check` for every size  ->  list of infos."""
     E, infos = energies(bqm), []
-    lowest = E[qubo.best_of_size(E)]
+    lowest = E[landscape.best_of_size(E)]
     for size in range(len(lowest)) if sizes is None else sizes:
         infos.append(check(bqm, lowest[size], size=size, **options))
     return infos
@@ -202,7 +209,7 @@ def check_sizes(bqm, sizes=None, **options):
 def test_selections_of_every_size_as_enumerated(d, rank, beta, reverse):
     rng = np.random.default_rng(d)
     maps = np.maximum(rng.normal(size=(d, 1, rank)), 0) + 1e-3
-    problem = qubo.selection(maps, rng.random(d) + 0.01)
+    problem = feature_selection.problem(maps, rng.random(d) + 0.01)
     bqm = (problem.reversed() if reverse else problem).bqm(beta)
     assert all(info["proven"] for info in check_sizes(bqm))
 
@@ -216,19 +223,26 @@ def test_indefinite_models_of_every_size_as_enumerated(d, vartype):
         assert all(info["proven"] for info in check_sizes(bqm))
 
 
-@pytest.mark.parametrize("kind", [
-    "duplicate maps", "equal maps", "zero maps", "all zero", "fields only", "ferromagnetic ring",
-])
+@pytest.mark.parametrize(
+    "kind",
+    [
+        "duplicate maps",
+        "equal maps",
+        "zero maps",
+        "all zero",
+        "fields only",
+        "ferromagnetic ring",
+    ],
+)
 def test_degenerate_ground_states_of_every_size(kind):
     assert all(info["proven"] for info in check_sizes(degenerate(kind)))
 
 
 @pytest.mark.parametrize("nodes, improved", [(1, 1), (1, 4), (2, 10**6)])
 def test_fixed_size_on_every_path_of_the_search(monkeypatch, nodes, improved):
-    from qafs_utils import exact
 
-    monkeypatch.setattr(exact, "PLAIN_NODES", nodes)
-    monkeypatch.setattr(exact, "_IMPROVED_NODES", improved)
+    monkeypatch.setattr(branch_and_bound, "PLAIN_NODES", nodes)
+    monkeypatch.setattr(branch_and_bound, "_IMPROVED_NODES", improved)
     for seed in range(3):
         assert all(info["proven"] for info in check_sizes(gaussian(12, seed, mean=seed - 1)))
 
@@ -238,7 +252,7 @@ def test_fixed_size_at_any_scale(scale):
     bqm = gaussian(12, 5)
     bqm.scale(scale)
     E = energies(bqm)
-    for size, lowest in enumerate(E[qubo.best_of_size(E)]):
+    for size, lowest in enumerate(E[landscape.best_of_size(E)]):
         found = ExactSampler().sample(bqm, size=size).info
         assert found["proven"] and found["energy"] == pytest.approx(lowest, rel=1e-9, abs=1e-9 * scale)
         assert lowest - 1e-8 * max(scale, abs(lowest)) <= found["bound"] <= found["energy"]
@@ -254,15 +268,14 @@ def test_time_limit_at_fixed_size(bqm):
 
 
 def test_time_limit_in_the_search_at_fixed_size(monkeypatch):
-    from qafs_utils import exact
 
-    monkeypatch.setattr(exact, "PLAIN_NODES", 4)
-    monkeypatch.setattr(exact, "_IMPROVED_NODES", 4)
+    monkeypatch.setattr(branch_and_bound, "PLAIN_NODES", 4)
+    monkeypatch.setattr(branch_and_bound, "_IMPROVED_NODES", 4)
     for bqm in (gaussian(14, 7, mean=0.5), gaussian(14, 8, mean=-0.5), gram(14, 4, 3, 0.3)):
         for looks in [*range(1, 40, 4), 10**6]:
             clock = iter(range(looks))
             late = property(lambda self, clock=clock: next(clock, None) is None)
-            monkeypatch.setattr(exact._BranchAndBound, "late", late)
+            monkeypatch.setattr(branch_and_bound._BranchAndBound, "late", late)
             proven = check_sizes(bqm, [6])[0]["proven"]
         assert proven
 
@@ -285,10 +298,20 @@ def test_odd_options_are_refused_by_name(option, odd):
         ExactSampler().sample(gaussian(3, 0), **{option: odd})
 
 
-@pytest.mark.parametrize("kind", [
-    list, tuple, iter, np.array, torch.tensor, pd.Series, lambda n: dict(enumerate(n)),
-    lambda n: np.array([n], dtype=bool), lambda n: (n, [0, 1, 2]),
-])
+@pytest.mark.parametrize(
+    "kind",
+    [
+        list,
+        tuple,
+        iter,
+        np.array,
+        torch.tensor,
+        pd.Series,
+        lambda n: dict(enumerate(n)),
+        lambda n: np.array([n], dtype=bool),
+        lambda n: (n, [0, 1, 2]),
+    ],
+)
 def test_initial_samples_of_any_kind(kind):
     found = ExactSampler().sample(gaussian(3, 0), time_limit=np.inf, initial=kind([1, 0, 1]))
     assert found.info["energy"] == pytest.approx(energies(gaussian(3, 0)).min())
@@ -303,12 +326,11 @@ def test_no_variables():
 @pytest.mark.parametrize("size", [None, 20])
 def test_progress_of_a_long_search(monkeypatch, size):
     """By a clock that runs a second ahead at each look: bounds rise, energies fall, and the answer is the same."""
-    from qafs_utils import exact
 
     seconds, told = itertools.count(), []
     bqm = gaussian(46, 3, mean=0.2)
     quiet = ExactSampler().sample(bqm, size=size)
-    monkeypatch.setattr(exact.time, "perf_counter", lambda: float(next(seconds)))
+    monkeypatch.setattr(branch_and_bound.time, "perf_counter", lambda: float(next(seconds)))
     found = ExactSampler().sample(bqm, time_limit=np.inf, size=size, progress=lambda **state: told.append(state))
     assert found.first.sample == quiet.first.sample and found.info["bound"] == quiet.info["bound"]
     assert len(told) > 1 and set(told[0]) == {"seconds", "bound", "energy", "nodes"}
@@ -318,14 +340,13 @@ def test_progress_of_a_long_search(monkeypatch, size):
 
 
 def test_progress_is_not_told_of_quick_searches_and_can_end_long_ones(monkeypatch):
-    from qafs_utils import exact
 
     def stop(**state):
         raise KeyboardInterrupt
 
     ExactSampler().sample(gaussian(10, 0), progress=stop)
     seconds = itertools.count()
-    monkeypatch.setattr(exact.time, "perf_counter", lambda: float(next(seconds)))
+    monkeypatch.setattr(branch_and_bound.time, "perf_counter", lambda: float(next(seconds)))
     with pytest.raises(KeyboardInterrupt):
         ExactSampler().sample(gaussian(40, 3, mean=0.2), time_limit=np.inf, progress=stop)
 
@@ -336,16 +357,25 @@ class TestOceanConventions(unittest.TestCase):
         dimod.testing.assert_sampler_api(ExactSampler())
 
 
-@pytest.mark.parametrize("d, rank, beta, size", [
-    (40, 49, 0.5, None), (40, 196, 0.7, None), (100, 49, 0.9, None), (200, 49, 0.9, None),
-    (40, 49, 0.5, 8), (40, 49, 0.7, 20), (100, 49, 0.9, 5), (100, 49, 0.9, 40),
-])
+@pytest.mark.parametrize(
+    "d, rank, beta, size",
+    [
+        (40, 49, 0.5, None),
+        (40, 196, 0.7, None),
+        (100, 49, 0.9, None),
+        (200, 49, 0.9, None),
+        (40, 49, 0.5, 8),
+        (40, 49, 0.7, 20),
+        (100, 49, 0.9, 5),
+        (100, 49, 0.9, 40),
+    ],
+)
 def test_agrees_with_scip(d, rank, beta, size):
     """SCIP on y = V^T n, minimise (1 - beta) / 2 (|y|^2 - sum n) + beta h.n: convex, and no line of ours in it."""
     scip = pytest.importorskip("pyscipopt")
     rng = np.random.default_rng(d + rank)
     maps, importance = np.maximum(rng.normal(size=(d, rank)) - 0.5, 0) + 1e-3, rng.random(d) + 0.01
-    problem = qubo.selection(maps[:, None], importance)
+    problem = feature_selection.problem(maps[:, None], importance)
     V = maps / np.linalg.norm(maps, axis=1, keepdims=True)
     model = scip.Model()
     model.hideOutput()

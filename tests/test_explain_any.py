@@ -12,11 +12,17 @@ import torch
 from PIL import Image
 from torch import nn
 
-from qafs_utils import data, explain, explanation, extraction, feature_maps, models, plots, qubo, solvers
-from qafs_utils.explorer import Explorer
+from qafs_utils import explain
+from qafs_utils.cnn import checkpoints, datasets, extraction, feature_maps, preprocessing, pretrained
+from qafs_utils.cnn.networks import ReducedHead, Trunk
+from qafs_utils.explanations import one_image
+from qafs_utils.explanations.explorer import Explorer
+from qafs_utils.plots import gap_and_fidelity as plots
+from qafs_utils.qubo import feature_selection
+from qafs_utils.solvers import by_name
 
-IMAGE = data.synthetic(1, size=64)[0][3]
-NET = models.resnet18("random")
+IMAGE = datasets.synthetic(1, size=64)[0][3]
+NET = pretrained.resnet18("random")
 OF = {"layer": "layer3", "image_size": 64}
 
 
@@ -63,6 +69,7 @@ def test_a_transformer_is_explained_through_reshape():
     with torch.random.fork_rng():
         torch.manual_seed(0)
         from torchvision.models import SwinTransformer
+
         network = SwinTransformer([4, 4], 16, [1, 1], [2, 2], [4, 4], num_classes=5).eval()
 
     class Permuted(nn.Module):
@@ -85,17 +92,29 @@ def test_a_transformer_is_explained_through_reshape():
 NAMES = ["cat", "dog", "owl", "fox", "elk"]
 
 
-@pytest.mark.parametrize("given", [
-    NAMES, tuple(NAMES), np.array(NAMES), pd.Series(NAMES, index=[9, 8, 7, 6, 5]), pd.Index(NAMES), iter(NAMES),
-    dict(enumerate(NAMES)), {np.int64(i): name for i, name in reversed(list(enumerate(NAMES)))},
-], ids=lambda given: type(given).__name__)
+@pytest.mark.parametrize(
+    "given",
+    [
+        NAMES,
+        tuple(NAMES),
+        np.array(NAMES),
+        pd.Series(NAMES, index=[9, 8, 7, 6, 5]),
+        pd.Index(NAMES),
+        iter(NAMES),
+        dict(enumerate(NAMES)),
+        {np.int64(i): name for i, name in reversed(list(enumerate(NAMES)))},
+    ],
+    ids=lambda given: type(given).__name__,
+)
 def test_class_names_of_every_kind(given):
     found = explain(IMAGE, small(), layer="3", image_size=64, class_names=given, class_index=2)
     assert found.label == "owl" and isinstance(found.label, str)
 
 
-@pytest.mark.parametrize("given", ["abcde", set(NAMES), NAMES[:4], {str(i): n for i, n in enumerate(NAMES)}, 5,
-                                   {n: i for i, n in enumerate(NAMES)}])
+@pytest.mark.parametrize(
+    "given",
+    ["abcde", set(NAMES), NAMES[:4], {str(i): n for i, n in enumerate(NAMES)}, 5, {n: i for i, n in enumerate(NAMES)}],
+)
 def test_class_names_that_do_not_fit(given):
     with pytest.raises(ValueError, match="class_names must be"):
         explain(IMAGE, small(), layer="3", image_size=64, class_names=given)
@@ -109,9 +128,9 @@ def test_other_forms_of_an_image(form, tmp_path):
     forms |= {"premultiplied": Image.open(tmp_path / "image.png").convert("LA").convert("La")}
     if form == "tensor with a graph":
         with pytest.raises(ValueError, match="must be uint8"):
-            explanation.read_image(torch.rand(3, 4, 4, requires_grad=True))
+            preprocessing.read_image(torch.rand(3, 4, 4, requires_grad=True))
         return
-    found = explanation.read_image(forms[form])
+    found = preprocessing.read_image(forms[form])
     assert found.shape == IMAGE.shape and (form == "premultiplied" or np.array_equal(found, IMAGE))
 
 
@@ -121,48 +140,54 @@ def test_narrow_photographs_are_no_puzzle():
         assert explain(narrow, small(), layer="3", image_size=64).image.shape == (3, *size[::-1])
 
 
-@pytest.mark.parametrize("image, error, message", [
-    ([IMAGE, IMAGE], ValueError, "one image at a time"),
-    (np.stack([IMAGE, IMAGE]), ValueError, "one image at a time"),
-    ("https://example.org/cat.jpg", data.DataError, "is no file: give urllib.request.urlopen"),
-    (np.zeros((3, 8, 4), np.uint8), ValueError, "reads as rows first and as colours first"),
-    (np.zeros((3, 8, 3), np.uint8), ValueError, "reads as rows first and as colours first"),
-    (b"no image", data.DataError, "cannot be read as an image"),
-    (Image.new("RGB", (0, 4)), ValueError, "must have pixels"),
-    (torch.zeros(3, 8, 8, dtype=torch.bfloat16), ValueError, "must be uint8"),
-    (torch.zeros(3, 8, 8, device="meta"), ValueError, "the image must be dense real numbers"),
-])
+@pytest.mark.parametrize(
+    "image, error, message",
+    [
+        ([IMAGE, IMAGE], ValueError, "one image at a time"),
+        (np.stack([IMAGE, IMAGE]), ValueError, "one image at a time"),
+        ("https://example.org/cat.jpg", datasets.DataError, "is no file: give urllib.request.urlopen"),
+        (np.zeros((3, 8, 4), np.uint8), ValueError, "reads as rows first and as colours first"),
+        (np.zeros((3, 8, 3), np.uint8), ValueError, "reads as rows first and as colours first"),
+        (b"no image", datasets.DataError, "cannot be read as an image"),
+        (Image.new("RGB", (0, 4)), ValueError, "must have pixels"),
+        (torch.zeros(3, 8, 8, dtype=torch.bfloat16), ValueError, "must be uint8"),
+        (torch.zeros(3, 8, 8, device="meta"), ValueError, "the image must be dense real numbers"),
+    ],
+)
 def test_images_that_do_not_fit(image, error, message):
     with pytest.raises(error, match=message):
         explain(image, NET, **OF)
 
 
-@pytest.mark.parametrize("change, message", [
-    *(({"image_size": size}, "image_size must be a whole number") for size in (0, -5, "64", 64.0, (64, 64), 9000)),
-    ({"layer": ["layer3"]}, "one layer at a time"),
-    ({"size": "2"}, "size must be a whole number"),
-    ({"size": -1}, "size must be a whole number"),
-    ({"size": 1000}, "exactly 1000 maps are infeasible"),
-    ({"time_limit": None}, "time_limit"),
-    ({"time_limit": "1"}, "time_limit"),
-    ({"solver": "simulated_annealing", "num_reads": "ten"}, "num_reads"),
-    ({"solver": ["exact"]}, "unknown solver"),
-    ({"pair_sum": "q<p"}, "unknown pair_sum"),
-    ({"seed": "a", "solver": "tabu"}, "seed must be a whole number"),
-    ({"class_index": -1}, "class_index must be a whole number"),
-    ({"class_index": 1000}, "class_index must be whole numbers from 0 to 999"),
-    ({"class_index": [1, 2]}, "class_index must be a whole number"),
-    ({"weigh": lambda maps, gradients: None}, "what weigh returns"),
-    ({"weigh": lambda maps, gradients: gradients.mean((2, 3)) * np.nan}, "what weigh returns.* NaN or infinite"),
-    ({"weigh": "mean"}, "weigh must be a function"),
-    ({"mean": (0.5, 0.5, 0.5)}, "mean and deviation go together"),
-    ({"mean": (0.5, 0.5), "deviation": (1, 1)}, "mean must be of one channel, grey, or of three"),
-    ({"mean": (0.5, 0.5, 0.5), "deviation": (1, 1)}, r"deviation must be \(channels,\) = \(3,\)"),
-    ({"mean": (0.5, 0.5, 0.5), "deviation": (1, 1, 0)}, "deviation must lie in"),
-    ({"mean": (123.7, 116.3, 103.5), "deviation": (1, 1, 1)}, "mean must lie in .*: they are of pixels in"),
-    ({"mean": (0.5,), "deviation": (0.5,)}, "ResNet cannot take an input of shape .*number of channels"),
-    ({"mean": "imagenet", "deviation": "imagenet"}, "mean must be"),
-])
+@pytest.mark.parametrize(
+    "change, message",
+    [
+        *(({"image_size": size}, "image_size must be a whole number") for size in (0, -5, "64", 64.0, (64, 64), 9000)),
+        ({"layer": ["layer3"]}, "one layer at a time"),
+        ({"size": "2"}, "size must be a whole number"),
+        ({"size": -1}, "size must be a whole number"),
+        ({"size": 1000}, "exactly 1000 maps are infeasible"),
+        ({"time_limit": None}, "time_limit"),
+        ({"time_limit": "1"}, "time_limit"),
+        ({"solver": "simulated_annealing", "num_reads": "ten"}, "num_reads"),
+        ({"solver": ["exact"]}, "unknown solver"),
+        ({"pair_sum": "q<p"}, "unknown pair_sum"),
+        ({"seed": "a", "solver": "tabu"}, "seed must be a whole number"),
+        ({"class_index": -1}, "class_index must be a whole number"),
+        ({"class_index": 1000}, "class_index must be whole numbers from 0 to 999"),
+        ({"class_index": [1, 2]}, "class_index must be a whole number"),
+        ({"weigh": lambda maps, gradients: None}, "what weigh returns"),
+        ({"weigh": lambda maps, gradients: gradients.mean((2, 3)) * np.nan}, "what weigh returns.* NaN or infinite"),
+        ({"weigh": "mean"}, "weigh must be a function"),
+        ({"mean": (0.5, 0.5, 0.5)}, "mean and deviation go together"),
+        ({"mean": (0.5, 0.5), "deviation": (1, 1)}, "mean must be of one channel, grey, or of three"),
+        ({"mean": (0.5, 0.5, 0.5), "deviation": (1, 1)}, r"deviation must be \(channels,\) = \(3,\)"),
+        ({"mean": (0.5, 0.5, 0.5), "deviation": (1, 1, 0)}, "deviation must lie in"),
+        ({"mean": (123.7, 116.3, 103.5), "deviation": (1, 1, 1)}, "mean must lie in .*: they are of pixels in"),
+        ({"mean": (0.5,), "deviation": (0.5,)}, "ResNet cannot take an input of shape .*number of channels"),
+        ({"mean": "imagenet", "deviation": "imagenet"}, "mean must be"),
+    ],
+)
 def test_arguments_that_do_not_fit(change, message):
     with pytest.raises(ValueError, match=message):
         explain(IMAGE, NET, **(OF | change))
@@ -170,30 +195,33 @@ def test_arguments_that_do_not_fit(change, message):
 
 @pytest.mark.parametrize("change", [{"reshape": extraction.channels_last}, {"mean": (0.5,)}, {"deviation": (0.5,)}])
 def test_the_compendiums_networks_have_their_own_input(change):
-    network = explanation.Trained(models.Trunk(NET), models.ReducedHead(16, size=4), image_size=64)
+    network = checkpoints.Trained(Trunk(NET), ReducedHead(16, size=4), image_size=64)
     with pytest.raises(ValueError, match=f"{list(change)[0]} is for a torch.nn.Module"):
         explain(IMAGE, network, **change)
 
 
-@pytest.mark.parametrize("arguments, message", [
-    (("trunk", models.ReducedHead(4)), "trunk must be a models.Trunk, got str"),
-    ((models.Trunk(NET), None), "head must be a torch.nn.Module"),
-    ((models.Trunk(NET), models.ReducedHead(4), "224"), "image_size must be a whole number"),
-])
+@pytest.mark.parametrize(
+    "arguments, message",
+    [
+        (("trunk", ReducedHead(4)), "trunk must be a models.Trunk, got str"),
+        ((Trunk(NET), None), "head must be a torch.nn.Module"),
+        ((Trunk(NET), ReducedHead(4), "224"), "image_size must be a whole number"),
+    ],
+)
 def test_parts_of_a_network_that_do_not_fit(arguments, message):
     with pytest.raises(ValueError, match=message):
-        explanation.Trained(*arguments)
+        checkpoints.Trained(*arguments)
 
 
 def test_a_head_for_another_image_size_says_so():
-    network = explanation.Trained(models.Trunk(NET), models.ReducedHead(4, size=14), image_size=64)
+    network = checkpoints.Trained(Trunk(NET), ReducedHead(4, size=14), image_size=64)
     with pytest.raises(ValueError, match="ReducedHead cannot take an input .* check the size of the images"):
         explain(IMAGE, network)
 
 
 @pytest.mark.parametrize("part", ["trunk", "head", "head.block.bn"])
 def test_training_mode_is_refused_and_left_alone(part):
-    network = explanation.Trained(models.Trunk(models.resnet18("random")), models.ReducedHead(16, size=4), 64)
+    network = checkpoints.Trained(Trunk(pretrained.resnet18("random")), ReducedHead(16, size=4), 64)
     whole = nn.ModuleDict({"trunk": network.trunk, "head": network.head})
     before = copy.deepcopy(whole.state_dict())
     whole.get_submodule(part).train()
@@ -233,9 +261,19 @@ def boxes(texts):
     return [text.get_window_extent() for text in texts]
 
 
-@pytest.mark.parametrize("name", ["cat", "drilling platform", "American Staffordshire terrier", "W" * 60,
-                                  "American egret, great white heron, Egretta albus, a bird of marshes and shores",
-                                  "$\\frac{a$", "line\nbreak", ""])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "cat",
+        "drilling platform",
+        "American Staffordshire terrier",
+        "W" * 60,
+        "American egret, great white heron, Egretta albus, a bird of marshes and shores",
+        "$\\frac{a$",
+        "line\nbreak",
+        "",
+    ],
+)
 def test_labels_neither_collide_nor_are_cut(name):
     found = explain(IMAGE, small(), layer="3", image_size=64, class_names=[name] * 5)
     figure = found.plot()
@@ -257,23 +295,23 @@ def test_what_is_not_proven_says_so():
         texts = [text.get_text() for text in found.plot().texts]
         assert ("energy" in texts) == found.proven and ("energy (not proven)" in texts) != found.proven
         assert ("not proven the lowest" in repr(found)) != found.proven
-    problem = qubo.Selection(np.arange(2), -np.ones(2), np.eye(2))
-    assert explanation.select(problem, 2, "brute_force")[1]["solver"] == "brute_force"
+    problem = feature_selection.Problem(np.arange(2), -np.ones(2), np.eye(2))
+    assert one_image.select(problem, 2, "brute_force")[1]["solver"] == "brute_force"
 
 
 def test_a_solver_that_works_long_shows_it(monkeypatch, capsys):
-    problem = qubo.Selection(np.arange(2), -np.ones(2), np.eye(2))
-    explanation.select(problem, 2)
+    problem = feature_selection.Problem(np.arange(2), -np.ones(2), np.eye(2))
+    one_image.select(problem, 2)
     assert "at work" not in capsys.readouterr().err
 
-    class Slow(solvers.GreedySampler):
+    class Slow(by_name.GreedySampler):
         def sample(self, bqm, time_limit=30.0):
             time.sleep(0.6)
             return super().sample(bqm)
 
-    monkeypatch.setattr(explanation, "PATIENCE", 0.05)
-    monkeypatch.setitem(solvers.SOLVERS, "greedy", Slow)
-    assert explanation.select(problem, 2, "greedy")[0].all()
+    monkeypatch.setattr(one_image, "PATIENCE", 0.05)
+    monkeypatch.setitem(by_name.SOLVERS, "greedy", Slow)
+    assert one_image.select(problem, 2, "greedy")[0].all()
     assert re.search(r"greedy at work: \d of at most 30 s, done", capsys.readouterr().err)
 
 
@@ -294,8 +332,16 @@ def test_what_a_caller_holds_does_not_change_a_view(explorer):
     after = explorer.choose(image=1, n_features=6)
     assert all(np.array_equal(before[key], after[key]) for key in ("selected", "importance", "heatmap", "matrix"))
     held, problem = explorer.problem(1, 6, after["class_index"])
-    for array in (after["selected"], after["importance"], problem.field, problem.maps, problem.redundancy, held,
-                  explorer.evidence(1, 6), explorer.maps[6][1]):
+    for array in (
+        after["selected"],
+        after["importance"],
+        problem.field,
+        problem.maps,
+        problem.redundancy,
+        held,
+        explorer.evidence(1, 6),
+        explorer.maps[6][1],
+    ):
         with pytest.raises(ValueError, match="read-only"):
             array[...] = 0
     own = {n: np.ones((n, 4, 4)) for n in (4, 6)}
@@ -305,13 +351,21 @@ def test_what_a_caller_holds_does_not_change_a_view(explorer):
     assert explorer.maps[4][number].all() and np.array_equal(explorer.photographs[number], IMAGE)
 
 
-@pytest.mark.parametrize("choice, message", [
-    ({"image": -1}, "image must be a whole number from 0 to 2"), ({"image": 3}, "image must be"),
-    ({"n_features": 16}, r"n_features must be one of \[4, 6\], got 16"), ({"n_features": "4"}, "n_features must be"),
-    ({"class_index": 10}, "class_index must be"), ({"class_index": -2}, "class_index must be"),
-    ({"size": "2"}, "size must be"), ({"size": 7}, "exactly 7 maps are infeasible"), ({"beta": None}, "beta must be"),
-    ({"solver": ["exact"]}, "unknown solver"),
-])
+@pytest.mark.parametrize(
+    "choice, message",
+    [
+        ({"image": -1}, "image must be a whole number from 0 to 2"),
+        ({"image": 3}, "image must be"),
+        ({"n_features": 16}, r"n_features must be one of \[4, 6\], got 16"),
+        ({"n_features": "4"}, "n_features must be"),
+        ({"class_index": 10}, "class_index must be"),
+        ({"class_index": -2}, "class_index must be"),
+        ({"size": "2"}, "size must be"),
+        ({"size": 7}, "exactly 7 maps are infeasible"),
+        ({"beta": None}, "beta must be"),
+        ({"solver": ["exact"]}, "unknown solver"),
+    ],
+)
 def test_choices_that_are_not_there(explorer, choice, message):
     with pytest.raises(ValueError, match=message):
         explorer[0].png(**({"n_features": 6} | choice))
@@ -325,13 +379,16 @@ def test_the_largest_size_is_known(explorer):
         explorer.choose(image=2, n_features=6, size=d + 1)
 
 
-@pytest.mark.parametrize("maps, photograph, message", [
-    ({4: np.ones((4, 4, 4))}, None, "maps must be of every model"),
-    ({4: np.ones((4, 4, 4)), 6: np.ones((6, 4, 3))}, None, "maps of N_f = 6 must have 96 pixels"),
-    ({4: np.ones((4, 4, 4)), 6: np.ones((5, 4, 4))}, None, "maps of N_f = 6 must be"),
-    ({4: np.ones((4, 4, 4)), 6: np.full((6, 4, 4), np.nan)}, None, "maps of N_f = 6 must be finite, got NaN"),
-    ({4: np.ones((4, 4, 4)), 6: np.ones((6, 4, 4))}, np.ones((3, 4, 4)), "pixels must be uint8"),
-])
+@pytest.mark.parametrize(
+    "maps, photograph, message",
+    [
+        ({4: np.ones((4, 4, 4))}, None, "maps must be of every model"),
+        ({4: np.ones((4, 4, 4)), 6: np.ones((6, 4, 3))}, None, "maps of N_f = 6 must have 96 pixels"),
+        ({4: np.ones((4, 4, 4)), 6: np.ones((5, 4, 4))}, None, "maps of N_f = 6 must be"),
+        ({4: np.ones((4, 4, 4)), 6: np.full((6, 4, 4), np.nan)}, None, "maps of N_f = 6 must be finite, got NaN"),
+        ({4: np.ones((4, 4, 4)), 6: np.ones((6, 4, 4))}, np.ones((3, 4, 4)), "pixels must be uint8"),
+    ],
+)
 def test_nothing_is_added_by_half(explorer, maps, photograph, message):
     explorer = explorer[0]
     with pytest.raises(ValueError, match=message):
@@ -339,9 +396,16 @@ def test_nothing_is_added_by_half(explorer, maps, photograph, message):
     assert {len(explorer.maps[4]), len(explorer.maps[6]), len(explorer.photographs)} == {3}
 
 
-@pytest.mark.parametrize("models_of", [{}, None, {4: (np.ones((1, 5, 2, 2)), np.ones((10, 20)), np.ones(10))},
-                                       {4: (np.ones((1, 4, 2, 2)), np.ones((10, 15)), np.ones(10))},
-                                       {4: (np.ones((1, 4, 2, 2)), np.ones((10, 16)), np.ones(9))}])
+@pytest.mark.parametrize(
+    "models_of",
+    [
+        {},
+        None,
+        {4: (np.ones((1, 5, 2, 2)), np.ones((10, 20)), np.ones(10))},
+        {4: (np.ones((1, 4, 2, 2)), np.ones((10, 15)), np.ones(10))},
+        {4: (np.ones((1, 4, 2, 2)), np.ones((10, 16)), np.ones(9))},
+    ],
+)
 def test_models_that_do_not_fit(models_of):
     with pytest.raises(ValueError, match="models must be|of N_f = 4 must"):
         Explorer(models_of)
@@ -349,11 +413,11 @@ def test_models_that_do_not_fit(models_of):
 
 def test_photographs_for_other_trunks_are_refused(explorer):
     explorer = explorer[0]
-    trunks = models.Trunk(NET), models.Trunk(models.resnet18("random", seed=1))
-    networks = {n: explanation.Trained(trunk, models.ReducedHead(n, size=4), 64) for n, trunk in zip((4, 6), trunks)}
+    trunks = Trunk(NET), Trunk(pretrained.resnet18("random", seed=1))
+    networks = {n: checkpoints.Trained(trunk, ReducedHead(n, size=4), 64) for n, trunk in zip((4, 6), trunks)}
     with pytest.raises(ValueError, match="networks must have one trunk"):
         explorer.add_photograph(IMAGE, networks)
-    networks[6] = explanation.Trained(models.Trunk(NET), models.ReducedHead(6, size=4), 64)
+    networks[6] = checkpoints.Trained(Trunk(NET), ReducedHead(6, size=4), 64)
     assert explorer.add_photograph(IMAGE, networks) == 3
     with pytest.raises(ValueError, match="networks must be"):
         explorer.add_photograph(IMAGE, {4: networks[4]})
@@ -373,18 +437,33 @@ def test_gaps_of_zero_are_in_the_lowest_bin():
     plt.close(figure)
 
 
-@pytest.mark.parametrize("call, message", [
-    *((lambda e, n=n: e.choose(n_features=n), "n_features must be") for n in (
-        np.array([4, 4]), pd.Series([4]), torch.tensor([4, 6]), None, 4.5, True)),
-    *((lambda e, m=m: e.add(m), "maps must be of every model, a dict by N_f") for m in (None, [4], "4")),
-    *((lambda e, n=n: e.add_photograph(IMAGE, n), "networks must be") for n in (None, [4], {4: None, 6: None})),
-    *((lambda e, d=d: e.png(n_features=4, dpi=d), "dpi must be a number") for d in (None, "a", 0, 10**9)),
-    *((lambda e, m=m: Explorer(m), "models must be|N_f must be|maps of N_f") for m in (
-        {4: 5}, {4: None}, {4: (5,)}, {4: (5, np.ones((10, 16)), np.ones(10))}, {"4": ([], np.ones((2, 4)), [0, 0])},
-        {4: (np.ones((4, 2, 2)), np.ones((10, 16)), np.ones(10))})),
-    *((lambda e, p=p: Explorer({4: (np.ones((3, 4, 2, 2)), np.ones((2, 16)), [0, 0])}, p), "photographs must be")
-      for p in (5, "abc", IMAGE, {0: IMAGE})),
-])
+@pytest.mark.parametrize(
+    "call, message",
+    [
+        *(
+            (lambda e, n=n: e.choose(n_features=n), "n_features must be")
+            for n in (np.array([4, 4]), pd.Series([4]), torch.tensor([4, 6]), None, 4.5, True)
+        ),
+        *((lambda e, m=m: e.add(m), "maps must be of every model, a dict by N_f") for m in (None, [4], "4")),
+        *((lambda e, n=n: e.add_photograph(IMAGE, n), "networks must be") for n in (None, [4], {4: None, 6: None})),
+        *((lambda e, d=d: e.png(n_features=4, dpi=d), "dpi must be a number") for d in (None, "a", 0, 10**9)),
+        *(
+            (lambda e, m=m: Explorer(m), "models must be|N_f must be|maps of N_f")
+            for m in (
+                {4: 5},
+                {4: None},
+                {4: (5,)},
+                {4: (5, np.ones((10, 16)), np.ones(10))},
+                {"4": ([], np.ones((2, 4)), [0, 0])},
+                {4: (np.ones((4, 2, 2)), np.ones((10, 16)), np.ones(10))},
+            )
+        ),
+        *(
+            (lambda e, p=p: Explorer({4: (np.ones((3, 4, 2, 2)), np.ones((2, 16)), [0, 0])}, p), "photographs must be")
+            for p in (5, "abc", IMAGE, {0: IMAGE})
+        ),
+    ],
+)
 def test_what_an_explorer_refuses_is_named(explorer, call, message):
     with pytest.raises(ValueError, match=message):
         call(explorer[0])
@@ -408,4 +487,4 @@ def test_nothing_of_a_view_can_be_written_to(explorer):
 @pytest.mark.parametrize("size", [64.0, 15, True, None, "64", 10**9])
 def test_a_trained_networks_image_size_is_whole(size):
     with pytest.raises(ValueError, match="image_size must be a whole number"):
-        explanation.Trained(models.Trunk(NET), models.ReducedHead(4), size)
+        checkpoints.Trained(Trunk(NET), ReducedHead(4), size)

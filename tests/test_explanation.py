@@ -15,48 +15,59 @@ from matplotlib.figure import Figure
 from PIL import Image
 
 import qafs_utils
-from qafs_utils import cams, data, explanation, extraction, feature_maps, models, plots, qubo, run, solvers
-from qafs_utils.explorer import Explorer
+from qafs_utils.artefacts import files, run
+from qafs_utils.cnn import checkpoints, datasets, extraction, feature_maps, preprocessing, pretrained
+from qafs_utils.cnn.networks import NORMALISATIONS, ReducedHead, Trunk, build_head
+from qafs_utils.explanations import cams, one_image
+from qafs_utils.explanations.explorer import Explorer
+from qafs_utils.plots.style import STYLE
+from qafs_utils.qubo import feature_selection
+from qafs_utils.solvers import by_name
 
-IMAGE = data.synthetic(1)[0][3]
-NET = models.resnet18("random")
+IMAGE = datasets.synthetic(1)[0][3]
+NET = pretrained.resnet18("random")
 PUBLISHED = run.Artefacts("published")
 
 
 @pytest.fixture(autouse=True)
 def random_weights(monkeypatch):
     """The networks of the compendium without downloads: a random trunk, and heads that were trained on no other."""
-    heads = {"weights": models.fingerprint(models.Trunk(NET))}
-    for name in explanation.HEADS.values():
+    heads = {"weights": pretrained.fingerprint(Trunk(NET))}
+    for name in checkpoints.HEADS.values():
         n, block = int(name[2:].split("_")[0]), "paper" if "paper" in name else "full"
-        arrays = models.head_arrays(models.build_head(n, block, NET, seed=n))
+        arrays = checkpoints.head_arrays(build_head(n, block, NET, seed=n))
         heads |= {f"{name}/{key}": value for key, value in arrays.items()}
-    resnet18 = models.resnet18
-    monkeypatch.setattr(models, "resnet18", lambda weights="imagenet": resnet18("random"))
-    monkeypatch.setattr(explanation.Artefacts, "load", lambda self, name: heads)
-    explanation._trained.cache_clear()
+    resnet18 = pretrained.resnet18
+    monkeypatch.setattr(pretrained, "resnet18", lambda weights="imagenet": resnet18("random"))
+    monkeypatch.setattr(one_image.Artefacts, "load", lambda self, name: heads)
+    checkpoints._trained.cache_clear()
     yield heads
-    explanation._trained.cache_clear()
+    checkpoints._trained.cache_clear()
 
 
-@pytest.mark.parametrize("model, solver, beta", [
-    ("nf16", "exact", 0.7), ("nf24", "schrodinger", 0.5), ("nf32", "simulated_annealing", 0.9),
-    ("nf512", "exact", 0.99),
-])
+@pytest.mark.parametrize(
+    "model, solver, beta",
+    [
+        ("nf16", "exact", 0.7),
+        ("nf24", "schrodinger", 0.5),
+        ("nf32", "simulated_annealing", 0.9),
+        ("nf512", "exact", 0.99),
+    ],
+)
 def test_explain_is_the_notebooks_chain(random_weights, model, solver, beta):
     found = qafs_utils.explain(IMAGE, model, beta, solver, seed=3)
-    head = models.trained_head(explanation.HEADS[model], random_weights, NET)
-    features = models.Trunk(NET)(models.to_pixels(IMAGE[None]))
+    head = checkpoints.trained_head(checkpoints.HEADS[model], random_weights, NET)
+    features = Trunk(NET)(preprocessing.to_pixels(IMAGE[None]))
     maps, gradients, logits = extraction.capture(head, features)
     alpha = feature_maps.importance(gradients)
-    problems = qubo.selections(maps.numpy(), alpha.numpy())
-    selected, infos = solvers.solve_all(problems, maps.shape[1], solver, beta, seed=3)
+    problems = feature_selection.problems(maps.numpy(), alpha.numpy())
+    selected, infos = by_name.solve_all(problems, maps.shape[1], solver, beta, seed=3)
     assert np.array_equal(found.selected, selected[0]) and found.selected.dtype == bool
     assert found.info["energy"] == pytest.approx(infos[0]["energy"])
     heatmap = cams.heatmap(cams.grad_cam(maps, alpha, torch.as_tensor(selected)), 224)[0]
     np.testing.assert_allclose(found.heatmap, heatmap, atol=1e-6)
     np.testing.assert_allclose(found.probabilities, logits.softmax(1)[0], atol=1e-6)
-    assert found.class_index == int(logits.argmax()) and found.label == data.CLASSES[found.class_index]
+    assert found.class_index == int(logits.argmax()) and found.label == datasets.CLASSES[found.class_index]
     n = found.selected[found.problem.maps].astype(float)
     assert n @ found.matrix @ n == pytest.approx(found.info["energy"])
 
@@ -65,16 +76,16 @@ def test_the_published_selections_follow(monkeypatch):
     monkeypatch.undo()
     stored, of_06 = PUBLISHED.load("02_maps_nf16"), PUBLISHED.load("06_scores")["selection/nf16_qa"]
     for i in range(0, 200, 20):
-        problem = qubo.selection(stored["maps_block"][i], stored["importance_block"][i])
-        assert np.array_equal(explanation.select(problem, 16)[0], of_06[i])
+        problem = feature_selection.problem(stored["maps_block"][i], stored["importance_block"][i])
+        assert np.array_equal(one_image.select(problem, 16)[0], of_06[i])
 
 
 def test_any_network_by_the_name_of_a_layer():
     network = torchvision.models.mobilenet_v3_small(weights=None).eval()
     options = {"layer": "features.8", "image_size": 64, "class_index": 7}
     found = qafs_utils.explain(IMAGE, network, size=2, class_names=[f"name {i}" for i in range(1000)], **options)
-    mean, deviation = (torch.tensor(v).view(3, 1, 1) for v in models.NORMALISATIONS["imagenet"])
-    pixels = (explanation.to_square(IMAGE, 64) - mean) / deviation
+    mean, deviation = (torch.tensor(v).view(3, 1, 1) for v in NORMALISATIONS["imagenet"])
+    pixels = (preprocessing.to_square(IMAGE, 64) - mean) / deviation
     maps, _, _ = extraction.capture_layer(network, "features.8", pixels, [7])
     np.testing.assert_allclose(found.maps, maps[0], atol=1e-6)
     assert found.label == "name 7" and found.selected.sum() == 2
@@ -93,18 +104,24 @@ def test_an_importance_of_ones_own():
 
     found, usual = (qafs_utils.explain(IMAGE, NET, layer="layer3", class_index=4, weigh=w) for w in (effect, None))
     maps, gradients, _ = extraction.capture_layer(
-        NET, "layer3", (explanation.to_square(IMAGE, 224) - models.Trunk(NET).mean) / models.Trunk(NET).std, [4])
+        NET, "layer3", (preprocessing.to_square(IMAGE, 224) - Trunk(NET).mean) / Trunk(NET).std, [4]
+    )
     np.testing.assert_allclose(found.importance, (maps * gradients).mean((-2, -1))[0], atol=1e-6)
     assert np.array_equal(found.problem.maps, np.flatnonzero(found.importance > 0))
     assert not np.array_equal(found.problem.maps, usual.problem.maps)
 
 
-@pytest.mark.parametrize("solver, options", [
-    ("exact", {}), ("brute_force", {}), ("simulated_annealing", {"num_reads": 50}),
-])
+@pytest.mark.parametrize(
+    "solver, options",
+    [
+        ("exact", {}),
+        ("brute_force", {}),
+        ("simulated_annealing", {"num_reads": 50}),
+    ],
+)
 def test_exactly_k_maps(solver, options):
-    problem = qubo.selection(*(np.random.default_rng(2).random(shape) for shape in ((9, 5, 5), 9)))
-    bits, info = explanation.select(problem, 9, solver, size=4, **options)
+    problem = feature_selection.problem(*(np.random.default_rng(2).random(shape) for shape in ((9, 5, 5), 9)))
+    bits, info = one_image.select(problem, 9, solver, size=4, **options)
     E = [problem.bqm().energy(dict(enumerate(b))) for b in np.ndindex(*[2] * 9) if sum(b) == 4]
     assert bits.sum() == 4 and info["energy"] == pytest.approx(min(E))
 
@@ -116,7 +133,7 @@ def test_every_form_of_an_image(tmp_path, form):
     Image.fromarray(rows_first).save(path)
     forms = {"path": path, "open file": io.BytesIO(path.read_bytes()), "PIL": Image.open(path)}
     forms |= {"rows first": rows_first, "colours first": IMAGE}
-    assert np.array_equal(explanation.read_image(forms[form]), IMAGE)
+    assert np.array_equal(preprocessing.read_image(forms[form]), IMAGE)
 
 
 def test_photographs_are_turned_upright_and_grey_becomes_colour(tmp_path):
@@ -124,60 +141,67 @@ def test_photographs_are_turned_upright_and_grey_becomes_colour(tmp_path):
     exif[0x0112] = 6  # the camera was held upright
     turned.save(tmp_path / "turned.png", exif=exif)
     for form in (tmp_path / "turned.png", Image.open(tmp_path / "turned.png")):
-        assert np.array_equal(explanation.read_image(form), np.rot90(IMAGE, -1, (1, 2)))
+        assert np.array_equal(preprocessing.read_image(form), np.rot90(IMAGE, -1, (1, 2)))
     for kind, n in (("L", ()), ("RGBA", (4,))):
-        assert explanation.read_image(Image.new(kind, (5, 4))).shape == (3, 4, 5)
-        assert np.array_equal(explanation.read_image(np.full((4, 5, *n), 7, np.uint8)), np.full((3, 4, 5), 7))
+        assert preprocessing.read_image(Image.new(kind, (5, 4))).shape == (3, 4, 5)
+        assert np.array_equal(preprocessing.read_image(np.full((4, 5, *n), 7, np.uint8)), np.full((3, 4, 5), 7))
 
 
 def test_large_photographs_are_averaged_small_ones_as_in_the_notebooks():
     stripes = np.zeros((3, 448, 448), np.uint8)
     stripes[:, ::2] = 255
-    assert explanation.to_square(stripes, 56)[..., 4:-4, :].sub(0.5).abs().max() < 0.02
-    torch.testing.assert_close(explanation.to_square(IMAGE, 224), models.to_pixels(IMAGE[None]))
+    assert preprocessing.to_square(stripes, 56)[..., 4:-4, :].sub(0.5).abs().max() < 0.02
+    torch.testing.assert_close(preprocessing.to_square(IMAGE, 224), preprocessing.to_pixels(IMAGE[None]))
 
 
 def nan_image():
     return np.full((3, 8, 8), np.nan)
 
 
-@pytest.mark.parametrize("arguments, options, error, message", [
-    (("no such file.png", "nf16"), {}, data.DataError, "there is no file no such file.png: check the path"),
-    ((__file__, "nf16"), {}, data.DataError, "cannot be read as an image"),
-    ((io.BytesIO(b"text"), "nf16"), {}, data.DataError, "the file cannot be read as an image"),
-    ((None, "nf16"), {}, ValueError, "the image must be a path, .* got NoneType"),
-    ((IMAGE[None], "nf16"), {}, ValueError, r"must be \(3, h, w\) or \(h, w, 3\), got \(1, 3, 96, 96\)"),
-    ((Image.new("I;16", (9, 9)), "nf16"), {}, ValueError, "pixels of mode I;16 have more than 8 bits: scale them"),
-    ((IMAGE[:, :0], "nf16"), {}, ValueError, r"got \(3, 0, 96\)"),
-    ((IMAGE / 255, "nf16"), {}, ValueError, "must be uint8 from 0 to 255, these are float64"),
-    ((nan_image(), "nf16"), {}, ValueError, "hold NaN or infinite values"),
-    ((IMAGE, "nf17"), {}, ValueError, "unknown model 'nf17': choose from nf16, nf24, nf32, nf512, or give"),
-    ((IMAGE, 16), {}, ValueError, "the model must be one of nf16, .* got int"),
-    ((IMAGE, NET), {}, ValueError, "give the layer"),
-    ((IMAGE, NET), {"layer": "layer5"}, ValueError, "no layer 'layer5': did you mean 'layer4'"),
-    ((IMAGE, NET), {"layer": "avgpool"}, ValueError, "the maps of 'avgpool' have one pixel"),
-    ((IMAGE, "nf16"), {"weigh": lambda maps, gradients: maps.mean()}, ValueError,
-     r"weigh returns, .* \(1, 16\), .* got shape \(\)"),
-    ((IMAGE, "nf16"), {"layer": "layer4"}, ValueError, "the head has no stage 'layer4'"),
-    ((IMAGE, "nf16", 1.2), {}, ValueError, r"beta must be a number in \[0, 1\], got 1.2"),
-    ((IMAGE, "nf16", np.nan), {}, ValueError, "beta must be a number"),
-    ((IMAGE, "nf16", "0.7"), {}, ValueError, "beta must be a number"),
-    ((IMAGE, "nf16"), {"class_index": "cat"}, ValueError, "class_index must be a whole number"),
-    ((IMAGE, "nf16"), {"num_reads": 3}, ValueError, "'exact' has no option num_reads: its options are"),
-    ((IMAGE, "nf16"), {"solver": "oracle"}, ValueError, "unknown solver 'oracle'"),
-    ((IMAGE, "nf16"), {"class_index": 10}, ValueError, "class_index must be whole numbers from 0 to 9, got 10"),
-    ((IMAGE, "nf16"), {"size": 17}, ValueError, "exactly 17 maps are infeasible"),
-    ((IMAGE, "nf16"), {"image_size": 64}, ValueError, "takes images of 224 pixels, not 64"),
-    ((IMAGE, "nf16"), {"class_names": ("cat", "dog")}, ValueError, "class_names must be 10 labels, .* got 2"),
-])
+@pytest.mark.parametrize(
+    "arguments, options, error, message",
+    [
+        (("no such file.png", "nf16"), {}, datasets.DataError, "there is no file no such file.png: check the path"),
+        ((__file__, "nf16"), {}, datasets.DataError, "cannot be read as an image"),
+        ((io.BytesIO(b"text"), "nf16"), {}, datasets.DataError, "the file cannot be read as an image"),
+        ((None, "nf16"), {}, ValueError, "the image must be a path, .* got NoneType"),
+        ((IMAGE[None], "nf16"), {}, ValueError, r"must be \(3, h, w\) or \(h, w, 3\), got \(1, 3, 96, 96\)"),
+        ((Image.new("I;16", (9, 9)), "nf16"), {}, ValueError, "pixels of mode I;16 have more than 8 bits: scale them"),
+        ((IMAGE[:, :0], "nf16"), {}, ValueError, r"got \(3, 0, 96\)"),
+        ((IMAGE / 255, "nf16"), {}, ValueError, "must be uint8 from 0 to 255, these are float64"),
+        ((nan_image(), "nf16"), {}, ValueError, "hold NaN or infinite values"),
+        ((IMAGE, "nf17"), {}, ValueError, "unknown model 'nf17': choose from nf16, nf24, nf32, nf512, or give"),
+        ((IMAGE, 16), {}, ValueError, "the model must be one of nf16, .* got int"),
+        ((IMAGE, NET), {}, ValueError, "give the layer"),
+        ((IMAGE, NET), {"layer": "layer5"}, ValueError, "no layer 'layer5': did you mean 'layer4'"),
+        ((IMAGE, NET), {"layer": "avgpool"}, ValueError, "the maps of 'avgpool' have one pixel"),
+        (
+            (IMAGE, "nf16"),
+            {"weigh": lambda maps, gradients: maps.mean()},
+            ValueError,
+            r"weigh returns, .* \(1, 16\), .* got shape \(\)",
+        ),
+        ((IMAGE, "nf16"), {"layer": "layer4"}, ValueError, "the head has no stage 'layer4'"),
+        ((IMAGE, "nf16", 1.2), {}, ValueError, r"beta must be a number in \[0, 1\], got 1.2"),
+        ((IMAGE, "nf16", np.nan), {}, ValueError, "beta must be a number"),
+        ((IMAGE, "nf16", "0.7"), {}, ValueError, "beta must be a number"),
+        ((IMAGE, "nf16"), {"class_index": "cat"}, ValueError, "class_index must be a whole number"),
+        ((IMAGE, "nf16"), {"num_reads": 3}, ValueError, "'exact' has no option num_reads: its options are"),
+        ((IMAGE, "nf16"), {"solver": "oracle"}, ValueError, "unknown solver 'oracle'"),
+        ((IMAGE, "nf16"), {"class_index": 10}, ValueError, "class_index must be whole numbers from 0 to 9, got 10"),
+        ((IMAGE, "nf16"), {"size": 17}, ValueError, "exactly 17 maps are infeasible"),
+        ((IMAGE, "nf16"), {"image_size": 64}, ValueError, "takes images of 224 pixels, not 64"),
+        ((IMAGE, "nf16"), {"class_names": ("cat", "dog")}, ValueError, "class_names must be 10 labels, .* got 2"),
+    ],
+)
 def test_what_does_not_fit_is_refused(arguments, options, error, message):
     with pytest.raises(error, match=message):
         qafs_utils.explain(*arguments, **options)
 
 
 def test_a_head_of_other_classes_has_no_names():
-    head = models.ReducedHead(16, size=4, n_classes=5).eval()
-    network = explanation.Trained(models.Trunk(NET), head, image_size=64)
+    head = ReducedHead(16, size=4, n_classes=5).eval()
+    network = checkpoints.Trained(Trunk(NET), head, image_size=64)
     assert qafs_utils.explain(IMAGE, network).label.startswith("class ")
 
 
@@ -196,23 +220,28 @@ def test_missing_weights_and_no_network(monkeypatch, tmp_path):
         raise OSError("network is unreachable")
 
     monkeypatch.setattr(torchvision.models, "resnet18", unreachable)
-    with pytest.raises(data.DataError, match="ImageNet weights are not at .* unreachable.* `make weights`"):
+    with pytest.raises(datasets.DataError, match="ImageNet weights are not at .* unreachable.* `make weights`"):
         qafs_utils.explain(IMAGE, "nf16")
 
 
 def test_other_weights_than_the_heads_are_refused(random_weights):
     random_weights["weights"] = "another"
-    with pytest.raises(data.DataError, match="not those the heads were trained on"):
+    with pytest.raises(datasets.DataError, match="not those the heads were trained on"):
         qafs_utils.explain(IMAGE, "nf16")
 
 
-@pytest.mark.parametrize("model, beta, solver", [
-    ("nf16", 0.7, "exact"), ("nf512", 0.99, "exact"), ("nf16", 0.0, "schrodinger"),
-])
+@pytest.mark.parametrize(
+    "model, beta, solver",
+    [
+        ("nf16", 0.7, "exact"),
+        ("nf512", 0.99, "exact"),
+        ("nf16", 0.0, "schrodinger"),
+    ],
+)
 def test_plot(model, beta, solver):
     settings = dict(plt.rcParams)
     figure = qafs_utils.explain(IMAGE, model, beta, solver).plot()
-    assert dict(plt.rcParams) == settings and figure.texts[0].get_fontsize() == plots.STYLE["font.size"]
+    assert dict(plt.rcParams) == settings and figure.texts[0].get_fontsize() == STYLE["font.size"]
     assert isinstance(figure, Figure) and len(figure.axes) == 4
     content = io.BytesIO()
     figure.savefig(content, format="pdf")
@@ -222,7 +251,7 @@ def test_plot(model, beta, solver):
 def test_pytorch_is_loaded_only_where_it_is_used():
     modules = "annealing, data, exact, feature_maps, hardware, metrics, plots, qubo, run, solvers, spectrum"
     code = f"import sys; from qafs_utils import {modules}; assert 'torch' not in sys.modules"
-    subprocess.run([sys.executable, "-c", code], check=True, cwd=run.ROOT)
+    subprocess.run([sys.executable, "-c", code], check=True, cwd=files.ROOT)
     assert callable(qafs_utils.explain)
     with pytest.raises(AttributeError, match="no attribute 'explian'"):
         qafs_utils.explian  # noqa: B018
@@ -253,7 +282,7 @@ def test_the_explorer_agrees_with_the_published_problems(monkeypatch, explorer):
             assert found["scores"]["optimal"] and found["scores"]["proven"]
             probability = np.exp(stored["logits"][i] - stored["logits"][i].max())
             assert found["scores"]["probability_all"] == pytest.approx(probability.max() / probability.sum(), abs=2e-3)
-            selected = solvers.solve_all([found["problem"]], n, "brute_force")[0][0]
+            selected = by_name.solve_all([found["problem"]], n, "brute_force")[0][0]
             assert np.array_equal(found["selected"], selected)
 
 
@@ -266,10 +295,14 @@ def test_scores_of_a_choice(explorer):
     assert everything["scores"]["probability"] == everything["scores"]["probability_top_k"]
 
 
-@pytest.mark.parametrize("choice, message", [
-    ({"size": 16}, "exactly 16 maps are infeasible"), ({"beta": 2.0}, "beta must be a number"),
-    ({"solver": "oracle"}, "unknown solver"),
-])
+@pytest.mark.parametrize(
+    "choice, message",
+    [
+        ({"size": 16}, "exactly 16 maps are infeasible"),
+        ({"beta": 2.0}, "beta must be a number"),
+        ({"solver": "oracle"}, "unknown solver"),
+    ],
+)
 def test_a_choice_without_an_answer(explorer, choice, message):
     with pytest.raises(ValueError, match=message):
         explorer.png(**choice)
@@ -304,7 +337,7 @@ def test_only_what_depends_on_a_change_is_computed_again(explorer):
 
 
 def test_a_photograph_can_be_put_in(random_weights):
-    networks = {n: explanation.trained(f"nf{n}") for n in (16, 24)}
+    networks = {n: checkpoints.trained(f"nf{n}") for n in (16, 24)}
     classifiers = {n: network.head.classifier for n, network in networks.items()}
     explorer = Explorer({n: ([], c.weight.numpy(), c.bias.numpy()) for n, c in classifiers.items()})
     number = explorer.add_photograph(IMAGE, networks)

@@ -10,15 +10,18 @@ import torch
 import torchvision
 from torch import nn
 
-from qafs_utils import cams, extraction, feature_maps, metrics, models, qubo, solvers
+from qafs_utils.cnn import extraction, feature_maps, networks, pretrained, tensors, training
+from qafs_utils.explanations import cams, map_subsets
+from qafs_utils.qubo import feature_selection
+from qafs_utils.solvers import by_name
 
-NETWORK = models.resnet18("random")
+NETWORK = pretrained.resnet18("random")
 FEATURES = torch.rand(3, 256, 4, 4, generator=torch.Generator().manual_seed(0))
 IMAGES = torch.randn(3, 3, 64, 64, generator=torch.Generator().manual_seed(1))
 
 
 def head_of(n=16, block="paper"):
-    return models.build_head(n, block, NETWORK, size=4, seed=3).eval().requires_grad_(False)
+    return networks.build_head(n, block, NETWORK, size=4, seed=3).eval().requires_grad_(False)
 
 
 def test_importance_after_the_block_is_the_mean_classifier_weight():
@@ -69,10 +72,12 @@ def test_nan_features_and_unknown_target():
 
 
 def test_grad_cam_costs_at_most_1_2_forward_passes():
-    trunk, head = models.Trunk(NETWORK), models.build_head(16, "paper", NETWORK).eval().requires_grad_(False)
+    trunk, head = networks.Trunk(NETWORK), networks.build_head(16, "paper", NETWORK).eval().requires_grad_(False)
     pixels, best = torch.rand(8, 3, 224, 224), {}
-    calls = {"forward": lambda: models.scorer(trunk, head)(pixels),
-             "grad_cam": lambda: extraction.capture(head, trunk(pixels))}
+    calls = {
+        "forward": lambda: training.scorer(trunk, head)(pixels),
+        "grad_cam": lambda: extraction.capture(head, trunk(pixels)),
+    }
     for _ in range(6):
         for name, call in calls.items():
             start = time.process_time()  # of all threads: other work on the machine does not count
@@ -84,7 +89,7 @@ def test_grad_cam_costs_at_most_1_2_forward_passes():
 @pytest.mark.parametrize("n", [16, 512])
 def test_contributions_are_what_zeroing_maps_takes_away(n):
     """Keeping a subset: bias plus contributions equals the head run again with the other maps set to zero."""
-    head = models.build_head(n, "paper", models.resnet18("random"), size=4).eval()
+    head = networks.build_head(n, "paper", pretrained.resnet18("random"), size=4).eval()
     features = torch.rand(3, 256, 4, 4, generator=torch.Generator().manual_seed(0))
     maps, _, logits = extraction.capture(head, features)
     added = feature_maps.contributions(maps.numpy(), head.classifier.weight.detach().numpy())
@@ -95,7 +100,7 @@ def test_contributions_are_what_zeroing_maps_takes_away(n):
     with torch.no_grad():
         again = head(features, lambda name, m: m * mask if name == head.stages[-1] else m)
     np.testing.assert_allclose(np.einsum("bn,bnc->bc", kept, added) + bias, again, atol=1e-4)
-    scores = metrics.subset_scores(added, bias, np.array([0, 1, 2]), kept)
+    scores = map_subsets.subset_scores(added, bias, np.array([0, 1, 2]), kept)
     np.testing.assert_allclose(scores, again.softmax(1)[range(3), range(3)], atol=1e-5)
 
 
@@ -125,10 +130,17 @@ class Twisted(nn.Module):
         return (maps + same).mean((2, 3))
 
 
-@pytest.mark.parametrize("name, layer", [
-    *(("resnet18", f"layer{i}") for i in (1, 2, 3, 4)), ("resnet50", "layer2"), ("vgg16", "features.28"),
-    ("vgg16", "features.29"), ("mobilenet_v3_small", "features.4.block.1.0"), ("densenet121", "features"),
-])
+@pytest.mark.parametrize(
+    "name, layer",
+    [
+        *(("resnet18", f"layer{i}") for i in (1, 2, 3, 4)),
+        ("resnet50", "layer2"),
+        ("vgg16", "features.28"),
+        ("vgg16", "features.29"),
+        ("mobilenet_v3_small", "features.4.block.1.0"),
+        ("densenet121", "features"),
+    ],
+)
 def test_gradients_of_a_layer_equal_captums(name, layer):
     attr = pytest.importorskip("captum.attr")
     network = torchvisions(name)
@@ -160,8 +172,12 @@ def test_operations_in_place_do_not_change_the_maps():
 def test_only_what_follows_the_layer_has_a_graph():
     network, graph = torchvisions("resnet18"), {}
     watched = ("layer2", "layer3.1.bn2", "layer4")
-    hooks = [network.get_submodule(name).register_forward_hook(
-        lambda module, inputs, output, name=name: graph.update({name: output.requires_grad})) for name in watched]
+    hooks = [
+        network.get_submodule(name).register_forward_hook(
+            lambda module, inputs, output, name=name: graph.update({name: output.requires_grad})
+        )
+        for name in watched
+    ]
     extraction.capture_layer(network, "layer3", IMAGES.clone().requires_grad_())
     for hook in hooks:
         hook.remove()
@@ -170,10 +186,10 @@ def test_only_what_follows_the_layer_has_a_graph():
 
 def test_layer4_of_the_full_network_is_the_full_heads_relu():
     head = head_of(512, "full")
-    trunk = models.Trunk(NETWORK)
+    trunk = networks.Trunk(NETWORK)
     pixels = torch.rand(3, 3, 64, 64, generator=torch.Generator().manual_seed(2))
     expected = extraction.capture(head, trunk(pixels), "relu")
-    network = models.full_network(NETWORK, head)
+    network = networks.full_network(NETWORK, head)
     for ours, theirs in zip(extraction.capture_layer(network, "layer4", (pixels - trunk.mean) / trunk.std), expected):
         torch.testing.assert_close(ours, theirs)
 
@@ -181,8 +197,9 @@ def test_layer4_of_the_full_network_is_the_full_heads_relu():
 def test_batches_and_classes_of_a_layer():
     network = torchvisions("resnet18")
     exact = copy.deepcopy(network).double()  # in float32 a batch may be summed in another order than its images
-    for one, at_once in zip(extraction.capture_layer(exact, "layer3", IMAGES, batch=1),
-                            extraction.capture_layer(exact, "layer3", IMAGES)):
+    for one, at_once in zip(
+        extraction.capture_layer(exact, "layer3", IMAGES, batch=1), extraction.capture_layer(exact, "layer3", IMAGES)
+    ):
         torch.testing.assert_close(one, at_once)
     for classes in ([7, 7, 2], torch.tensor([7, 7, 2])):
         _, gradients, _ = extraction.capture_layer(network, "layer4", IMAGES, classes, batch=2)
@@ -191,7 +208,7 @@ def test_batches_and_classes_of_a_layer():
 
 
 def test_a_network_of_another_precision():
-    network = models.resnet18("random").double()
+    network = pretrained.resnet18("random").double()
     found = extraction.capture_layer(network, "layer4", IMAGES)
     assert all(part.dtype == torch.float32 for part in found)
     for part, expected in zip(found, extraction.capture_layer(NETWORK, "layer4", IMAGES)):
@@ -202,47 +219,56 @@ def test_a_network_of_another_precision():
 def test_maps_of_any_network_are_selected_and_shown(name, layer):
     maps, gradients, logits = extraction.capture_layer(torchvisions(name), layer, IMAGES[:2])
     importance = feature_maps.importance(gradients)
-    problems = qubo.selections(maps, importance)
-    selected, infos = solvers.solve_all(problems, maps.shape[1], "exact")
+    problems = feature_selection.problems(maps, importance)
+    selected, infos = by_name.solve_all(problems, maps.shape[1], "exact")
     assert (0 < selected.sum(1)).all() and not (selected & (importance.numpy() <= 0)).any()
     cam = cams.grad_cam(maps, importance, selected)
     assert cam.shape == (2, *maps.shape[2:]) and cam.amax((1, 2)).min() > 0
     assert cams.heatmap(cam, 64).shape == (2, 64, 64)
 
 
-@pytest.mark.parametrize("layer, message", [
-    ("layer9", "no layer 'layer9': did you mean 'layer"),
-    ("conv5_block3_out", r"no layer 'conv5_block3_out': its names are in network.named_modules\(\)"),
-    ("fc", r"'fc' gives \(3, 1000\), not maps"),
-    ("", r"'' gives \(3, 1000\), not maps"),
-    ("layer4.1.relu", r"'layer4.1.relu' runs 2 times in a forward pass"),
-])
+@pytest.mark.parametrize(
+    "layer, message",
+    [
+        ("layer9", "no layer 'layer9': did you mean 'layer"),
+        ("conv5_block3_out", r"no layer 'conv5_block3_out': its names are in network.named_modules\(\)"),
+        ("fc", r"'fc' gives \(3, 1000\), not maps"),
+        ("", r"'' gives \(3, 1000\), not maps"),
+        ("layer4.1.relu", r"'layer4.1.relu' runs 2 times in a forward pass"),
+    ],
+)
 def test_layers_without_maps_are_refused(layer, message):
     with pytest.raises(ValueError, match=message):
         extraction.capture_layer(NETWORK, layer, IMAGES)
 
 
-@pytest.mark.parametrize("layer, message", [
-    ("unused", "'unused' runs 0 times"),
-    ("twice", "'twice' runs 2 times"),
-    ("pair", "'pair' gives tuple, not maps"),
-    ("conv", "no gradient reaches layer 'conv'"),
-])
+@pytest.mark.parametrize(
+    "layer, message",
+    [
+        ("unused", "'unused' runs 0 times"),
+        ("twice", "'twice' runs 2 times"),
+        ("pair", "'pair' gives tuple, not maps"),
+        ("conv", "no gradient reaches layer 'conv'"),
+    ],
+)
 def test_layers_of_a_twisted_network_are_refused(layer, message):
     with pytest.raises(ValueError, match=message):
         extraction.capture_layer(Twisted().eval(), layer, IMAGES)
 
 
-@pytest.mark.parametrize("network, arguments, message", [
-    (NETWORK, (IMAGES[0],), r"images must be \(B, 3, S, S\) floats"),
-    (NETWORK, (IMAGES[:0],), r"images must be \(B, 3, S, S\) floats"),
-    (NETWORK, (IMAGES.byte(),), "normalised as the network expects, got .* torch.uint8"),
-    (NETWORK, (IMAGES, [1, 2]), r"class_index must be \(B,\) = \(3,\) .* got shape \(2,\)"),
-    (NETWORK, (IMAGES, 1), r"class_index must be \(B,\) = \(3,\)"),
-    (NETWORK, (IMAGES * torch.nan,), r"NaN or infinite values \(\d+ of \d+\): check the images"),
-    (nn.Sequential(nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4)), (IMAGES,), r"training mode, .* call network.eval\(\)"),
-    (nn.Sequential(nn.Conv2d(3, 4, 3)).eval(), (IMAGES,), "must return logits"),
-])
+@pytest.mark.parametrize(
+    "network, arguments, message",
+    [
+        (NETWORK, (IMAGES[0],), r"images must be \(B, 3, S, S\) floats"),
+        (NETWORK, (IMAGES[:0],), r"images must be \(B, 3, S, S\) floats"),
+        (NETWORK, (IMAGES.byte(),), "normalised as the network expects, got .* torch.uint8"),
+        (NETWORK, (IMAGES, [1, 2]), r"class_index must be \(B,\) = \(3,\) .* got shape \(2,\)"),
+        (NETWORK, (IMAGES, 1), r"class_index must be \(B,\) = \(3,\)"),
+        (NETWORK, (IMAGES * torch.nan,), r"NaN or infinite values \(\d+ of \d+\): check the images"),
+        (nn.Sequential(nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4)), (IMAGES,), r"training mode, .* call network.eval\(\)"),
+        (nn.Sequential(nn.Conv2d(3, 4, 3)).eval(), (IMAGES,), "must return logits"),
+    ],
+)
 def test_what_does_not_fit_is_refused(network, arguments, message):
     layer = "layer4" if network is NETWORK else "0"
     with pytest.raises(ValueError, match=message):
@@ -250,7 +276,7 @@ def test_what_does_not_fit_is_refused(network, arguments, message):
 
 
 def test_a_single_module_in_training_mode_is_refused():
-    network = models.resnet18("random")
+    network = pretrained.resnet18("random")
     network.layer3[0].bn1.train()
     with pytest.raises(ValueError, match="training mode"):
         extraction.capture_layer(network, "layer4", IMAGES)
@@ -258,7 +284,7 @@ def test_a_single_module_in_training_mode_is_refused():
 
 @pytest.mark.parametrize("layer", ["layer3", "layer3.0.relu", "fc"])
 def test_the_network_is_left_as_it_was(layer):
-    network = models.resnet18("random")
+    network = pretrained.resnet18("random")
     network.layer2.requires_grad_()
     state = {k: v.clone() for k, v in network.state_dict().items()}
     parameters = [(p, p.requires_grad) for p in network.parameters()]
@@ -277,7 +303,7 @@ def test_the_network_is_left_as_it_was(layer):
 @pytest.mark.parametrize("layer", ["layer1", "layer3", "layer4"])
 def test_propagating_some_maps_is_the_network_cut_in_two(layer):
     """By hand: the network run up to the layer, maps set to zero, and on from there."""
-    network = models.resnet18("random")
+    network = pretrained.resnet18("random")
     images = torch.rand(3, 3, 64, 64, generator=torch.Generator().manual_seed(0))
     blocks = [network.layer1, network.layer2, network.layer3, network.layer4]
     stages = [network.conv1, network.bn1, network.relu, network.maxpool, *blocks]
@@ -294,7 +320,7 @@ def test_propagating_some_maps_is_the_network_cut_in_two(layer):
 
 
 def test_propagating_refuses_maps_that_do_not_fit():
-    network, images = models.resnet18("random"), torch.rand(2, 3, 64, 64)
+    network, images = pretrained.resnet18("random"), torch.rand(2, 3, 64, 64)
     for kept in (np.ones((2, 64), bool), np.ones((1, 512), bool), np.ones((2, 512)), torch.ones(512, dtype=torch.bool)):
         with pytest.raises(ValueError, match=r"kept must be \(2, 512\) bool to go with the maps of 'layer4'"):
             extraction.propagate(network, "layer4", images, kept)
@@ -305,7 +331,7 @@ def test_propagating_refuses_maps_that_do_not_fit():
 
 
 def test_nothing_to_take_maps_from_is_named():
-    head = models.build_head(16, "paper", NETWORK, size=4).eval()
+    head = networks.build_head(16, "paper", NETWORK, size=4).eval()
     with pytest.raises(ValueError, match="at least one target"):
         extraction.arrays(head, torch.rand(2, 256, 4, 4), ())
     with pytest.raises(ValueError, match="no images"):
@@ -402,20 +428,27 @@ def test_propagating_reshaped_maps_zeroes_them_where_they_stand(name):
     torch.testing.assert_close(everything, network(IMAGES).detach(), rtol=1e-4, atol=1e-5)
 
 
-@pytest.mark.parametrize("name, reshape, message", [
-    ("swin", None, r"gives \(3, 8, 8, 32\), but maps of square images are square.* reshape=extraction.channels_last"),
-    ("convnext", None, "but maps of square images are square"),
-    ("vit", None, r"gives \(3, 65, 32\), not maps \(B, N, H, W\): choose .*, or give reshape"),
-    ("vit", extraction.tokens(7, 7), "reshape fails on the output .* of layer"),
-    ("vit", extraction.tokens(9, 9), "reshape fails"),
-    ("swin", lambda x: x.mean(1), "reshape fails"),
-    ("swin", lambda x: x.permute(0, 3, 1, 2) * 2, "reshape may only select and reorder the numbers"),
-    ("swin", lambda x: x.permute(0, 3, 1, 2).abs(), "reshape may only select and reorder the numbers"),
-    ("swin", lambda x: x[..., :1].expand(-1, -1, -1, 4), "reshape may only select and reorder the numbers"),
-    ("swin", lambda x: x[:1].permute(0, 3, 1, 2), "reshape must give maps .* B = 3 .* got "),
-    ("swin", lambda x: x.flatten(1), "reshape must give maps"),
-    ("swin", lambda x: None, "reshape fails"),
-])
+@pytest.mark.parametrize(
+    "name, reshape, message",
+    [
+        (
+            "swin",
+            None,
+            r"gives \(3, 8, 8, 32\), but maps of square images are square.* reshape=extraction.channels_last",
+        ),
+        ("convnext", None, "but maps of square images are square"),
+        ("vit", None, r"gives \(3, 65, 32\), not maps \(B, N, H, W\): choose .*, or give reshape"),
+        ("vit", extraction.tokens(7, 7), "reshape fails on the output .* of layer"),
+        ("vit", extraction.tokens(9, 9), "reshape fails"),
+        ("swin", lambda x: x.mean(1), "reshape fails"),
+        ("swin", lambda x: x.permute(0, 3, 1, 2) * 2, "reshape may only select and reorder the numbers"),
+        ("swin", lambda x: x.permute(0, 3, 1, 2).abs(), "reshape may only select and reorder the numbers"),
+        ("swin", lambda x: x[..., :1].expand(-1, -1, -1, 4), "reshape may only select and reorder the numbers"),
+        ("swin", lambda x: x[:1].permute(0, 3, 1, 2), "reshape must give maps .* B = 3 .* got "),
+        ("swin", lambda x: x.flatten(1), "reshape must give maps"),
+        ("swin", lambda x: None, "reshape fails"),
+    ],
+)
 def test_what_is_no_reshape_is_refused(name, reshape, message):
     network, layer, _, _ = TRANSFORMERS[name]
     with pytest.raises(ValueError, match=message):
@@ -446,7 +479,7 @@ def test_a_network_of_one_logit_has_two_classes():
         torch.testing.assert_close(maps, output), torch.testing.assert_close(found, logits)
     with pytest.raises(ValueError, match="class_index must be whole numbers from 0 to 1, got 2"):
         extraction.capture_layer(network, "1", IMAGES, [0, 1, 2])
-    torch.testing.assert_close(models.two_classes(logits).softmax(1)[:, 1:], logits.sigmoid())
+    torch.testing.assert_close(tensors.two_classes(logits).softmax(1)[:, 1:], logits.sigmoid())
 
 
 WRAPPED = {
@@ -462,8 +495,9 @@ def test_wrappers_are_looked_into(wrap, prefix):
     network = wrap(one_logit()).eval()
     if prefix and f"{prefix}1" not in dict(network.named_modules()):
         pytest.skip("no name of this wrapper")
-    for found, expected in zip(extraction.capture_layer(network, f"{prefix}1", IMAGES),
-                               extraction.capture_layer(one_logit(), "1", IMAGES)):
+    for found, expected in zip(
+        extraction.capture_layer(network, f"{prefix}1", IMAGES), extraction.capture_layer(one_logit(), "1", IMAGES)
+    ):
         torch.testing.assert_close(found, expected)
 
 
@@ -486,14 +520,20 @@ def quantised():
 
 
 @pytest.mark.filterwarnings("ignore")
-@pytest.mark.parametrize("make, message", [
-    (lambda: torch.jit.script(one_logit()), "a network of TorchScript has no layers to look into: give the network it"),
-    (lambda: torch.jit.trace(one_logit(), IMAGES), "a network of TorchScript"),
-    (lambda: nn.Sequential(torch.jit.script(one_logit()), nn.Identity()).eval(), "a network of TorchScript"),
-    (quantised, "a quantised network has no gradients: give the network of floats"),
-    (lambda: torch.ao.quantization.quantize_dynamic(one_logit(), {nn.Linear}), "a quantised network"),
-    (lambda: "resnet18", "the network must be a torch.nn.Module, got str"),
-])
+@pytest.mark.parametrize(
+    "make, message",
+    [
+        (
+            lambda: torch.jit.script(one_logit()),
+            "a network of TorchScript has no layers to look into: give the network it",
+        ),
+        (lambda: torch.jit.trace(one_logit(), IMAGES), "a network of TorchScript"),
+        (lambda: nn.Sequential(torch.jit.script(one_logit()), nn.Identity()).eval(), "a network of TorchScript"),
+        (quantised, "a quantised network has no gradients: give the network of floats"),
+        (lambda: torch.ao.quantization.quantize_dynamic(one_logit(), {nn.Linear}), "a quantised network"),
+        (lambda: "resnet18", "the network must be a torch.nn.Module, got str"),
+    ],
+)
 def test_networks_without_gradients_are_refused(make, message):
     network = make()
     for call in (extraction.capture_layer, lambda *of: extraction.propagate(*of, np.ones((3, 4), bool))):
@@ -555,19 +595,25 @@ def test_classes_of_any_kind_of_sequence(given):
     torch.testing.assert_close(gradients, head_of().classifier.weight.view(10, 16, 4, 4)[[7, 7, 2]])
 
 
-@pytest.mark.parametrize("call, message", [
-    (lambda: extraction.capture(head_of(), FEATURES, class_index=[0.5, 1, 2]), "class_index must be whole numbers"),
-    (lambda: extraction.capture(head_of(), FEATURES, class_index=[0, 1, 10]), "class_index must be whole numbers"),
-    (lambda: extraction.capture(head_of(), FEATURES, class_index=["cat"] * 3), "class_index must be"),
-    (lambda: extraction.capture(head_of(), FEATURES, batch=0), "batch must be a whole number of at least 1, got 0"),
-    (lambda: extraction.capture(head_of(), FEATURES[0]), r"features must be \(B, channels, s, s\) floats"),
-    (lambda: extraction.capture(head_of(), FEATURES[:, :7]), "ReducedHead cannot take an input of shape"),
-    (lambda: extraction.capture(NETWORK, FEATURES), "the head must have stages, .* got ResNet"),
-    (lambda: extraction.capture_layer(NETWORK, "layer4", IMAGES[:, :1]), r"ResNet cannot take an input .*\(3, 1, 64,"),
-    (lambda: extraction.propagate(NETWORK, "layer4", IMAGES, [[True], [True, False]]), "kept must be"),
-    (lambda: extraction.propagate(NETWORK, "layer4", IMAGES, np.ones((3, 512), bool), batch="2"), "batch must be"),
-    (lambda: extraction.tokens(0, 7), "height must be a whole number"),
-])
+@pytest.mark.parametrize(
+    "call, message",
+    [
+        (lambda: extraction.capture(head_of(), FEATURES, class_index=[0.5, 1, 2]), "class_index must be whole numbers"),
+        (lambda: extraction.capture(head_of(), FEATURES, class_index=[0, 1, 10]), "class_index must be whole numbers"),
+        (lambda: extraction.capture(head_of(), FEATURES, class_index=["cat"] * 3), "class_index must be"),
+        (lambda: extraction.capture(head_of(), FEATURES, batch=0), "batch must be a whole number of at least 1, got 0"),
+        (lambda: extraction.capture(head_of(), FEATURES[0]), r"features must be \(B, channels, s, s\) floats"),
+        (lambda: extraction.capture(head_of(), FEATURES[:, :7]), "ReducedHead cannot take an input of shape"),
+        (lambda: extraction.capture(NETWORK, FEATURES), "the head must have stages, .* got ResNet"),
+        (
+            lambda: extraction.capture_layer(NETWORK, "layer4", IMAGES[:, :1]),
+            r"ResNet cannot take an input .*\(3, 1, 64,",
+        ),
+        (lambda: extraction.propagate(NETWORK, "layer4", IMAGES, [[True], [True, False]]), "kept must be"),
+        (lambda: extraction.propagate(NETWORK, "layer4", IMAGES, np.ones((3, 512), bool), batch="2"), "batch must be"),
+        (lambda: extraction.tokens(0, 7), "height must be a whole number"),
+    ],
+)
 def test_arguments_that_do_not_fit_are_named(call, message):
     with pytest.raises(ValueError, match=message):
         call()
@@ -585,8 +631,10 @@ def relu_in_place_aside(output):
 
 def test_a_reshape_that_works_in_place_does_not_change_the_network():
     network, layer, _, _ = TRANSFORMERS["swin"]
-    calls = (lambda reshape: extraction.capture_layer(network, layer, IMAGES, reshape=reshape)[2],
-             lambda reshape: extraction.propagate(network, layer, IMAGES, np.ones((3, 32), bool), reshape=reshape))
+    calls = (
+        lambda reshape: extraction.capture_layer(network, layer, IMAGES, reshape=reshape)[2],
+        lambda reshape: extraction.propagate(network, layer, IMAGES, np.ones((3, 32), bool), reshape=reshape),
+    )
     for call in calls:
         with pytest.raises(ValueError, match="reshape may only select and reorder"):
             call(relu_in_place)
@@ -623,17 +671,24 @@ def halves(images):
     return torch.cat(images.chunk(2, 3))
 
 
-@pytest.mark.parametrize("network, message", [
-    (Changed(after=lambda x: x.sum(0, keepdim=True)), r"must return logits \(3, classes\), a row an image, got .*1, 5"),
-    (Changed(after=lambda x: x.repeat(2, 1)), r"must return logits \(3, classes\).* got shape \(6, 5\)"),
-    (Changed(halves, lambda x: x[:3] + x[3:]), r"'network.1' gives \(6, 4, 62, 30\), not maps"),
-    (Changed(after=lambda x: x.to(torch.complex64)), "must return logits .* got .*complex64"),
-    (Changed(after=lambda x: x.to_sparse()), "must return logits .* got .* torch.sparse_coo"),
-    (Changed(after=lambda x: x.to("meta")), "must return logits .* got .* on meta"),
-    (Changed(after=lambda x: torch.ones(3, 5, requires_grad=True) * 2), "no gradient reaches the maps"),
-    (Changed().to("meta"), "the network is on the device 'meta', without numbers"),
-    (Changed().apply(make_complex), "the network has complex weights"),
-], ids=str)
+@pytest.mark.parametrize(
+    "network, message",
+    [
+        (
+            Changed(after=lambda x: x.sum(0, keepdim=True)),
+            r"must return logits \(3, classes\), a row an image, got .*1, 5",
+        ),
+        (Changed(after=lambda x: x.repeat(2, 1)), r"must return logits \(3, classes\).* got shape \(6, 5\)"),
+        (Changed(halves, lambda x: x[:3] + x[3:]), r"'network.1' gives \(6, 4, 62, 30\), not maps"),
+        (Changed(after=lambda x: x.to(torch.complex64)), "must return logits .* got .*complex64"),
+        (Changed(after=lambda x: x.to_sparse()), "must return logits .* got .* torch.sparse_coo"),
+        (Changed(after=lambda x: x.to("meta")), "must return logits .* got .* on meta"),
+        (Changed(after=lambda x: torch.ones(3, 5, requires_grad=True) * 2), "no gradient reaches the maps"),
+        (Changed().to("meta"), "the network is on the device 'meta', without numbers"),
+        (Changed().apply(make_complex), "the network has complex weights"),
+    ],
+    ids=str,
+)
 def test_networks_without_a_row_of_numbers_an_image_are_refused(network, message):
     with pytest.raises(ValueError, match=message):
         extraction.capture_layer(network, "network.1", IMAGES)
@@ -656,7 +711,7 @@ def test_maps_of_parts_of_an_image_are_brought_together_by_reshape():
 
 
 def test_heads_without_maps_of_every_image_are_refused():
-    class Head(models.ReducedHead):
+    class Head(networks.ReducedHead):
         times = 0
 
         def forward(self, features, tap=None):

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from qafs_utils import feature_maps
+from qafs_utils.cnn import feature_maps
 
 
 def test_candidates():
@@ -93,12 +93,15 @@ def test_what_is_no_importance_is_refused_by_name(importance):
         feature_maps.candidates(importance)
 
 
-@pytest.mark.parametrize("call, name", [
-    (lambda: feature_maps.importance(np.full((1, 2, 2), 3e38, np.float32)), "importance"),
-    (lambda: feature_maps.importance(torch.full((1, 2, 2), 3e38)), "importance"),
-    (lambda: feature_maps.contributions(np.full((1, 1, 2, 2), 1e200), np.full((1, 4), 1e200)), "contributions"),
-    (lambda: feature_maps.contributions(np.full((1, 1, 2, 2), 1e200), np.full((1, 1), 1e200)), "contributions"),
-])
+@pytest.mark.parametrize(
+    "call, name",
+    [
+        (lambda: feature_maps.importance(np.full((1, 2, 2), 3e38, np.float32)), "importance"),
+        (lambda: feature_maps.importance(torch.full((1, 2, 2), 3e38)), "importance"),
+        (lambda: feature_maps.contributions(np.full((1, 1, 2, 2), 1e200), np.full((1, 4), 1e200)), "contributions"),
+        (lambda: feature_maps.contributions(np.full((1, 1, 2, 2), 1e200), np.full((1, 1), 1e200)), "contributions"),
+    ],
+)
 @pytest.mark.filterwarnings("error")
 def test_results_too_large_for_floats_are_refused(call, name):
     with pytest.raises(ValueError, match=f"^{name} must be finite, got .* too large"):

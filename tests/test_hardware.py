@@ -12,11 +12,23 @@ import numpy as np
 import pytest
 from minorminer.busclique import busgraph_cache
 
-from qafs_utils import hardware, qubo, solvers
+from qafs_utils.qubo import feature_selection
+from qafs_utils.solvers import by_name
+from qafs_utils.solvers.qpu import (
+    TOPOLOGIES,
+    HardwareError,
+    HybridSampler,
+    QPUSampler,
+    _cliques,
+    clique_demand,
+    clique_embedding,
+    graph,
+    largest_clique,
+)
 
 RNG = np.random.default_rng(3)
-PROBLEM = qubo.selection(RNG.random((6, 5, 5)), RNG.random(6))
-SAMPLERS = [hardware.QPUSampler, hardware.HybridSampler]
+PROBLEM = feature_selection.problem(RNG.random((6, 5, 5)), RNG.random(6))
+SAMPLERS = [QPUSampler, HybridSampler]
 
 
 @pytest.fixture
@@ -54,8 +66,8 @@ def mocks(ocean, monkeypatch):
 @pytest.mark.parametrize(
     "sampler, beta, options",
     [
-        (hardware.QPUSampler, 0.5, {"num_reads": 20}),
-        (hardware.HybridSampler, 0.9, {"time_limit": 1}),
+        (QPUSampler, 0.5, {"num_reads": 20}),
+        (HybridSampler, 0.9, {"time_limit": 1}),
     ],
 )
 def test_mocks_return_the_ground_state(mocks, sampler, beta, options):
@@ -78,26 +90,26 @@ def test_a_seed_is_ignored_with_a_warning(mocks, sampler):
 
 @pytest.mark.parametrize("sampler", SAMPLERS)
 def test_solvers_by_name(mocks, monkeypatch, sampler):
-    monkeypatch.setitem(solvers.SOLVERS, f"mock of {sampler.name}", sampler)
-    found, infos = solvers.solve_all([PROBLEM, PROBLEM], 6, f"mock of {sampler.name}", beta=0.9, seed=1)
-    best, exact = solvers.solve_all([PROBLEM, PROBLEM], 6, "brute_force", beta=0.9)
+    monkeypatch.setitem(by_name.SOLVERS, f"mock of {sampler.name}", sampler)
+    found, infos = by_name.solve_all([PROBLEM, PROBLEM], 6, f"mock of {sampler.name}", beta=0.9, seed=1)
+    best, exact = by_name.solve_all([PROBLEM, PROBLEM], 6, "brute_force", beta=0.9)
     assert np.array_equal(found, best)
     np.testing.assert_allclose([i["energy"] for i in infos], [i["energy"] for i in exact])
 
 
 def test_problems_beyond_the_largest_clique_are_not_submitted(mocks, monkeypatch):
-    qpu = hardware.QPUSampler()
+    qpu = QPUSampler()
     assert qpu.largest == 8  # 16 m - 8
     qpu.sample(dimod.generators.gnp_random_bqm(8, 1, "BINARY", random_state=0))
     monkeypatch.setattr(qpu.child, "sample", lambda *given, **options: pytest.fail("submitted"))
-    with pytest.raises(hardware.HardwareError, match="9 variables, .* has 8: fix variables .* leap_hybrid"):
+    with pytest.raises(HardwareError, match="9 variables, .* has 8: fix variables .* leap_hybrid"):
         qpu.sample(dimod.generators.gnp_random_bqm(9, 1, "BINARY", random_state=0))
 
 
 @pytest.mark.parametrize("sampler", SAMPLERS)
 def test_missing_package(monkeypatch, sampler):
     monkeypatch.setitem(sys.modules, "dwave.system", None)
-    with pytest.raises(hardware.HardwareError, match="pip install dwave-system"):
+    with pytest.raises(HardwareError, match="pip install dwave-system"):
         sampler()
 
 
@@ -113,7 +125,7 @@ def test_missing_package(monkeypatch, sampler):
 )
 def test_missing_configuration(ocean, monkeypatch, sampler, variable, value, cause):
     monkeypatch.setenv(f"DWAVE_{variable}", value)
-    with pytest.raises(hardware.HardwareError, match=f"{cause}.*: run `dwave config create`"):
+    with pytest.raises(HardwareError, match=f"{cause}.*: run `dwave config create`"):
         sampler()
 
 
@@ -142,7 +154,7 @@ def test_access_refused(ocean, monkeypatch, sampler, status, message):
         monkeypatch.setenv("DWAVE_API_ENDPOINT", f"http://127.0.0.1:{service.server_port}")
         monkeypatch.setenv("DWAVE_API_TOKEN", "token")
         monkeypatch.setenv("NO_PROXY", "127.0.0.1")
-        with pytest.raises(hardware.HardwareError, match=message):
+        with pytest.raises(HardwareError, match=message):
             sampler()
         service.shutdown()
 
@@ -160,7 +172,7 @@ def test_access_refused(ocean, monkeypatch, sampler, status, message):
     ],
 )
 def test_embeddings_are_cliques_of_disjoint_connected_chains(topology, d, missing):
-    chains, qubits = hardware.clique_embedding(topology, d, missing), hardware.graph(topology, missing)
+    chains, qubits = clique_embedding(topology, d, missing), graph(topology, missing)
     assert list(chains) == list(range(d))
     assert len(set().union(*chains.values())) == sum(len(chain) for chain in chains.values())
     assert all(set(chain) <= set(qubits) and nx.is_connected(qubits.subgraph(chain)) for chain in chains.values())
@@ -177,32 +189,32 @@ def test_embeddings_are_cliques_of_disjoint_connected_chains(topology, d, missin
     ],
 )
 def test_largest_cliques_in_closed_form(topology, qubits, largest, used, longest):
-    assert len(hardware.graph(topology)) == qubits
-    assert hardware.largest_clique(topology) == largest
-    table = hardware.clique_demand(topology, [largest, largest + 1])
+    assert len(graph(topology)) == qubits
+    assert largest_clique(topology) == largest
+    table = clique_demand(topology, [largest, largest + 1])
     assert table.iloc[0].tolist() == [topology, largest, used, longest, True]
     assert not table.fits[1] and table.loc[1, ["qubits", "chain_length"]].isna().all()
 
 
-@pytest.mark.parametrize("topology", hardware.TOPOLOGIES)
+@pytest.mark.parametrize("topology", TOPOLOGIES)
 def test_demand_grows_with_the_problem(topology):
-    table = hardware.clique_demand(topology, range(1, hardware.largest_clique(topology) + 1))
+    table = clique_demand(topology, range(1, largest_clique(topology) + 1))
     assert table.fits.all() and (table.qubits.diff()[1:] > 0).all() and (table.chain_length.diff()[1:] >= 0).all()
     assert table.qubits.iloc[0] == 1 and (table.qubits <= table.d * table.chain_length).all()
 
 
 def test_missing_qubits_shrink_the_largest_clique():
-    sizes = [hardware.largest_clique("Zephyr Z12", missing) for missing in (0, 0.01, 0.1)]
+    sizes = [largest_clique("Zephyr Z12", missing) for missing in (0, 0.01, 0.1)]
     assert sizes == sorted(set(sizes), reverse=True)
-    assert len(hardware.graph("Zephyr Z12", 0.01)) == 4752
-    first, same, other = (hardware.graph("Zephyr Z12", 0.01, seed) for seed in (1, 1, 2))
+    assert len(graph("Zephyr Z12", 0.01)) == 4752
+    first, same, other = (graph("Zephyr Z12", 0.01, seed) for seed in (1, 1, 2))
     assert set(first) == set(same) != set(other)
 
 
 def test_embeddings_leave_no_files(monkeypatch):
     monkeypatch.setattr(busgraph_cache, "cache_rootdir", lambda *version: pytest.fail("Ocean's cache used"))
-    hardware._cliques.cache_clear()
-    assert hardware.largest_clique("Zephyr Z12") == 184
+    _cliques.cache_clear()
+    assert largest_clique("Zephyr Z12") == 184
 
 
 @pytest.mark.parametrize(
@@ -217,7 +229,7 @@ def test_embeddings_leave_no_files(monkeypatch):
 )
 def test_demand_refuses(arguments, message):
     with pytest.raises(ValueError, match=message):
-        hardware.clique_demand(*arguments)
+        clique_demand(*arguments)
 
 
 @pytest.mark.parametrize("model", [dimod.BQM({0: np.nan}, {}, 0.0, "BINARY"), dimod.CQM(), None], ids=str)
@@ -236,7 +248,7 @@ def test_what_is_no_finite_model_is_not_submitted(mocks, monkeypatch, sampler, m
 ], ids=str)  # fmt: skip
 def test_odd_chips_are_refused_by_name(change):
     arguments = {"topology": "Zephyr Z12", "missing": 0.0, "seed": 0} | change
-    for call in (hardware.graph, hardware.largest_clique, lambda **chip: hardware.clique_embedding(d=4, **chip)):
+    for call in (graph, largest_clique, lambda **chip: clique_embedding(d=4, **chip)):
         with pytest.raises(ValueError, match=next(iter(change))):
             call(**arguments)
 
@@ -244,24 +256,24 @@ def test_odd_chips_are_refused_by_name(change):
 @pytest.mark.parametrize("d", [None, "4", 0, -3, 2.5, np.nan, np.inf, [4], 2**70], ids=str)
 def test_odd_sizes_are_refused_by_name(d):
     with pytest.raises(ValueError, match="d must be a whole number"):
-        hardware.clique_embedding("Zephyr Z12", d)
+        clique_embedding("Zephyr Z12", d)
     with pytest.raises(ValueError, match="sizes|d must be"):
-        hardware.clique_demand("Zephyr Z12", d if d is None else [d])
+        clique_demand("Zephyr Z12", d if d is None else [d])
 
 
 @pytest.mark.parametrize("kind", [tuple, iter, np.array, lambda sizes: np.array(sizes, dtype=float)])
 def test_sizes_of_any_kind(kind):
-    table = hardware.clique_demand("Zephyr Z12", kind([4, 40]))
-    assert table.equals(hardware.clique_demand("Zephyr Z12", [4, 40]))
+    table = clique_demand("Zephyr Z12", kind([4, 40]))
+    assert table.equals(clique_demand("Zephyr Z12", [4, 40]))
 
 
 def test_an_embedding_that_is_changed_changes_no_other():
-    first = hardware.clique_embedding("Zephyr Z12", 6)
+    first = clique_embedding("Zephyr Z12", 6)
     expected = dict(first)
     first.clear()
-    assert hardware.clique_embedding("Zephyr Z12", 6) == expected
+    assert clique_embedding("Zephyr Z12", 6) == expected
 
 
 @pytest.mark.parametrize("missing", [0.9, 0.9999])
 def test_hardly_any_qubits(missing):
-    assert hardware.largest_clique("Zephyr Z12", missing) <= len(hardware.graph("Zephyr Z12", missing))
+    assert largest_clique("Zephyr Z12", missing) <= len(graph("Zephyr Z12", missing))

@@ -4,15 +4,15 @@ import shutil
 
 import nbformat
 import pytest
-from repository import ROOT
+from repository import ROOT, move_root
 
-from qafs_utils import html, run
+from qafs_utils.artefacts import files
+from qafs_utils.make.pages import render
 
 
 @pytest.fixture
 def root(tmp_path, monkeypatch):
-    for module in (html, run):
-        monkeypatch.setattr(module, "ROOT", tmp_path)
+    move_root(monkeypatch, tmp_path)
     (tmp_path / "notebooks").mkdir()
     for name in ("02_feature_maps", "03_qubo"):
         shutil.copy(ROOT / "notebooks" / f"{name}.ipynb", tmp_path / "notebooks")
@@ -31,7 +31,7 @@ def root(tmp_path, monkeypatch):
 
 
 def test_pages_and_index(root, capsys):
-    html.render("published")
+    render("published")
     pages = root / "build/html"
     executed, source = (pages / "03_qubo.html").read_text(), (pages / "02_feature_maps.html").read_text()
     assert "an output of 03" in executed and "Not run" not in executed and "In&nbsp;[" not in executed
@@ -45,18 +45,21 @@ def test_pages_and_index(root, capsys):
         path = root / "build/published" / folder
         path.parent.mkdir(exist_ok=True)
         path.write_text(content)
-    html.render("published")
+    render("published")
     assert (pages / "figures/fig99.png").read_bytes() == b"own"  # what this run made comes first
     assert "not run with profile 'published': 02_feature_maps" in capsys.readouterr().out
 
 
-@pytest.mark.parametrize("file, remedy", [
-    ("build/published/notebooks/03_qubo.ipynb", "run its notebook again"),
-    ("notebooks/02_feature_maps.ipynb", "restore it with `git checkout notebooks`"),
-    ("figures/RECORDS.json", "`git checkout figures` restores it"),
-])
+@pytest.mark.parametrize(
+    "file, remedy",
+    [
+        ("build/published/notebooks/03_qubo.ipynb", "run its notebook again"),
+        ("notebooks/02_feature_maps.ipynb", "restore it with `git checkout notebooks`"),
+        ("figures/RECORDS.json", "`git checkout figures` restores it"),
+    ],
+)
 @pytest.mark.parametrize("content", [b"", b"{", b"\xff"])
 def test_a_damaged_file_is_named_with_the_remedy(root, file, remedy, content):
     (root / file).write_bytes(content)
-    with pytest.raises(run.ArtefactError, match=f"{file} is damaged: {remedy}"):
-        html.render("published")
+    with pytest.raises(files.ArtefactError, match=f"{file} is damaged: {remedy}"):
+        render("published")

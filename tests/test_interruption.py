@@ -18,14 +18,17 @@ import nbformat
 import numpy as np
 import pandas as pd
 import pytest
+from repository import move_root
 
-from qafs_utils import run
+from qafs_utils.make import execute
 
 ROOT = Path(__file__).resolve().parents[1]
 TARGET = "build/published/notebooks/97_tiny.ipynb"
 DATA = "build/published/data"
 # a notebook like the others, but quick and in steps: artefacts of 4 MB, a table, a figure
-CELLS = ['profile = "published"\nsteps = 4\nseed = 0', """\
+CELLS = [
+    'profile = "published"\nsteps = 4\nseed = 0',
+    """\
 import time
 import numpy as np
 import pandas as pd
@@ -39,7 +42,8 @@ for step in range(steps):
     time.sleep(0.2)
 run.figure("fig97_tiny", Figure())
 run.table("table97_tiny", pd.DataFrame({"v": rng.random(10)}))
-"""]
+""",
+]
 
 
 @pytest.fixture(scope="module")
@@ -59,6 +63,7 @@ def copy(tmp_path_factory):
 
 def start(copy, limit=None, before=(), **environment):
     """Run the tiny notebook; limit: bytes beyond which no file grows, as on a full disk; before: of the command."""
+
     def prepare():
         signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background jobs ignore it
         if limit is not None:
@@ -66,8 +71,16 @@ def start(copy, limit=None, before=(), **environment):
 
     environment = os.environ | {"PYTHONPATH": str(copy)} | environment
     command = [*before, "make", TARGET, f"PYTHON={sys.executable}"]
-    return subprocess.Popen(command, cwd=copy, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
-                            env=environment, start_new_session=True, preexec_fn=prepare)
+    return subprocess.Popen(
+        command,
+        cwd=copy,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env=environment,
+        start_new_session=True,
+        preexec_fn=prepare,
+    )
 
 
 def outcome(copy):
@@ -187,19 +200,19 @@ def test_a_run_that_outlives_make_ends_well_and_is_not_joined_by_another(copy, u
     process = start(copy)
     wait_for(lambda: newer(copy, 0, "97_step0.npz"))
     process.kill()  # make alone: the notebook goes on
-    monkeypatch.setattr(run, "ROOT", copy)
+    move_root(monkeypatch, copy)
     with pytest.raises(RuntimeError, match="another run of 97_tiny, profile 'published', is at work: wait for it"):
-        with run.alone("published", "97_tiny"):
+        with execute.alone("published", "97_tiny"):
             pass
-    with run.alone("published", "98_other"):  # which leaves the files of the other alone
+    with execute.alone("published", "98_other"):  # which leaves the files of the other alone
         process.communicate(timeout=60)
     assert outcome(copy) == undisturbed and (copy / TARGET).exists()
     part = copy / DATA / ".97_step0.npz.1.part"
     part.touch()
-    with run.alone("published", "97_tiny"):
+    with execute.alone("published", "97_tiny"):
         assert not part.exists()
         part.touch()
-        with run.alone("published", "98_other"):
+        with execute.alone("published", "98_other"):
             assert part.exists()
 
 
@@ -241,10 +254,17 @@ def test_another_kernel_of_that_name_is_not_started(copy, undisturbed, tmp_path)
         (copy / TARGET).unlink()
 
 
-@pytest.mark.parametrize("module, source, message", [
-    ("ipykernel", "raise ImportError('none here')", "ipykernel cannot be imported by .*: install the packages of "),
-    ("ipykernel_launcher", "raise SystemExit(3)", "its Jupyter kernel does not start .Kernel died.*launcher --version"),
-])
+@pytest.mark.parametrize(
+    "module, source, message",
+    [
+        ("ipykernel", "raise ImportError('none here')", "ipykernel cannot be imported by .*: install the packages of "),
+        (
+            "ipykernel_launcher",
+            "raise SystemExit(3)",
+            "its Jupyter kernel does not start .Kernel died.*launcher --version",
+        ),
+    ],
+)
 def test_a_kernel_that_does_not_start_is_named_at_once(copy, tmp_path, module, source, message):
     (tmp_path / f"{module}.py").write_text(source)
     process = start(copy, PYTHONPATH=f"{tmp_path}:{copy}")

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 from numba.core.errors import TypingError
 
-from qafs_utils import compiled, kernels
+from qafs_utils import compiled
+from qafs_utils.annealing import cpu
 
 X = np.random.default_rng(0).normal(size=(2, 256))
 WRONG = {
@@ -18,10 +19,10 @@ WRONG = {
 @pytest.mark.parametrize("x", WRONG.values(), ids=WRONG)
 def test_registers_take_contiguous_float64_only(x):
     before, y = x.copy(), np.empty(256)
-    calls = [lambda: kernels.rotate(x[0], 0.5), lambda: kernels.hamiltonian(x[0], X[0], -1.0, y)]
+    calls = [lambda: cpu.rotate(x[0], 0.5), lambda: cpu.hamiltonian(x[0], X[0], -1.0, y)]
     if x.dtype != complex:  # which fits no loop at all
-        calls.append(lambda: kernels.evolve(x, X.copy(), X, np.zeros(2), np.ones(1), np.ones(1)))
-        calls.append(lambda: kernels.hamiltonian(X[0], X[0], -1.0, x[0]))
+        calls.append(lambda: cpu.evolve(x, X.copy(), X, np.zeros(2), np.ones(1), np.ones(1)))
+        calls.append(lambda: cpu.hamiltonian(X[0], X[0], -1.0, x[0]))
     for call in calls:
         with pytest.raises(TypingError, match="contiguous float64"):
             call()
@@ -29,11 +30,11 @@ def test_registers_take_contiguous_float64_only(x):
 
 
 @pytest.mark.parametrize("call", [
-    lambda: kernels.rotate(np.ones(96), 0.5),
-    lambda: kernels.hamiltonian(np.ones(96), np.ones(96), 1.0, np.ones(96)),
-    lambda: kernels.hamiltonian(np.ones(128), np.ones(128), 1.0, np.ones(64)),
-    lambda: kernels.evolve(np.ones((1, 96)), np.ones((1, 96)), np.ones((1, 96)), np.zeros(2), np.ones(1), np.ones(1)),
-    lambda: kernels.evolve(np.ones((1, 64)), np.ones((1, 64)), np.ones((2, 64)), np.zeros(2), np.ones(1), np.ones(1)),
+    lambda: cpu.rotate(np.ones(96), 0.5),
+    lambda: cpu.hamiltonian(np.ones(96), np.ones(96), 1.0, np.ones(96)),
+    lambda: cpu.hamiltonian(np.ones(128), np.ones(128), 1.0, np.ones(64)),
+    lambda: cpu.evolve(np.ones((1, 96)), np.ones((1, 96)), np.ones((1, 96)), np.zeros(2), np.ones(1), np.ones(1)),
+    lambda: cpu.evolve(np.ones((1, 64)), np.ones((1, 64)), np.ones((2, 64)), np.zeros(2), np.ones(1), np.ones(1)),
 ])  # fmt: skip
 def test_vectors_that_are_not_those_of_qubits_are_refused(call):
     with pytest.raises(ValueError, match="must be .*2.d"):

@@ -8,7 +8,7 @@ import nbformat
 import pytest
 from repository import ROOT
 
-from qafs_utils import lab
+from qafs_utils.make import lab
 
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("[0-9]*.ipynb"))
 
@@ -27,8 +27,12 @@ def seen(path):
     content["metadata"] |= {"language_info": {"name": "python", "version": "3.11.7"}, "widgets": {"state": {"a": 1}}}
     content["metadata"]["kernelspec"]["display_name"] = "Python 3 (ipykernel)"
     for number, cell in enumerate(content["cells"]):
-        cell["metadata"] |= {"trusted": True, "scrolled": True, "jupyter": {"outputs_hidden": True},
-                             "execution": {"iopub.execute_input": "now"}}
+        cell["metadata"] |= {
+            "trusted": True,
+            "scrolled": True,
+            "jupyter": {"outputs_hidden": True},
+            "execution": {"iopub.execute_input": "now"},
+        }
         if cell["cell_type"] == "code":
             cell |= {"execution_count": number, "outputs": [nbformat.v4.new_output("stream", text="seen")]}
     return content
@@ -58,8 +62,14 @@ def test_what_a_person_writes_is_kept_and_nothing_else(root):
     differ = [new for new, old in zip(found["cells"], good["cells"]) if new != old]
     assert len(differ) == 1 and differ[0]["metadata"] == {"tags": ["parameters"]}
     assert "beta = 0.5  # Sec. II.2" in "".join(differ[0]["source"])
-    assert found["cells"][-1] == {"cell_type": "code", "execution_count": None, "id": "mine", "metadata": {},
-                                  "outputs": [], "source": ["print(run)"]}
+    assert found["cells"][-1] == {
+        "cell_type": "code",
+        "execution_count": None,
+        "id": "mine",
+        "metadata": {},
+        "outputs": [],
+        "source": ["print(run)"],
+    }
 
 
 @pytest.mark.parametrize("path", ["build/published/notebooks/03_qubo.ipynb", "mine.ipynb", "notebooks/new/mine.ipynb"])

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 import torch
 
-from qafs_utils import masks
-from qafs_utils.metrics import DEFINITIONS, AverageDropDefinition
+from qafs_utils.explanations import masks
+from qafs_utils.explanations.average_drop import DEFINITIONS, AverageDropDefinition
 
 SOFT, HARD, TOP = (DEFINITIONS[name].masking for name in ("grad_cam_pp", "threshold_0.5", "top_half"))
 
@@ -101,15 +101,23 @@ def test_bad_input_is_refused(batch):
             call()
 
 
-@pytest.mark.parametrize("call", [
-    lambda images, heat: masks.apply(images, heat, SOFT), lambda images, heat: next(masks.pixel_sequence(images, heat)),
-])
-@pytest.mark.parametrize("change, message", [
-    (lambda x: (255 * x).byte(), "images must be pixels in .* got torch.uint8: models.to_pixels"),
-    (lambda x: (255 * x).byte().numpy(), "images must be pixels in .* got torch.uint8"),
-    (lambda x: 255 * x, "images must lie in .*models.to_pixels"), (lambda x: x * torch.nan, "images must be finite"),
-    (lambda x: x[0], "images must be"),
-])
+@pytest.mark.parametrize(
+    "call",
+    [
+        lambda images, heat: masks.apply(images, heat, SOFT),
+        lambda images, heat: next(masks.pixel_sequence(images, heat)),
+    ],
+)
+@pytest.mark.parametrize(
+    "change, message",
+    [
+        (lambda x: (255 * x).byte(), "images must be pixels in .* got torch.uint8: models.to_pixels"),
+        (lambda x: (255 * x).byte().numpy(), "images must be pixels in .* got torch.uint8"),
+        (lambda x: 255 * x, "images must lie in .*models.to_pixels"),
+        (lambda x: x * torch.nan, "images must be finite"),
+        (lambda x: x[0], "images must be"),
+    ],
+)
 def test_images_that_are_no_pixels_are_refused(batch, call, change, message):
     images, heat = batch
     with pytest.raises(ValueError, match=message):
@@ -125,27 +133,32 @@ def test_what_is_ranked_and_how():
     assert masks.match_area(noise, np.array([1 / 16]), HARD).sum() == 1
 
 
-@pytest.mark.parametrize("call, message", [
-    (lambda i, h: masks.match_area(3 * h, [0.5] * 4, SOFT), "heatmap must lie in"),
-    (lambda i, h: masks.match_area(h * torch.nan, [0.5] * 4, HARD), "heatmap must be finite, got NaN"),
-    (lambda i, h: masks.match_area(h, [], HARD), r"area must be \(B,\) = \(4,\)"),
-    (lambda i, h: masks.kept(h, "soft"), "masking must be that of a metrics.AverageDropDefinition, got 'soft'"),
-    (lambda i, h: masks.kept(h, None), "masking must be that of"),
-    (lambda i, h: masks.pixel_sequence(i, h, steps=0), "steps must be a whole number of at least 1, got 0"),
-    (lambda i, h: masks.pixel_sequence(i, h, steps=2.5), "steps must be"),
-    (lambda i, h: masks.pixel_sequence(i, h, seed="a"), "seed must be"),
-    (lambda i, h: masks.pixel_sequence(i, h, baseline=torch.zeros(5)), "baseline must be a number, or a tensor"),
-    (lambda i, h: masks.pixel_sequence(i, h, baseline=128), "baseline must lie in"),
-    (lambda i, h: masks.pixel_sequence(i, h * torch.nan), "heatmap must be finite, got NaN"),
-    (lambda i, h: masks.pixel_sequence(i, h, mode=["insertion"]), "unknown mode"),
-])
+@pytest.mark.parametrize(
+    "call, message",
+    [
+        (lambda i, h: masks.match_area(3 * h, [0.5] * 4, SOFT), "heatmap must lie in"),
+        (lambda i, h: masks.match_area(h * torch.nan, [0.5] * 4, HARD), "heatmap must be finite, got NaN"),
+        (lambda i, h: masks.match_area(h, [], HARD), r"area must be \(B,\) = \(4,\)"),
+        (lambda i, h: masks.kept(h, "soft"), "masking must be that of a metrics.AverageDropDefinition, got 'soft'"),
+        (lambda i, h: masks.kept(h, None), "masking must be that of"),
+        (lambda i, h: masks.pixel_sequence(i, h, steps=0), "steps must be a whole number of at least 1, got 0"),
+        (lambda i, h: masks.pixel_sequence(i, h, steps=2.5), "steps must be"),
+        (lambda i, h: masks.pixel_sequence(i, h, seed="a"), "seed must be"),
+        (lambda i, h: masks.pixel_sequence(i, h, baseline=torch.zeros(5)), "baseline must be a number, or a tensor"),
+        (lambda i, h: masks.pixel_sequence(i, h, baseline=128), "baseline must lie in"),
+        (lambda i, h: masks.pixel_sequence(i, h * torch.nan), "heatmap must be finite, got NaN"),
+        (lambda i, h: masks.pixel_sequence(i, h, mode=["insertion"]), "unknown mode"),
+    ],
+)
 def test_arguments_that_do_not_fit_are_named(batch, call, message):
     with pytest.raises(ValueError, match=message):
         call(*batch)
 
 
-@pytest.mark.parametrize("baseline", [None, "a", {}, np.array([None, 1], object), 1j, [1j], torch.ones(1) * 1j, np.inf,
-                                      iter("ab"), torch.zeros(0)])
+@pytest.mark.parametrize(
+    "baseline",
+    [None, "a", {}, np.array([None, 1], object), 1j, [1j], torch.ones(1) * 1j, np.inf, iter("ab"), torch.zeros(0)],
+)
 def test_what_is_no_baseline_is_named(batch, baseline):
     with pytest.raises(ValueError, match="^baseline must"):
         masks.pixel_sequence(*batch, baseline=baseline)
@@ -167,10 +180,16 @@ def test_masks_and_sequences_are_the_callers_own(batch):
     assert torch.equal(heat, baseline) and all(map(torch.equal, sequence, expected))
 
 
-@pytest.mark.parametrize("call", [
-    lambda h: masks.kept(h, TOP), lambda h: masks.area(h, SOFT), lambda h: masks.match_area(h, [0.5] * 2, SOFT),
-    lambda h: masks.apply(torch.zeros(2, 3, 0, 4), h, SOFT), lambda h: masks.pixel_sequence(torch.rand(2, 3, 0, 4), h),
-])
+@pytest.mark.parametrize(
+    "call",
+    [
+        lambda h: masks.kept(h, TOP),
+        lambda h: masks.area(h, SOFT),
+        lambda h: masks.match_area(h, [0.5] * 2, SOFT),
+        lambda h: masks.apply(torch.zeros(2, 3, 0, 4), h, SOFT),
+        lambda h: masks.pixel_sequence(torch.rand(2, 3, 0, 4), h),
+    ],
+)
 def test_heatmaps_without_pixels_are_refused(call):
     with pytest.raises(ValueError, match="heatmap must have pixels"):
         call(torch.zeros(2, 0, 4))

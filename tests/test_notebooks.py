@@ -7,8 +7,8 @@ import nbformat
 import pytest
 from repository import ROOT
 
-from qafs_utils import graph
-from qafs_utils.run import PROFILES, defaults, overrides
+from qafs_utils.artefacts.parameters import PROFILES, defaults, overrides
+from qafs_utils.make import graph
 
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("[0-9]*.ipynb"))
 OVERRIDES = sorted((ROOT / "params").glob("*/*.yaml"))
@@ -53,8 +53,11 @@ def test_no_cell_adds_to_the_list_of_another(path):
         own, _ = stored(tree)
         calls = [n.func for n in ast.walk(tree) if isinstance(n, ast.Call) and isinstance(n.func, ast.Attribute)]
         changed = {f.value.id for f in calls if f.attr in LISTS and isinstance(f.value, ast.Name)} - {"np"}
-        changed |= {n.target.id for n in ast.walk(tree) if isinstance(n, ast.AugAssign)
-                    and isinstance(n.op, ast.Add) and isinstance(n.target, ast.Name)}
+        changed |= {
+            n.target.id
+            for n in ast.walk(tree)
+            if isinstance(n, ast.AugAssign) and isinstance(n.op, ast.Add) and isinstance(n.target, ast.Name)
+        }
         assert changed <= own, source
 
 
@@ -95,11 +98,24 @@ def test_the_graph_sees_imports_tables_and_published_artefacts():
     rules = dict(line.split(": ", 1) for line in graph.graph().splitlines() if line.startswith("build/"))
     assert len(rules) == 3 * len(NOTEBOOKS)
     assert set(rules["build/published/notebooks/09_claims.ipynb"].split()) == {
-        "notebooks/09_claims.ipynb", "$(wildcard", "params/published/09_claims.yaml)", "data/paper_values/*.csv)",
-        "qafs_utils/paper.mplstyle", "data/published/SHA256SUMS",
+        "notebooks/09_claims.ipynb",
+        "$(wildcard",
+        "params/published/09_claims.yaml)",
+        "data/paper_values/*.csv)",
+        "qafs_utils/paper.mplstyle",
+        "data/published/SHA256SUMS",
         *(f"qafs_utils/{name}.py" for name in ("claims", "data", "metrics", "plots", "provenance", "require", "run")),
-        *(f"build/published/notebooks/{name}.ipynb" for name in (
-            "03_qubo", "04_annealing", "05_gap_and_fidelity", "07_average_drop", "08_bhattacharyya", "10_optimality")),
+        *(
+            f"build/published/notebooks/{name}.ipynb"
+            for name in (
+                "03_qubo",
+                "04_annealing",
+                "05_gap_and_fidelity",
+                "07_average_drop",
+                "08_bhattacharyya",
+                "10_optimality",
+            )
+        ),
     }
     assert "benchmarks/*.csv)" in rules["build/smoke/notebooks/10_optimality.ipynb"]
     assert "data/published" not in rules["build/images/notebooks/09_claims.ipynb"]

@@ -7,22 +7,28 @@ import pytest
 from repository import copied, make, touch
 from test_data import needs_stl10, needs_weights
 
-from qafs_utils import data, extraction, feature_maps, models, qubo, run, solvers
+from qafs_utils.artefacts import files, run
+from qafs_utils.cnn import checkpoints, datasets, extraction, feature_maps, networks, pretrained
+from qafs_utils.qubo import feature_selection
+from qafs_utils.solvers import by_name
 
 PUBLISHED = run.Artefacts("published")
 SIZES = (16, 24, 32, 512)
 
 
 def test_the_files_are_small():
-    assert sum(p.stat().st_size for p in run.PUBLISHED.iterdir()) <= 40e6
+    assert sum(p.stat().st_size for p in files.PUBLISHED.iterdir()) <= 40e6
 
 
 def test_no_photograph_or_imagenet_weight_is_published():
     assert not any("layer4" in key or key.startswith("images") for key in PUBLISHED.load("01_heads"))
-    for name in run.published_sums():
+    for name in files.published_sums():
         if name.endswith(".npz"):
-            assert not any(v.dtype == np.uint8 for v in PUBLISHED.load(name.removesuffix(".npz")).values()
-                           if isinstance(v, np.ndarray))
+            assert not any(
+                v.dtype == np.uint8
+                for v in PUBLISHED.load(name.removesuffix(".npz")).values()
+                if isinstance(v, np.ndarray)
+            )
 
 
 @pytest.mark.parametrize("n", SIZES)
@@ -35,7 +41,7 @@ def test_images_are_balanced_and_classified_correctly(n):
 @pytest.mark.parametrize("n", SIZES)
 def test_importance_is_the_mean_classifier_weight_of_the_class(n):
     labels, heads = PUBLISHED.load("02_images")["labels"], PUBLISHED.load("01_heads")
-    weight = heads[f"{run.head_name(n)}/classifier.weight"]
+    weight = heads[f"{checkpoints.head_name(n)}/classifier.weight"]
     expected = weight / 49 if n == 512 else weight.reshape(10, n, -1).mean(-1)
     np.testing.assert_allclose(PUBLISHED.load(f"02_maps_nf{n}")["importance_block"], expected[labels], atol=1e-6)
 
@@ -50,8 +56,8 @@ def test_logits_follow_from_the_published_maps_and_heads():
 @pytest.mark.parametrize("n", SIZES[:3])
 def test_scored_selections_are_the_exact_optima(n):
     m = PUBLISHED.load(f"02_maps_nf{n}")
-    problems = qubo.selections(m["maps_block"], m["importance_block"])
-    exact, _ = solvers.solve_all(problems, n, "brute_force")
+    problems = feature_selection.problems(m["maps_block"], m["importance_block"])
+    exact, _ = by_name.solve_all(problems, n, "brute_force")
     assert np.array_equal(PUBLISHED.load("06_scores")[f"selection/nf{n}_qa"], exact)
 
 
@@ -79,10 +85,10 @@ def test_every_masked_score_has_its_areas():
 def test_the_photographs_give_the_published_maps_and_logits(n):
     chosen, saved = PUBLISHED.load("02_images"), PUBLISHED.load(f"02_maps_nf{n}")
     some = np.arange(0, 200, 45)
-    network = models.resnet18()
-    trunk = models.Trunk(network)
-    head = models.trained_head(run.head_name(n), PUBLISHED.load("01_heads"), network)
-    features = models.trunk_features(trunk, data.stl10("test")[0][chosen["test_index"][some]])
+    network = pretrained.resnet18()
+    trunk = networks.Trunk(network)
+    head = checkpoints.trained_head(checkpoints.head_name(n), PUBLISHED.load("01_heads"), network)
+    features = networks.trunk_features(trunk, datasets.stl10("test")[0][chosen["test_index"][some]])
     maps, gradients, logits = extraction.capture(head, features)
     np.testing.assert_allclose(maps, saved["maps_block"][some], atol=0.02)
     np.testing.assert_allclose(logits, saved["logits"][some], atol=0.02)

@@ -8,18 +8,19 @@ import pandas as pd
 import pytest
 import torch
 
-from qafs_utils import annealing, qubo
-from qafs_utils.annealing import energies as energies_of
-from qafs_utils.feature_maps import NoPositiveMapError
+from qafs_utils.cnn.feature_maps import NoPositiveMapError
+from qafs_utils.qubo import binary, feature_selection, fixed_size, landscape
+from qafs_utils.qubo.binary import energies as energies_of
+from qafs_utils.solvers import baselines
 
 RNG = np.random.default_rng(0)
 
 
 def problem(d=5):
-    return qubo.selection(RNG.random((d + 3, 4, 4)), np.r_[RNG.uniform(0.1, 1, d), -RNG.random(3)])
+    return feature_selection.problem(RNG.random((d + 3, 4, 4)), np.r_[RNG.uniform(0.1, 1, d), -RNG.random(3)])
 
 
-@pytest.mark.parametrize("pair_sum", qubo.PAIR_SUMS)
+@pytest.mark.parametrize("pair_sum", feature_selection.PAIR_SUMS)
 def test_energies_are_equation_4(pair_sum):
     p, beta = problem(), 0.7
     bqm = p.bqm(beta, pair_sum)
@@ -48,43 +49,49 @@ def test_beta_one_selects_everything_and_beta_zero_nothing():
 
 def test_identical_maps_are_selected_once():
     maps = np.stack([np.eye(4), np.eye(4), np.fliplr(np.eye(4))])
-    assert best(qubo.selection(maps, [1.0, 0.9, 0.8]), 0.4) == (1, 0, 1)
+    assert best(feature_selection.problem(maps, [1.0, 0.9, 0.8]), 0.4) == (1, 0, 1)
 
 
 def test_selections_name_the_image_without_candidates():
     maps, importance = RNG.random((2, 3, 4, 4)), np.array([[1.0, -1, 1], [-1, -1, 0]])
     with pytest.raises(NoPositiveMapError, match="image 1: no feature map"):
-        qubo.selections(maps, importance)
+        feature_selection.problems(maps, importance)
 
 
-@pytest.mark.parametrize("change, message", [
-    ({"beta": 1.2}, r"beta must be a number in \[0, 1\]"), ({"beta": np.nan}, "beta must be a number in"),
-    ({"pair_sum": "p>q"}, "unknown pair_sum"),
-    ({"field": -np.ones(3)}, "redundancy must be"), ({"redundancy": np.full((2, 2), np.nan)}, "NaN"),
-    ({"redundancy": np.array([[1, 0.5], [0.1, 1]])}, "symmetric"),
-    ({"redundancy": np.full((2, 2), np.inf)}, "infinite"), ({"field": np.array([-1, np.nan])}, "NaN"),
-    ({"field": np.array([-1, -np.inf])}, "infinite"),
-])
+@pytest.mark.parametrize(
+    "change, message",
+    [
+        ({"beta": 1.2}, r"beta must be a number in \[0, 1\]"),
+        ({"beta": np.nan}, "beta must be a number in"),
+        ({"pair_sum": "p>q"}, "unknown pair_sum"),
+        ({"field": -np.ones(3)}, "redundancy must be"),
+        ({"redundancy": np.full((2, 2), np.nan)}, "NaN"),
+        ({"redundancy": np.array([[1, 0.5], [0.1, 1]])}, "symmetric"),
+        ({"redundancy": np.full((2, 2), np.inf)}, "infinite"),
+        ({"field": np.array([-1, np.nan])}, "NaN"),
+        ({"field": np.array([-1, -np.inf])}, "infinite"),
+    ],
+)
 def test_bad_input(change, message):
     good = {"redundancy": np.eye(2), "field": -np.ones(2), "beta": 0.5}
     with pytest.raises(ValueError, match=message):
-        qubo.feature_selection_bqm(**good | change)
+        feature_selection.feature_selection_bqm(**good | change)
 
 
 def test_common_maps_pair_the_images_that_share_most():
     selected = np.array([[1, 1, 0], [1, 0, 0], [1, 1, 1], [0, 1, 0], [0, 0, 1]], dtype=bool)
     labels = np.array([0, 0, 1, 1, 2])
-    pairs = qubo.common_maps(selected, labels, 0, 1)
+    pairs = baselines.common_maps(selected, labels, 0, 1)
     assert [(i, j, c.tolist()) for i, j, c in pairs] == [(0, 2, [True, True, False]), (1, 3, [False] * 3)]
-    assert [c.any() for _, _, c in qubo.common_maps(selected, labels.tolist(), 0, 2)] == [False]
+    assert [c.any() for _, _, c in baselines.common_maps(selected, labels.tolist(), 0, 2)] == [False]
     with pytest.raises(ValueError, match="class 3 has no image"):
-        qubo.common_maps(selected, labels, 0, 3)
+        baselines.common_maps(selected, labels, 0, 3)
     with pytest.raises(ValueError, match=r"got 0\.0: .* whose importance is positive"):
-        qubo.field([0.0, 0.0])
+        feature_selection.field([0.0, 0.0])
 
 
 def test_energy_of_a_selection_is_that_of_its_candidates():
-    problem = qubo.selection(RNG.random((6, 3, 3)), np.array([1.0, -1.0, 0.5, 0.3, -0.2, 0.8]))
+    problem = feature_selection.problem(RNG.random((6, 3, 3)), np.array([1.0, -1.0, 0.5, 0.3, -0.2, 0.8]))
     n = np.array([True, True, False, True, False, True])  # map 1 is no candidate
     pairs = problem.redundancy[0, 2] + problem.redundancy[0, 3] + problem.redundancy[2, 3]
     assert problem.energy(n, beta=0.6) == pytest.approx(0.4 * pairs - 0.6 * (1 + 0.3 + 0.8))
@@ -92,42 +99,42 @@ def test_energy_of_a_selection_is_that_of_its_candidates():
 
 def test_subsample_is_the_problem_of_the_maps_drawn():
     maps, importance = RNG.random((20, 4, 4)), np.r_[RNG.uniform(0.1, 1, 15), -RNG.random(5)]
-    p = qubo.subsample(maps, importance, 6, 3)
-    alone = qubo.selection(maps[p.maps], importance[p.maps])
+    p = feature_selection.subsample(maps, importance, 6, 3)
+    alone = feature_selection.problem(maps[p.maps], importance[p.maps])
     assert p.d == 6 and (np.diff(p.maps) > 0).all() and set(p.maps) <= set(range(15))
     assert p.field.min() == -1 and np.array_equal(p.field, alone.field)
     assert np.array_equal(p.redundancy, alone.redundancy)
-    assert np.array_equal(qubo.subsample(maps, importance, 6, 3).maps, p.maps)
-    assert len({tuple(qubo.subsample(maps, importance, 6, seed).maps) for seed in range(9)}) > 5
-    everything = qubo.subsample(maps, importance, 15)
-    assert np.array_equal(everything.redundancy, qubo.selection(maps, importance).redundancy)
+    assert np.array_equal(feature_selection.subsample(maps, importance, 6, 3).maps, p.maps)
+    assert len({tuple(feature_selection.subsample(maps, importance, 6, seed).maps) for seed in range(9)}) > 5
+    everything = feature_selection.subsample(maps, importance, 15)
+    assert np.array_equal(everything.redundancy, feature_selection.problem(maps, importance).redundancy)
 
 
 @pytest.mark.parametrize("d", [0, 16])
 def test_subsample_refuses_more_than_the_candidates(d):
     with pytest.raises(ValueError, match="d, of the image's candidates, must be .* from 1 to 15"):
-        qubo.subsample(RNG.random((20, 4, 4)), np.r_[np.ones(15), -np.ones(5)], d)
+        feature_selection.subsample(RNG.random((20, 4, 4)), np.r_[np.ones(15), -np.ones(5)], d)
 
 
-@pytest.mark.parametrize("kind", qubo.COUPLINGS)
+@pytest.mark.parametrize("kind", feature_selection.COUPLINGS)
 @pytest.mark.parametrize("d", [1, 2, 3, 12])
 def test_null_couplings(kind, d):
     J = problem(d).redundancy
-    K, pairs = qubo.null_couplings(J, kind, 5), np.triu_indices(d, 1)
+    K, pairs = feature_selection.null_couplings(J, kind, 5), np.triu_indices(d, 1)
     assert np.array_equal(K, K.T) and np.array_equal(np.diag(K), np.diag(J))
-    assert np.array_equal(K, qubo.null_couplings(J, kind, 5))
+    assert np.array_equal(K, feature_selection.null_couplings(J, kind, 5))
     if kind == "cosine":
         assert np.array_equal(K, J)
     elif kind == "zero":
         assert not K[pairs].any()
     elif d > 1:
         assert K[pairs].mean() == pytest.approx(J[pairs].mean()) and K[pairs].std() == pytest.approx(J[pairs].std())
-        assert d < 3 or not np.allclose(K, qubo.null_couplings(J, kind, 6))
+        assert d < 3 or not np.allclose(K, feature_selection.null_couplings(J, kind, 6))
 
 
 def test_null_couplings_of_unknown_kind():
     with pytest.raises(ValueError, match="unknown kind of couplings 'uniform'"):
-        qubo.null_couplings(np.eye(2), "uniform")
+        feature_selection.null_couplings(np.eye(2), "uniform")
 
 
 def test_descent_ends_in_a_local_minimum_and_solves_independent_maps():
@@ -138,45 +145,45 @@ def test_descent_ends_in_a_local_minimum_and_solves_independent_maps():
     for bits in strings:
         others = [index[b] for b in strings if sum(x != y for x, y in zip(b, bits)) == 1]
         expected[index[bits]] = E[index[bits]] <= E[others].min()
-    assert np.array_equal(qubo.local_minima(E), expected) and expected[E.argmin()] and 1 < expected.sum() < 64
-    assert {qubo.descend(E, k) for k in range(64)} == set(np.flatnonzero(expected))
+    assert np.array_equal(landscape.local_minima(E), expected) and expected[E.argmin()] and 1 < expected.sum() < 64
+    assert {landscape.descend(E, k) for k in range(64)} == set(np.flatnonzero(expected))
     field = RNG.normal(size=6)
     independent = np.array([field @ [k >> p & 1 for p in range(6)] for k in range(64)])
-    assert {qubo.descend(independent, k) for k in range(64)} == {independent.argmin()}
-    assert qubo.local_minima(independent).sum() == 1
-    assert qubo.descend(np.array([1.0])) == 0 and qubo.local_minima(np.array([1.0])).all()
+    assert {landscape.descend(independent, k) for k in range(64)} == {independent.argmin()}
+    assert landscape.local_minima(independent).sum() == 1
+    assert landscape.descend(np.array([1.0])) == 0 and landscape.local_minima(np.array([1.0])).all()
     with pytest.raises(ValueError, match=r"one for each bit-string, got \(6,\)"):
-        qubo.descend(np.zeros(6))
+        landscape.descend(np.zeros(6))
 
 
 def test_stored_problems_come_back_with_rounded_cosines():
     problems = [problem(5), problem(3)]
-    stored = qubo.to_arrays(problems, 8)
+    stored = feature_selection.to_arrays(problems, 8)
     assert stored["field"].shape == (2, 8) and stored["redundancy"].dtype == np.float16
-    for before, after in zip(problems, qubo.from_arrays(**stored)):
+    for before, after in zip(problems, feature_selection.from_arrays(**stored)):
         assert np.array_equal(before.maps, after.maps)
         np.testing.assert_allclose(after.field, before.field, atol=1e-7)
         np.testing.assert_allclose(after.redundancy, before.redundancy, atol=2.5e-4)
         assert np.array_equal(after.redundancy, after.redundancy.T)
     with pytest.raises(ValueError, match="redundancy must be"):
-        qubo.from_arrays(stored["field"], stored["redundancy"][:, :4, :4])
+        feature_selection.from_arrays(stored["field"], stored["redundancy"][:, :4, :4])
 
 
 def test_best_of_size_is_the_lowest_of_its_size():
     energies = RNG.normal(size=2**6)
-    found = qubo.best_of_size(energies)
+    found = landscape.best_of_size(energies)
     for k in range(7):
         of_size = [i for i in range(2**6) if bin(i).count("1") == k]
         assert found[k] == min(of_size, key=lambda i: energies[i])
     with pytest.raises(ValueError, match="must be"):
-        qubo.best_of_size(energies[:-1])
+        landscape.best_of_size(energies[:-1])
 
 
 def test_the_optimum_of_fixed_size_at_beta_one_is_the_top_k():
     p = problem(6)
     bqm = p.bqm(1.0)
     energies = np.array([bqm.energy({v: i >> v & 1 for v in range(6)}) for i in range(2**6)])
-    for k, found in enumerate(qubo.best_of_size(energies)):
+    for k, found in enumerate(landscape.best_of_size(energies)):
         assert {v for v in range(6) if found >> v & 1} == set(np.argsort(p.field)[:k])
 
 
@@ -189,9 +196,9 @@ def constrained(kind, d, seed=0):
     if kind == "all zero":
         return dimod.BinaryQuadraticModel(dict.fromkeys(range(d), 0.0), {}, 1.0, "BINARY")
     if kind == "equal maps":
-        return qubo.selection(np.ones((d, 2, 2)), np.ones(d)).bqm(0.4)
+        return feature_selection.problem(np.ones((d, 2, 2)), np.ones(d)).bqm(0.4)
     maps = np.repeat(rng.random((d, 3, 3)), 2, axis=0)[:d] if kind == "duplicates" else rng.random((d, 3, 3))
-    problem = qubo.selection(maps, rng.random(d) + 0.1)
+    problem = feature_selection.problem(maps, rng.random(d) + 0.1)
     return (problem.reversed() if kind == "reversed" else problem).bqm(0.7)
 
 
@@ -204,10 +211,10 @@ def test_above_the_sufficient_penalty_every_ground_state_has_k_maps(kind, d):
     for seed in range(3 if d < 12 else 1):
         bqm = constrained(kind, d, seed)
         E, sizes = energies_of(bqm), np.bitwise_count(np.arange(2**d)).astype(int)
-        for k, lowest in enumerate(E[qubo.best_of_size(E)]):
-            enough = qubo.sufficient_penalty(bqm, k)
+        for k, lowest in enumerate(E[landscape.best_of_size(E)]):
+            enough = fixed_size.sufficient_penalty(bqm, k)
             for penalty in (enough + 1e-6, 2 * enough + 1, None):
-                F = energies_of(qubo.exactly(bqm, k, penalty))
+                F = energies_of(fixed_size.exactly(bqm, k, penalty))
                 assert F.min() == pytest.approx(lowest, abs=1e-9)
                 assert (sizes[F <= F.min() + 1e-9] == k).all()
             np.testing.assert_allclose(F[sizes == k], E[sizes == k], atol=1e-9)
@@ -219,25 +226,25 @@ def test_a_penalty_below_the_necessary_one_fails(kind):
     bqm = constrained(kind, 8)
     E, sizes = energies_of(bqm), np.bitwise_count(np.arange(2**8)).astype(int)
     failed = 0
-    for k, lowest in enumerate(E[qubo.best_of_size(E)]):
+    for k, lowest in enumerate(E[landscape.best_of_size(E)]):
         others = sizes != k
         necessary = ((lowest - E[others]) / (sizes[others] - k) ** 2).max()
-        assert necessary <= qubo.sufficient_penalty(bqm, k) + 1e-12
+        assert necessary <= fixed_size.sufficient_penalty(bqm, k) + 1e-12
         if necessary > 0.01:
             failed += 1
-            assert sizes[energies_of(qubo.exactly(bqm, k, 0.99 * necessary)).argmin()] != k
+            assert sizes[energies_of(fixed_size.exactly(bqm, k, 0.99 * necessary)).argmin()] != k
     assert failed >= 4
 
 
 def test_the_sufficient_penalty_is_tight_for_one_map():
     bqm = dimod.BinaryQuadraticModel({0: -1.0}, {}, 0.0, "BINARY")
-    assert qubo.sufficient_penalty(bqm, 0) == 1.0 and qubo.sufficient_penalty(bqm, 1) == 0.0
-    assert [energies_of(qubo.exactly(bqm, 0, penalty)).argmin() for penalty in (0.99, 1.01)] == [1, 0]
+    assert fixed_size.sufficient_penalty(bqm, 0) == 1.0 and fixed_size.sufficient_penalty(bqm, 1) == 0.0
+    assert [energies_of(fixed_size.exactly(bqm, 0, penalty)).argmin() for penalty in (0.99, 1.01)] == [1, 0]
 
 
 @pytest.mark.parametrize("k", [-1, 6, 2.5, np.nan])
 def test_infeasible_sizes(k):
-    for call in (qubo.sufficient_penalty, qubo.exactly):
+    for call in (fixed_size.sufficient_penalty, fixed_size.exactly):
         with pytest.raises(ValueError, match=f"exactly {k} maps are infeasible: the size must be .* from 0 to 5"):
             call(problem().bqm(), k)
 
@@ -245,23 +252,23 @@ def test_infeasible_sizes(k):
 @pytest.mark.parametrize("penalty", [0, -1.0, np.nan, np.inf])
 def test_exactly_refuses_a_penalty_that_is_none(penalty):
     with pytest.raises(ValueError, match=r"penalty must be a number in \(0, inf\)"):
-        qubo.exactly(problem().bqm(), 2, penalty)
+        fixed_size.exactly(problem().bqm(), 2, penalty)
     with pytest.raises(ValueError, match="biases must be finite, got NaN or infinite values"):
-        qubo.exactly(dimod.BinaryQuadraticModel({0: np.nan}, {}, 0.0, "BINARY"), 1)
+        fixed_size.exactly(dimod.BinaryQuadraticModel({0: np.nan}, {}, 0.0, "BINARY"), 1)
 
 
-@pytest.mark.parametrize("pair_sum", qubo.PAIR_SUMS)
+@pytest.mark.parametrize("pair_sum", feature_selection.PAIR_SUMS)
 def test_reversed_redundancy_is_rewarded_and_selects_everything(pair_sum):
     p = problem()
     bqm, E = p.bqm(0.7, pair_sum), energies_of(p.reversed().bqm(0.7, pair_sum))
-    fields = energies_of(qubo.feature_selection_bqm(0 * p.redundancy, p.field, 0.7))
+    fields = energies_of(feature_selection.feature_selection_bqm(0 * p.redundancy, p.field, 0.7))
     np.testing.assert_allclose(E - fields, fields - energies_of(bqm), atol=1e-12)
-    assert E.argmin() == 2**p.d - 1 and (np.diff(E[qubo.best_of_size(E)]) < 0).all()
+    assert E.argmin() == 2**p.d - 1 and (np.diff(E[landscape.best_of_size(E)]) < 0).all()
 
 
 def test_a_selection_keeps_what_it_was_given():
     maps, field, redundancy = np.array([2, 5]), np.array([-1.0, -0.5]), np.array([[1.0, 0.6], [0.6, 1.0]])
-    p = qubo.Selection(maps, field, redundancy)
+    p = feature_selection.Problem(maps, field, redundancy)
     before = p.bqm(0.5)
     maps[:], field[:], redundancy[:] = 0, 0, 0
     assert p.maps.tolist() == [2, 5] and p.bqm(0.5) == before
@@ -273,41 +280,66 @@ def test_a_selection_keeps_what_it_was_given():
 @pytest.mark.parametrize("kind", [list, tuple, iter, pd.Series, torch.tensor, lambda x: np.array(x, dtype=object)])
 def test_sequences_of_any_kind(kind):
     J, h = [[1.0, 0.5], [0.5, 1.0]], [-1.0, -0.5]
-    p = qubo.Selection(kind([2, 5]), kind(h), J)
-    assert p.maps.tolist() == [2, 5] and p.bqm(0.5) == qubo.feature_selection_bqm(J, kind(h), 0.5)
-    assert p.energy(kind([0, 0, 1, 0, 0, 1]), 0.5) == -0.5 and qubo.field(kind([2.0, 1.0])).tolist() == h
-    stored = qubo.to_arrays((problem for problem in [p]), 6)
-    assert qubo.from_arrays(stored["field"].tolist(), stored["redundancy"].tolist())[0].bqm() == p.bqm()
-    assert qubo.descend(kind([0.0, -1.0, 1.0, -3.0])) == 3
+    p = feature_selection.Problem(kind([2, 5]), kind(h), J)
+    assert p.maps.tolist() == [2, 5] and p.bqm(0.5) == feature_selection.feature_selection_bqm(J, kind(h), 0.5)
+    assert p.energy(kind([0, 0, 1, 0, 0, 1]), 0.5) == -0.5 and feature_selection.field(kind([2.0, 1.0])).tolist() == h
+    stored = feature_selection.to_arrays((problem for problem in [p]), 6)
+    assert feature_selection.from_arrays(stored["field"].tolist(), stored["redundancy"].tolist())[0].bqm() == p.bqm()
+    assert landscape.descend(kind([0.0, -1.0, 1.0, -3.0])) == 3
 
 
 GOOD = {"maps": [2, 5], "field": [-1.0, -0.5], "redundancy": np.eye(2)}
 
 
-@pytest.mark.parametrize("change", [
-    {"maps": [2, 2]}, {"maps": [-1, 2]}, {"maps": [1.5, 2]}, {"maps": "ab"}, {"maps": None}, {"maps": 3},
-    {"field": [[-1.0], [-0.5]]}, {"field": [-1.0]}, {"field": [np.nan, -1]}, {"field": None}, {"field": ["a", "b"]},
-    {"redundancy": np.ones((2, 3))}, {"redundancy": np.full((2, 2), np.inf)}, {"redundancy": [[1, 0.1], [0, 1]]},
-    {"redundancy": [[0, 1e-9], [0, 0]]}, {"redundancy": None}, {"redundancy": np.eye(2) * 1j},
-], ids=str)
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"maps": [2, 2]},
+        {"maps": [-1, 2]},
+        {"maps": [1.5, 2]},
+        {"maps": "ab"},
+        {"maps": None},
+        {"maps": 3},
+        {"field": [[-1.0], [-0.5]]},
+        {"field": [-1.0]},
+        {"field": [np.nan, -1]},
+        {"field": None},
+        {"field": ["a", "b"]},
+        {"redundancy": np.ones((2, 3))},
+        {"redundancy": np.full((2, 2), np.inf)},
+        {"redundancy": [[1, 0.1], [0, 1]]},
+        {"redundancy": [[0, 1e-9], [0, 0]]},
+        {"redundancy": None},
+        {"redundancy": np.eye(2) * 1j},
+    ],
+    ids=str,
+)
 def test_a_selection_refuses_by_name(change):
     with pytest.raises(ValueError, match=next(iter(change))):
-        qubo.Selection(**GOOD | change)
+        feature_selection.Problem(**GOOD | change)
 
 
-P, E, MAPS = qubo.Selection(**GOOD), np.arange(8.0), np.ones((2, 3, 4, 4))
+P, E, MAPS = feature_selection.Problem(**GOOD), np.arange(8.0), np.ones((2, 3, 4, 4))
 CALLS = {
-    "selected": lambda x: P.energy(x), "beta": lambda x: P.bqm(x), "pair_sum": lambda x: P.matrix(0.5, x),
-    "importance": lambda x: qubo.field(x), "maps": lambda x: qubo.selection(x, [1.0, 2.0, 3.0]),
-    "problems": lambda x: qubo.to_arrays(x, 6), "n_features": lambda x: qubo.to_arrays([P], x),
-    "rng": lambda x: qubo.subsample(MAPS[0], [1.0, 2.0, 3.0], 2, x),
-    "d, of": lambda x: qubo.subsample(MAPS[0], [1.0, 2.0, 3.0], x),
-    "redundancy": lambda x: qubo.null_couplings(x, "zero"), "kind": lambda x: qubo.null_couplings(np.eye(2), x),
-    "size": lambda x: qubo.exactly(P.bqm(), x), "penalty": lambda x: qubo.exactly(P.bqm(), 1, x),
-    "model": lambda x: qubo.sufficient_penalty(x, 1), "energies": lambda x: qubo.best_of_size(x),
-    "start": lambda x: qubo.descend(E, x), "labels": lambda x: qubo.common_maps(np.eye(2), x, 0, 1),
-    "first": lambda x: qubo.common_maps(np.eye(2), [0, 1], x, 1),
-    "count": lambda x: qubo.common_maps(np.eye(2), [0, 1], 0, 1, x),
+    "selected": lambda x: P.energy(x),
+    "beta": lambda x: P.bqm(x),
+    "pair_sum": lambda x: P.matrix(0.5, x),
+    "importance": lambda x: feature_selection.field(x),
+    "maps": lambda x: feature_selection.problem(x, [1.0, 2.0, 3.0]),
+    "problems": lambda x: feature_selection.to_arrays(x, 6),
+    "n_features": lambda x: feature_selection.to_arrays([P], x),
+    "rng": lambda x: feature_selection.subsample(MAPS[0], [1.0, 2.0, 3.0], 2, x),
+    "d, of": lambda x: feature_selection.subsample(MAPS[0], [1.0, 2.0, 3.0], x),
+    "redundancy": lambda x: feature_selection.null_couplings(x, "zero"),
+    "kind": lambda x: feature_selection.null_couplings(np.eye(2), x),
+    "size": lambda x: fixed_size.exactly(P.bqm(), x),
+    "penalty": lambda x: fixed_size.exactly(P.bqm(), 1, x),
+    "model": lambda x: fixed_size.sufficient_penalty(x, 1),
+    "energies": lambda x: landscape.best_of_size(x),
+    "start": lambda x: landscape.descend(E, x),
+    "labels": lambda x: baselines.common_maps(np.eye(2), x, 0, 1),
+    "first": lambda x: baselines.common_maps(np.eye(2), [0, 1], x, 1),
+    "count": lambda x: baselines.common_maps(np.eye(2), [0, 1], 0, 1, x),
 }
 
 
@@ -318,45 +350,65 @@ def test_odd_arguments_are_refused_by_name(name, odd):
         CALLS[name](odd)
 
 
-@pytest.mark.parametrize("call, name", [
-    (lambda: qubo.selections(MAPS, np.ones((1, 3))), "importance"),
-    (lambda: qubo.selections(MAPS[:, :2], np.ones((2, 3))), "importance"),
-    (lambda: qubo.selection(np.full((3, 2, 2), np.nan), [1, 2, 3]), "maps must be finite, got NaN"),
-    (lambda: P.energy([0, 1]), "selected"),
-    (lambda: qubo.from_arrays(np.ones((2, 3)), np.ones((1, 3, 3))), "redundancy"),
-    (lambda: qubo.to_arrays([P], 5), "n_features"), (lambda: qubo.best_of_size(np.ones((2, 4))), "energies"),
-    (lambda: qubo.to_arrays([qubo.Selection([0, 1], [-1, -1e-60], np.eye(2))], 2), "problem 0"),
-    (lambda: qubo.to_arrays([qubo.Selection([0, 1], [-1, -1], 1e9 * np.eye(2))], 2), "problem 0"),
-    (lambda: qubo.common_maps(np.eye(2), [0, 1], 1, 1), "different classes"),
-    (lambda: qubo.common_maps(2 * np.eye(2), [0, 1], 0, 1), "selected"),
-])
+@pytest.mark.parametrize(
+    "call, name",
+    [
+        (lambda: feature_selection.problems(MAPS, np.ones((1, 3))), "importance"),
+        (lambda: feature_selection.problems(MAPS[:, :2], np.ones((2, 3))), "importance"),
+        (lambda: feature_selection.problem(np.full((3, 2, 2), np.nan), [1, 2, 3]), "maps must be finite, got NaN"),
+        (lambda: P.energy([0, 1]), "selected"),
+        (lambda: feature_selection.from_arrays(np.ones((2, 3)), np.ones((1, 3, 3))), "redundancy"),
+        (lambda: feature_selection.to_arrays([P], 5), "n_features"),
+        (lambda: landscape.best_of_size(np.ones((2, 4))), "energies"),
+        (
+            lambda: feature_selection.to_arrays([feature_selection.Problem([0, 1], [-1, -1e-60], np.eye(2))], 2),
+            "problem 0",
+        ),
+        (
+            lambda: feature_selection.to_arrays([feature_selection.Problem([0, 1], [-1, -1], 1e9 * np.eye(2))], 2),
+            "problem 0",
+        ),
+        (lambda: baselines.common_maps(np.eye(2), [0, 1], 1, 1), "different classes"),
+        (lambda: baselines.common_maps(2 * np.eye(2), [0, 1], 0, 1), "selected"),
+    ],
+)
 def test_arguments_that_do_not_fit_each_other(call, name):
     with pytest.raises(ValueError, match=name):
         call()
 
 
-@pytest.mark.parametrize("model", [
-    dimod.BQM({0: np.nan}, {}, 0.0, "SPIN"), dimod.BQM({0: 1.0}, {}, np.inf, "BINARY"),
-    dimod.BQM({0: 1e308, 1: 1e308}, {}, 0.0, "SPIN"),
-    dimod.BQM({}, {"ab": -np.inf}, 0.0, "BINARY"), dimod.CQM(), dimod.DQM(), dimod.QM(), {(0, 0): 1.0}, None,
-], ids=lambda model: type(model).__name__)
+@pytest.mark.parametrize(
+    "model",
+    [
+        dimod.BQM({0: np.nan}, {}, 0.0, "SPIN"),
+        dimod.BQM({0: 1.0}, {}, np.inf, "BINARY"),
+        dimod.BQM({0: 1e308, 1: 1e308}, {}, 0.0, "SPIN"),
+        dimod.BQM({}, {"ab": -np.inf}, 0.0, "BINARY"),
+        dimod.CQM(),
+        dimod.DQM(),
+        dimod.QM(),
+        {(0, 0): 1.0},
+        None,
+    ],
+    ids=lambda model: type(model).__name__,
+)
 def test_what_is_no_model_is_refused(model):
     with pytest.raises(ValueError, match="model"):
-        annealing.require_model(model)
+        binary.require_model(model)
 
 
 @pytest.mark.parametrize("penalty", [1e300, 1e13])
 def test_a_penalty_that_drowns_the_energies_is_refused(penalty):
     bqm = problem().bqm()
     with pytest.raises(ValueError, match="penalty must be at most .*, or rounding loses the model's energies"):
-        qubo.exactly(bqm, 2, penalty)
+        fixed_size.exactly(bqm, 2, penalty)
     scale = max(map(abs, [*bqm.linear.values(), *bqm.quadratic.values()]))
     kept = np.bitwise_count(np.arange(32)) == 2
-    drowned = energies_of(qubo.exactly(bqm, 2, 1e12 * scale / 25))[kept] - energies_of(bqm)[kept]
+    drowned = energies_of(fixed_size.exactly(bqm, 2, 1e12 * scale / 25))[kept] - energies_of(bqm)[kept]
     assert np.abs(drowned).max() < 1e-3 * scale
 
 
-@pytest.mark.parametrize("kind", qubo.COUPLINGS)
+@pytest.mark.parametrize("kind", feature_selection.COUPLINGS)
 def test_couplings_whose_squares_overflow_are_refused(kind):
     with pytest.raises(ValueError, match="redundancy must lie in .*check the feature maps"):
-        qubo.null_couplings([[1e308, 1e308], [1e308, 1e308]], kind, 0)
+        feature_selection.null_couplings([[1e308, 1e308], [1e308, 1e308]], kind, 0)

@@ -35,9 +35,22 @@ def test_what_is_no_vector_is_refused_by_name(given):
             check("weights", given, "N")
 
 
-@pytest.mark.parametrize("given", [
-    None, "1", True, np.nan, 2, [0.5], 1j, np.array([0.5]), torch.tensor([0.5, 0.5]), 10**400, np.complex128,
-])
+@pytest.mark.parametrize(
+    "given",
+    [
+        None,
+        "1",
+        True,
+        np.nan,
+        2,
+        [0.5],
+        1j,
+        np.array([0.5]),
+        torch.tensor([0.5, 0.5]),
+        10**400,
+        np.complex128,
+    ],
+)
 def test_numbers_are_refused_by_name(given):
     with pytest.raises(ValueError, match=r"^beta must be a number in \[0, 1\], got "):
         require.number("beta", given, "[0, 1]")

@@ -11,28 +11,31 @@ import numpy as np
 import pandas as pd
 import pytest
 from matplotlib import pyplot as plt
+from repository import move_root
 
-from qafs_utils import __main__ as cli
-from qafs_utils import run as runs
-from qafs_utils.provenance import code_hash
+from qafs_utils import __main__
+from qafs_utils.artefacts import files
+from qafs_utils.artefacts.parameters import IMAGE_NOTEBOOKS, defaults, overrides
+from qafs_utils.artefacts.provenance import code_hash
+from qafs_utils.artefacts.run import WITHIN_MAKE, Artefacts, Run, require_same_parameters
+from qafs_utils.make import execute, publish
 
 
 @pytest.fixture
 def root(tmp_path, monkeypatch):
-    for name in ("ROOT", "PUBLISHED", "PAPER_VALUES", "BENCHMARKS"):
-        monkeypatch.setattr(runs, name, tmp_path / getattr(runs, name).relative_to(cli.ROOT))
+    move_root(monkeypatch, tmp_path)
     for folder in ("notebooks", "qafs_utils"):
-        (tmp_path / folder).symlink_to(cli.ROOT / folder)
+        (tmp_path / folder).symlink_to(files.ROOT / folder)
     return tmp_path
 
 
 def make(profile="smoke", notebook="02_feature_maps", **others):
     kernel = {"profile": profile, "_hidden": 1, "In": [], "f": print}
-    return runs.Run(notebook, runs.defaults(notebook) | kernel | others)
+    return Run(notebook, defaults(notebook) | kernel | others)
 
 
 def parameters(notebook="02_feature_maps"):
-    return {name: value for name, value in runs.defaults(notebook).items() if name != "profile"}
+    return {name: value for name, value in defaults(notebook).items() if name != "profile"}
 
 
 def test_artefacts_come_back_with_what_made_them(root):
@@ -58,57 +61,55 @@ def test_a_failed_write_keeps_the_good_file(root, monkeypatch):
     def fail(part, target):
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr(runs.os, "replace", fail)
-    with pytest.raises(runs.ArtefactError, match="cannot write build/smoke/data/02_x.npz: No space left.*Make room"):
+    monkeypatch.setattr(os, "replace", fail)
+    with pytest.raises(files.ArtefactError, match="cannot write build/smoke/data/02_x.npz: No space left.*Make room"):
         make().save("02_x", a=np.arange(4))
     assert path.read_bytes() == good and [p.name for p in path.parent.iterdir()] == [path.name]
 
 
 def test_missing_artefact_names_the_notebook(root):
-    with pytest.raises(runs.ArtefactError, match="run notebook 02 with profile 'smoke' first"):
+    with pytest.raises(files.ArtefactError, match="run notebook 02 with profile 'smoke' first"):
         make().load("02_x")
 
 
 def test_published_artefacts_are_checked(root):
-    for number in runs.IMAGE_NOTEBOOKS:
+    for number in IMAGE_NOTEBOOKS:
         make("images").save(f"{number}_x", a=np.arange(9))
     make("images").save("03_x", a=np.arange(9))
-    runs.publish(root / "build/images/data", runs.PUBLISHED)
-    assert sorted(runs.published_sums()) == ["01_x.npz", "02_x.npz", "06_x.npz", "12_x.npz"]
+    publish.publish(root / "build/images/data", files.PUBLISHED)
+    assert sorted(files.published_sums()) == ["01_x.npz", "02_x.npz", "06_x.npz", "12_x.npz"]
     assert make("published").load("02_x")["a"].sum() == 36
-    path = runs.PUBLISHED / "02_x.npz"
+    path = files.PUBLISHED / "02_x.npz"
     path.write_bytes(path.read_bytes()[:-1])
-    with pytest.raises(runs.ArtefactError, match="is not the published file.*git checkout data/published"):
+    with pytest.raises(files.ArtefactError, match="is not the published file.*git checkout data/published"):
         make("published").load("02_x")
     path.unlink()
-    with pytest.raises(runs.ArtefactError, match="is missing"):
+    with pytest.raises(files.ArtefactError, match="is missing"):
         make("published").load("02_x")
 
 
 def test_publishing_refuses_an_incomplete_or_large_run(root):
     make("images").save("02_x", a=np.arange(9))
-    with pytest.raises(runs.ArtefactError, match=r"\['01', '06', '12'\] left nothing"):
-        runs.publish(root / "build/images/data", runs.PUBLISHED)
+    with pytest.raises(files.ArtefactError, match=r"\['01', '06', '12'\] left nothing"):
+        publish.publish(root / "build/images/data", files.PUBLISHED)
     for number in ("01", "06", "12"):
         make("images").save(f"{number}_x", a=np.random.default_rng(0).random(2000))
-    with pytest.raises(runs.ArtefactError, match="more than the 0.01 MB"):
-        runs.publish(root / "build/images/data", runs.PUBLISHED, limit_mb=0.01)
-    assert not runs.PUBLISHED.exists()
+    with pytest.raises(files.ArtefactError, match="more than the 0.01 MB"):
+        publish.publish(root / "build/images/data", files.PUBLISHED, limit_mb=0.01)
+    assert not files.PUBLISHED.exists()
 
 
 def test_selections_that_differ_stop_the_run():
     bits = {"nf16_qa": np.array([True, False])}
-    runs.require_equal(bits, dict(bits), "other")
-    with pytest.raises(runs.ArtefactError, match=r"other selections \(nf16_qa\): renew them"):
-        runs.require_equal(bits, {"nf16_qa": np.array([True, True])}, "other selections")
+    files.require_equal(bits, dict(bits), "other")
+    with pytest.raises(files.ArtefactError, match=r"other selections \(nf16_qa\): renew them"):
+        files.require_equal(bits, {"nf16_qa": np.array([True, True])}, "other selections")
 
 
 def test_figures_say_what_made_them(root):
     from PIL import Image
 
-    from qafs_utils import plots
-
-    figure, _ = plots.plt.subplots()
+    figure, _ = plt.subplots()
     make().figure("fig99_x", figure)
     folder = root / "build/smoke/figures"
     first = {p.name: p.read_bytes() for p in folder.iterdir()}
@@ -118,33 +119,31 @@ def test_figures_say_what_made_them(root):
 
 
 def test_every_figure_and_table_is_recorded(root, monkeypatch):
-    from qafs_utils import plots
 
     run = make()
     run.uses({"train_X.bin": "md5"})
     run.save("02_x", a=np.arange(3))
-    run.figure("fig99_x", plots.plt.subplots()[0])
+    run.figure("fig99_x", plt.subplots()[0])
     run.table("table99_x", pd.DataFrame({"v": [1.5]}))
-    monkeypatch.setattr(cli, "ROOT", root)
     (root / "figures").mkdir()
     kept = {"04_annealing": {"figures": {"fig98.png": "0"}}}
-    (root / runs.RECORDS).write_text(json.dumps(kept | {"98_gone": {}}))
-    cli.collect_records("smoke")
-    records = json.loads((root / runs.RECORDS).read_text())
+    (root / files.RECORDS).write_text(json.dumps(kept | {"98_gone": {}}))
+    publish.collect_records("smoke")
+    records = json.loads((root / files.RECORDS).read_text())
     assert records.keys() == {"04_annealing", "02_feature_maps"} and records["04_annealing"] == kept["04_annealing"]
     record = records["02_feature_maps"]
     assert record.keys() == {"notebook", "parameters", "inputs", "sources", "versions", "code", "artefacts", "figures"}
     assert record["figures"].keys() == {"fig99_x.png", "fig99_x.pdf", "table99_x.csv"}
-    assert all(runs.sha256(root / "build/smoke/figures" / f).startswith(h) for f, h in record["figures"].items())
+    assert all(files.sha256(root / "build/smoke/figures" / f).startswith(h) for f, h in record["figures"].items())
     assert record["artefacts"].keys() == {"02_x.npz"} and record["sources"] == {"train_X.bin": "md5"}
     assert record["code"] == code_hash("02_feature_maps")
 
 
 def test_the_lab_leaves_what_make_has_made_alone(root, monkeypatch, capsys):
-    monkeypatch.setenv(runs.WITHIN_MAKE, "1")
+    monkeypatch.setenv(WITHIN_MAKE, "1")
     made = make(get_ipython=print).save("02_x", a=np.arange(3))
     assert made == root / "build/smoke/data/02_x.npz"
-    monkeypatch.delenv(runs.WITHIN_MAKE)
+    monkeypatch.delenv(WITHIN_MAKE)
     lab = make(get_ipython=print)
     assert lab.load("02_x")["a"].tolist() == [0, 1, 2]
     assert lab.save("02_x", a=np.arange(2)) == root / "build/lab/smoke/data/02_x.npz"
@@ -159,54 +158,69 @@ def test_unknown_profile():
         make("full")
 
 
-@pytest.mark.parametrize("text, message", [
-    (b"betta: 0.5", "line 1: betta is not a parameter of 04_annealing"),
-    (b"seed: 1\nbeta: high", "line 2: beta must be float, as in the notebook, got 'high'"),
-    (b"beta: true", "line 1: beta must be float"),
-    (b"beta: 1e-3", "line 1: beta must be float.*got '1e-3'"),  # YAML wants a dot
-    (b"beta: .nan", "line 1: beta must be a literal"),
-    (b"num_reads_full: 1.5", "line 1: num_reads_full must be int"),
-    (b"betas_full: 0.5", "line 1: betas_full must be list"),
-    (b"betas_full: [0.5, high]", "line 1: betas_full must be a list of float"),
-    (b"seeds: [0, true]", "line 1: seeds must be a list of int"),
-    (b"# twice\nbeta: 0.5\nbeta: 0.6", "line 2: beta is there twice"),
-    (b"profile: images", "line 1: profile is chosen by the command"),
-    (b"# a list\n- beta", "line 2: must hold lines `name: value`, got a list"),
-    (b"beta", "line 1: must hold lines `name: value`, got a str"),
-    (b"beta: 0.5\nseeds: [0\n", "line 3: broken YAML"),
-    (b"beta: 0.5\n\tseed: 1\n", "line 2: broken YAML"),
-    (b"beta: 0.5\n\xff\xfe", "line 2: not UTF-8"),
-    (b"? [beta]\n: 1", "line 1: broken YAML"),
-    (b"beta: 1" + b"0" * 400, "line 1: beta must be float"),
-    (b"seeds: &a [*a]", "line 1: seeds must be a list of int"),
-])
+@pytest.mark.parametrize(
+    "text, message",
+    [
+        (b"betta: 0.5", "line 1: betta is not a parameter of 04_annealing"),
+        (b"seed: 1\nbeta: high", "line 2: beta must be float, as in the notebook, got 'high'"),
+        (b"beta: true", "line 1: beta must be float"),
+        (b"beta: 1e-3", "line 1: beta must be float.*got '1e-3'"),  # YAML wants a dot
+        (b"beta: .nan", "line 1: beta must be a literal"),
+        (b"num_reads_full: 1.5", "line 1: num_reads_full must be int"),
+        (b"betas_full: 0.5", "line 1: betas_full must be list"),
+        (b"betas_full: [0.5, high]", "line 1: betas_full must be a list of float"),
+        (b"seeds: [0, true]", "line 1: seeds must be a list of int"),
+        (b"# twice\nbeta: 0.5\nbeta: 0.6", "line 2: beta is there twice"),
+        (b"profile: images", "line 1: profile is chosen by the command"),
+        (b"# a list\n- beta", "line 2: must hold lines `name: value`, got a list"),
+        (b"beta", "line 1: must hold lines `name: value`, got a str"),
+        (b"beta: 0.5\nseeds: [0\n", "line 3: broken YAML"),
+        (b"beta: 0.5\n\tseed: 1\n", "line 2: broken YAML"),
+        (b"beta: 0.5\n\xff\xfe", "line 2: not UTF-8"),
+        (b"? [beta]\n: 1", "line 1: broken YAML"),
+        (b"beta: 1" + b"0" * 400, "line 1: beta must be float"),
+        (b"seeds: &a [*a]", "line 1: seeds must be a list of int"),
+    ],
+)
 def test_overrides_are_checked(root, text, message):
     (root / "params/smoke").mkdir(parents=True)
     (root / "params/smoke/04_annealing.yaml").write_bytes(text)
     with pytest.raises(ValueError, match=f"params/smoke/04_annealing.yaml, {message}"):
-        runs.overrides("04_annealing", "smoke")
+        overrides("04_annealing", "smoke")
 
 
-@pytest.mark.parametrize("value", [
-    "2024-13-45", "0x_", "0b_", "!!int abc", "!!float x", "1" * 5000, "!!timestamp foo", "!!bool maybe", "[" * 3000,
-], ids=lambda value: value[:16])
+@pytest.mark.parametrize(
+    "value",
+    [
+        "2024-13-45",
+        "0x_",
+        "0b_",
+        "!!int abc",
+        "!!float x",
+        "1" * 5000,
+        "!!timestamp foo",
+        "!!bool maybe",
+        "[" * 3000,
+    ],
+    ids=lambda value: value[:16],
+)
 def test_values_that_end_the_reader_of_yaml_are_refused_with_the_file(root, value):
     (root / "params/smoke").mkdir(parents=True)
     (root / "params/smoke/04_annealing.yaml").write_text(f"beta: {value}")
     with pytest.raises(ValueError, match="params/smoke/04_annealing.yaml cannot be read, "):
-        runs.overrides("04_annealing", "smoke")
+        overrides("04_annealing", "smoke")
 
 
 def test_a_folder_in_place_of_a_parameter_file_is_named(root):
     (root / "params/smoke/04_annealing.yaml").mkdir(parents=True)
     with pytest.raises(ValueError, match="params/smoke/04_annealing.yaml cannot be read, .*Is a directory"):
-        runs.overrides("04_annealing", "smoke")
+        overrides("04_annealing", "smoke")
 
 
 def test_a_whole_number_will_do_for_a_float(root):
     (root / "params/smoke").mkdir(parents=True)
     (root / "params/smoke/04_annealing.yaml").write_text("beta: 1\nbetas_full: [1, 0.5]\n", encoding="utf-8-sig")
-    given = runs.overrides("04_annealing", "smoke")
+    given = overrides("04_annealing", "smoke")
     assert given == {"beta": 1.0, "betas_full": [1.0, 0.5]}
     assert type(given["beta"]) is type(given["betas_full"][0]) is float
 
@@ -214,26 +228,33 @@ def test_a_whole_number_will_do_for_a_float(root):
 CELL = {"cell_type": "code", "metadata": {"tags": ["parameters"]}, "source": ["profile = 'smoke'\n", "beta = 0.7"]}
 
 
-@pytest.mark.parametrize("content, message", [
-    ("<<<<<<< HEAD", "notebooks/03_x.ipynb is no notebook"),
-    ("[]", "notebooks/03_x.ipynb is no notebook"),
-    (json.dumps({"cells": []}), "expected one cell tagged 'parameters', found 0"),
-    (json.dumps({"cells": [CELL | {"source": "beta = sqrt(2)"}]}), "lines `name = literal` only: not 'beta = sqrt"),
-    (json.dumps({"cells": [CELL | {"source": "a, b = 1, 2"}]}), "lines `name = literal` only: not"),
-    (json.dumps({"cells": [CELL | {"source": "beta = "}]}), "lines `name = literal` only: invalid syntax"),
-])
+@pytest.mark.parametrize(
+    "content, message",
+    [
+        ("<<<<<<< HEAD", "notebooks/03_x.ipynb is no notebook"),
+        ("[]", "notebooks/03_x.ipynb is no notebook"),
+        (json.dumps({"cells": []}), "expected one cell tagged 'parameters', found 0"),
+        (json.dumps({"cells": [CELL | {"source": "beta = sqrt(2)"}]}), "lines `name = literal` only: not 'beta = sqrt"),
+        (json.dumps({"cells": [CELL | {"source": "a, b = 1, 2"}]}), "lines `name = literal` only: not"),
+        (json.dumps({"cells": [CELL | {"source": "beta = "}]}), "lines `name = literal` only: invalid syntax"),
+    ],
+)
 def test_a_broken_parameter_cell_is_named(root, content, message):
     (root / "notebooks").unlink()
     (root / "notebooks").mkdir()
     (root / "notebooks/03_x.ipynb").write_text(content)
     with pytest.raises(ValueError, match=message):
-        runs.defaults("03_x")
+        defaults("03_x")
 
 
 @pytest.mark.parametrize("name", ["../../x", "", "03", "notebooks/03_qubo", "03_qubo.ipynb", None, ["03_qubo"]])
 def test_anything_but_a_notebook_is_refused(root, name):
-    for refused in (runs.defaults, lambda n: runs.overrides(n, "smoke"), lambda n: cli.run_notebook("published", n),
-                    lambda n: runs.Run(n, {"profile": "smoke"})):
+    for refused in (
+        defaults,
+        lambda n: overrides(n, "smoke"),
+        lambda n: execute.run_notebook("published", n),
+        lambda n: Run(n, {"profile": "smoke"}),
+    ):
         with pytest.raises(ValueError, match="unknown notebook .*choose from 00_quickstart, "):
             refused(name)
     assert not (root / "build").exists()
@@ -251,8 +272,11 @@ ENDLESS = []
 ENDLESS.append(ENDLESS)
 
 
-@pytest.mark.parametrize("value", [np.arange(2), {1, 2}, np.float64("nan"), 1j, {"a": print}, [0, {1: 2}], Ellipsis,
-                                   ENDLESS, 10**400], ids=lambda value: str(value)[:16])
+@pytest.mark.parametrize(
+    "value",
+    [np.arange(2), {1, 2}, np.float64("nan"), 1j, {"a": print}, [0, {1: 2}], Ellipsis, ENDLESS, 10**400],
+    ids=lambda value: str(value)[:16],
+)
 def test_a_parameter_that_no_record_can_keep_is_refused_by_name(value):
     with pytest.raises(ValueError, match="image_size must be a literal"):
         make(image_size=value)
@@ -260,16 +284,21 @@ def test_a_parameter_that_no_record_can_keep_is_refused_by_name(value):
 
 def test_a_parameter_without_a_value_is_refused_by_name():
     with pytest.raises(ValueError, match="03_qubo: no value for beta, example: run the cell of its parameters first"):
-        runs.Run("03_qubo", {k: v for k, v in runs.defaults("03_qubo").items() if k not in ("beta", "example")})
+        Run("03_qubo", {k: v for k, v in defaults("03_qubo").items() if k not in ("beta", "example")})
 
 
-@pytest.mark.parametrize("call, message", [
-    (lambda run: runs.Run("03_qubo", None), "namespace must be a dict"),
-    (lambda run: run.uses(None), "sources must be a dict"), (lambda run: run.uses({"a": print}), "sources must be"),
-    (lambda run: run.figure("fig99", None), "figure must be a Matplotlib figure"),
-    (lambda run: run.page("page", None), "text must be text"), (lambda run: run.table("table99", None), "table must"),
-    (lambda run: run.save("02_x", a=np.ma.masked_array([1, 2], [0, 1])), "02_x: a must be an array"),
-])
+@pytest.mark.parametrize(
+    "call, message",
+    [
+        (lambda run: Run("03_qubo", None), "namespace must be a dict"),
+        (lambda run: run.uses(None), "sources must be a dict"),
+        (lambda run: run.uses({"a": print}), "sources must be"),
+        (lambda run: run.figure("fig99", None), "figure must be a Matplotlib figure"),
+        (lambda run: run.page("page", None), "text must be text"),
+        (lambda run: run.table("table99", None), "table must"),
+        (lambda run: run.save("02_x", a=np.ma.masked_array([1, 2], [0, 1])), "02_x: a must be an array"),
+    ],
+)
 def test_a_run_refuses_by_name(root, call, message):
     run = make()
     with pytest.raises(ValueError, match=message):
@@ -280,19 +309,39 @@ def test_a_run_refuses_by_name(root, call, message):
 @pytest.mark.parametrize("name", ["../y", "a/b", "", ".x", "x" * 200, "a\n", "é", None, 5])
 def test_nothing_is_written_or_read_outside_its_folder(root, name):
     run, table = make(), pd.DataFrame({"v": [1]})
-    for call in (lambda: run.save(name, v=[1]), lambda: run.save_table(name, table), lambda: run.page(name, ""),
-                 lambda: run.table(name, table), lambda: run.figure(name, plt.figure()), lambda: run.load(name),
-                 lambda: run.load_table(name), lambda: run.paper(name), lambda: run.measured(name),
-                 lambda: runs.alone("smoke", name).__enter__()):
+    for call in (
+        lambda: run.save(name, v=[1]),
+        lambda: run.save_table(name, table),
+        lambda: run.page(name, ""),
+        lambda: run.table(name, table),
+        lambda: run.figure(name, plt.figure()),
+        lambda: run.load(name),
+        lambda: run.load_table(name),
+        lambda: run.paper(name),
+        lambda: run.measured(name),
+        lambda: execute.alone("smoke", name).__enter__(),
+    ):
         with pytest.raises(ValueError, match="name must be a letter or digit"):
             call()
     assert not (root / "build").exists()
 
 
-@pytest.mark.parametrize("column", [
-    ["NA", "None", "null", "nan"], ["x", None], [" x ", 'a "b", c\nd'], [True, False], [1, 2**60], [0.5, np.inf],
-    np.array([1 / 3, None, 2], dtype=object), pd.array([1, None], dtype="Int64"), pd.Categorical(["u", "v"]), [],
-], ids=str)
+@pytest.mark.parametrize(
+    "column",
+    [
+        ["NA", "None", "null", "nan"],
+        ["x", None],
+        [" x ", 'a "b", c\nd'],
+        [True, False],
+        [1, 2**60],
+        [0.5, np.inf],
+        np.array([1 / 3, None, 2], dtype=object),
+        pd.array([1, None], dtype="Int64"),
+        pd.Categorical(["u", "v"]),
+        [],
+    ],
+    ids=str,
+)
 def test_a_table_comes_back_as_it_was(root, column):
     make().save_table("02_t", pd.DataFrame({"v": column}))
     for value, again in zip(column, make().load_table("02_t").v, strict=True):
@@ -300,12 +349,23 @@ def test_a_table_comes_back_as_it_was(root, column):
         assert pd.isna(again) if value is None or value is pd.NA else again == value
 
 
-@pytest.mark.parametrize("table, message", [
-    ({"v": ["001", "2"]}, "column v .* '001' is read as 1"), ({"v": ["1e5"]}, "column v"),
-    ({"v": [0.5, "x"]}, "column v"), ({"v": ["True", "False"]}, "column v"), ({"v": ["x\ry"]}, "column v"),
-    ({"v": [[1]]}, "column v"), ({"v": [1j]}, "column v"), ({"v": [pd.Timestamp(0)]}, "column v"),
-    ({"v": pd.Series([1], pd.Index([2], name="k"))}, r"index \['k'\]"), ({}, "must have columns"), ({0: [1]}, "text"),
-], ids=str)
+@pytest.mark.parametrize(
+    "table, message",
+    [
+        ({"v": ["001", "2"]}, "column v .* '001' is read as 1"),
+        ({"v": ["1e5"]}, "column v"),
+        ({"v": [0.5, "x"]}, "column v"),
+        ({"v": ["True", "False"]}, "column v"),
+        ({"v": ["x\ry"]}, "column v"),
+        ({"v": [[1]]}, "column v"),
+        ({"v": [1j]}, "column v"),
+        ({"v": [pd.Timestamp(0)]}, "column v"),
+        ({"v": pd.Series([1], pd.Index([2], name="k"))}, r"index \['k'\]"),
+        ({}, "must have columns"),
+        ({0: [1]}, "text"),
+    ],
+    ids=str,
+)
 def test_a_table_that_would_come_back_as_another_is_refused(root, table, message):
     with pytest.raises(ValueError, match=message):
         make().save_table("02_t", pd.DataFrame(table))
@@ -320,12 +380,11 @@ def test_a_record_keeps_the_parameters_of_its_beginning(root):
 
 
 def test_the_parameters_recorded_in_the_repository_are_those_of_the_cells():
-    for notebook, record in runs.committed_records().items():
+    for notebook, record in files.committed_records().items():
         assert record["parameters"].keys() == parameters(notebook).keys()
 
 
 def test_summary_names_what_was_not_remade(root, monkeypatch, capsys):
-    monkeypatch.setattr(cli, "ROOT", root)
     (root / "notebooks").unlink()
     for name in ("04_annealing", "98_gone"):
         record = root / f"build/published/records/{name}.json"
@@ -339,7 +398,7 @@ def test_summary_names_what_was_not_remade(root, monkeypatch, capsys):
         for name in names:
             (root / folder / name).write_text(folder)
     monkeypatch.setenv("QAFS_START", str(time.time() - 600))
-    cli.summary("published")
+    publish.summary("published")
     assert (root / "figures/fig04.png").read_text() == "build/published/figures"
     assert (root / "figures/fig01.png").read_text() == "figures" and not (root / "figures/fig98.png").exists()
     out = capsys.readouterr().out
@@ -348,21 +407,25 @@ def test_summary_names_what_was_not_remade(root, monkeypatch, capsys):
 
 
 def test_the_weights_are_fetched_without_the_photographs(monkeypatch, capsys):
-    monkeypatch.setattr("qafs_utils.models.resnet18", lambda: None)
-    monkeypatch.setattr("qafs_utils.data.stl10", lambda split: pytest.fail("photographs were asked for"))
+    monkeypatch.setattr("qafs_utils.cnn.pretrained.resnet18", lambda: None)
+    monkeypatch.setattr("qafs_utils.cnn.datasets.stl10", lambda split: pytest.fail("photographs were asked for"))
     monkeypatch.setattr("sys.argv", ["qafs_utils", "weights"])
-    cli.main()
+    __main__.main()
     assert capsys.readouterr().out.endswith(": loads\n")
 
 
 def test_command_line_fails_in_one_line():
-    done = subprocess.run([sys.executable, "-m", "qafs_utils", "run", "smoke", "99_nothing"], cwd=cli.ROOT,
-                          capture_output=True, text=True)
+    done = subprocess.run(
+        [sys.executable, "-m", "qafs_utils", "run", "smoke", "99_nothing"],
+        cwd=files.ROOT,
+        capture_output=True,
+        text=True,
+    )
     assert done.returncode != 0 and "99_nothing" in done.stderr.splitlines()[-1]
 
 
 def test_unknown_input_of_make():
-    done = subprocess.run(["make", "figures", "INPUT=raw"], cwd=cli.ROOT, capture_output=True, text=True)
+    done = subprocess.run(["make", "figures", "INPUT=raw"], cwd=files.ROOT, capture_output=True, text=True)
     assert done.returncode != 0 and "unknown INPUT 'raw': choose published or images" in done.stderr
 
 
@@ -390,7 +453,7 @@ def test_a_damaged_artefact_is_named_with_the_remedy(root, table, recorded):
         path.write_bytes(content)
         try:
             again = load("02_x")
-        except runs.ArtefactError as error:
+        except files.ArtefactError as error:
             assert f"{path.relative_to(root)} is damaged" in str(error)
             assert "delete it and run notebook 02 again" in str(error)
         else:  # without a record, digits of a table and dates in a zip may be others
@@ -413,53 +476,56 @@ def test_an_array_of_objects_is_not_read(root):
     path = make().save("02_x", a=np.arange(3))
     np.savez(path, a=np.array([print], dtype=object), record="{}")
     (root / "build/smoke/records/02_feature_maps.json").unlink()
-    with pytest.raises(runs.ArtefactError, match="02_x.npz is damaged: delete it"):
+    with pytest.raises(files.ArtefactError, match="02_x.npz is damaged: delete it"):
         make().load("02_x")
     np.savez(path, a=np.arange(3))  # without its record
-    with pytest.raises(runs.ArtefactError, match="02_x.npz is damaged: delete it"):
+    with pytest.raises(files.ArtefactError, match="02_x.npz is damaged: delete it"):
         make().load("02_x")
 
 
 @pytest.mark.parametrize("content", [None, b"", b"a,b", b"a,b\n", b"a,b\n1,2\n3\n", b"a,b\n1,2\n3,", b"\xff\x00\n"])
 def test_committed_tables_that_are_missing_or_damaged_are_named(root, content):
-    for folder, read in (("data/paper_values", runs.Artefacts("smoke").paper), ("benchmarks", make().measured)):
+    for folder, read in (("data/paper_values", Artefacts("smoke").paper), ("benchmarks", make().measured)):
         (root / folder).mkdir(parents=True)
         if content is not None:
             (root / folder / "x.csv").write_bytes(content)
         problem = "missing" if content is None else "damaged"
-        with pytest.raises(runs.ArtefactError, match=f"{folder}/x.csv is {problem}: restore it with `git checkout`"):
+        with pytest.raises(files.ArtefactError, match=f"{folder}/x.csv is {problem}: restore it with `git checkout`"):
             read("x")
 
 
 @pytest.mark.parametrize("content", [b"", b"\xff\n", b"0 02_x.npz\n", b"<<<<<<< HEAD\n", b"[1"])
 def test_damaged_lists_are_named(root, content):
     (root / "figures").mkdir()
-    (root / runs.RECORDS).write_bytes(content)
-    with pytest.raises(runs.ArtefactError, match="figures/RECORDS.json is damaged: `git checkout figures` restores it"):
-        runs.committed_records()
-    runs.PUBLISHED.mkdir(parents=True)
-    (runs.PUBLISHED / "SHA256SUMS").write_bytes(content)
-    with pytest.raises(runs.ArtefactError, match="SHA256SUMS is damaged: `git checkout data/published` restores it"):
-        runs.published_sums()
+    (root / files.RECORDS).write_bytes(content)
+    with pytest.raises(
+        files.ArtefactError, match="figures/RECORDS.json is damaged: `git checkout figures` restores it"
+    ):
+        files.committed_records()
+    files.PUBLISHED.mkdir(parents=True)
+    (files.PUBLISHED / "SHA256SUMS").write_bytes(content)
+    with pytest.raises(files.ArtefactError, match="SHA256SUMS is damaged: `git checkout data/published` restores it"):
+        files.published_sums()
 
 
 def test_parameters_of_another_run_are_compared(root):
     made = {"record": {"notebook": "03_qubo", "parameters": {"beta": 0.7}}}
-    runs.require_same_parameters(make(notebook="04_annealing", beta=0.7), made, ["beta"])
-    with pytest.raises(runs.ArtefactError, match="04_annealing and 03_qubo disagree: seed = 0 .was 'not recorded'."):
-        runs.require_same_parameters(make(notebook="04_annealing"), made, ["beta", "seed"])
+    require_same_parameters(make(notebook="04_annealing", beta=0.7), made, ["beta"])
+    with pytest.raises(files.ArtefactError, match="04_annealing and 03_qubo disagree: seed = 0 .was 'not recorded'."):
+        require_same_parameters(make(notebook="04_annealing"), made, ["beta", "seed"])
 
 
 def test_sources_are_read_as_utf_8_whatever_the_locale():
-    code = "from qafs_utils import run, claims; print(run.Run('03_qubo', run.defaults('03_qubo')).code)"
+    code = "from qafs_utils.artefacts.run import Run, defaults; print(Run('03_qubo', defaults('03_qubo')).code)"
     plain = {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
-    done = subprocess.run([sys.executable, "-c", code], cwd=cli.ROOT, capture_output=True, text=True,
-                          env=os.environ | plain)
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=files.ROOT, capture_output=True, text=True, env=os.environ | plain
+    )
     assert done.stdout.strip() == code_hash("03_qubo"), done.stderr[-2000:]
 
 
 def test_figures_of_a_smoke_run_are_never_published(monkeypatch, capsys):
     monkeypatch.setattr("sys.argv", ["qafs_utils", "summary", "smoke"])
     with pytest.raises(SystemExit):
-        cli.main()
+        __main__.main()
     assert "invalid choice: 'smoke'" in capsys.readouterr().err

@@ -10,7 +10,8 @@ import pytest
 from nbclient import NotebookClient
 from repository import ROOT, copied, make, stale
 
-from qafs_utils.run import WITHIN_MAKE, overrides
+from qafs_utils.artefacts.parameters import overrides
+from qafs_utils.artefacts.run import WITHIN_MAKE
 
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("[0-9]*.ipynb"))
 
@@ -30,7 +31,8 @@ def test_smoke_run_of_all_notebooks(copy):
     made = {p.name for p in (copy / "build/smoke/figures").iterdir()}
     listed = re.findall(r"^\| (?:Fig|Table).*\| `(\w+)` \|", (ROOT / "README.md").read_text(), re.M)
     assert len(listed) > 30 and {Path(name).stem for name in made if name.startswith("fig") and name.endswith("g")} == {
-        name for name in listed if name.startswith("fig")}
+        name for name in listed if name.startswith("fig")
+    }
     assert {f"{name}.csv" for name in listed if name.startswith("table")} <= made
     assert all(f"{Path(name).stem}.pdf" in made for name in made if name.endswith(".png"))
     assert not stale(copy)
@@ -53,10 +55,16 @@ def test_the_same_seed_gives_the_same_bytes(copy):
     assert [name for name in before if before[name] != after[name]] == []
 
 
-@pytest.mark.parametrize("name, first", [
-    ("00_quickstart", {"beta": 0.9, "n_features": 24}), ("03_qubo", {"beta": 0.5}), ("07_average_drop", {}),
-    ("09_claims", {"resamples": 20}), ("11_explore", {"beta": 0.5, "k": 2, "shown": 32}),
-])  # the quick ones; tests/test_notebooks.py looks at the cells of all
+@pytest.mark.parametrize(
+    "name, first",
+    [
+        ("00_quickstart", {"beta": 0.9, "n_features": 24}),
+        ("03_qubo", {"beta": 0.5}),
+        ("07_average_drop", {}),
+        ("09_claims", {"resamples": 20}),
+        ("11_explore", {"beta": 0.5, "k": 2, "shown": 32}),
+    ],
+)  # the quick ones; tests/test_notebooks.py looks at the cells of all
 def test_run_all_again_after_a_change_gives_what_a_fresh_kernel_gives(copy, name, first):
     if not (copy / "build/smoke/figures.done").exists():
         pytest.skip("the smoke run failed")

@@ -15,39 +15,47 @@ import pytest
 import torch
 from dwave.samplers import SimulatedAnnealingSampler
 
-from qafs_utils import qubo, solvers
+from qafs_utils.qubo import feature_selection
+from qafs_utils.solvers import baselines, by_name, reads
 
 RNG = np.random.default_rng(1)
-PROBLEMS = qubo.selections(RNG.random((4, 9, 5, 5)), RNG.normal(0.3, 1, (4, 9)))
+PROBLEMS = feature_selection.problems(RNG.random((4, 9, 5, 5)), RNG.normal(0.3, 1, (4, 9)))
 
 
 @pytest.mark.parametrize("name", ["brute_force", "exact"])
 def test_exact_solvers_equal_dimods(name):
     for p in PROBLEMS:
-        ours = solvers.solver(name).sample(p.bqm())
+        ours = by_name.solver(name).sample(p.bqm())
         assert ours.first.energy == pytest.approx(dimod.ExactSolver().sample(p.bqm()).first.energy)
 
 
-@pytest.mark.parametrize("name, options", [
-    ("schrodinger", {"annealing_time": 100.0}), ("simulated_annealing", {"num_reads": 20}), ("tabu", {}),
-    ("path_integral", {"num_reads": 50}), ("steepest_descent", {"num_reads": 50}), ("random", {"num_reads": 3000}),
-])
+@pytest.mark.parametrize(
+    "name, options",
+    [
+        ("schrodinger", {"annealing_time": 100.0}),
+        ("simulated_annealing", {"num_reads": 20}),
+        ("tabu", {}),
+        ("path_integral", {"num_reads": 50}),
+        ("steepest_descent", {"num_reads": 50}),
+        ("random", {"num_reads": 3000}),
+    ],
+)
 def test_solvers_find_the_optimum_of_small_problems(name, options):
-    exact, best = solvers.solve_all(PROBLEMS, 9, "brute_force")
-    found, infos = solvers.solve_all(PROBLEMS, 9, name, seed=0, **options)
+    exact, best = by_name.solve_all(PROBLEMS, 9, "brute_force")
+    found, infos = by_name.solve_all(PROBLEMS, 9, name, seed=0, **options)
     np.testing.assert_allclose([i["energy"] for i in infos], [i["energy"] for i in best])
     assert np.array_equal(found, exact)
 
 
 def test_selected_maps_are_candidates():
-    found, _ = solvers.solve_all(PROBLEMS, 9, "brute_force", beta=1.0)
+    found, _ = by_name.solve_all(PROBLEMS, 9, "brute_force", beta=1.0)
     for row, p in zip(found, PROBLEMS):
         assert np.flatnonzero(row).tolist() == p.maps.tolist()
 
 
 @pytest.mark.parametrize("name", ["schrodinger", "simulated_annealing", "path_integral", "steepest_descent", "random"])
 def test_same_seed_same_selection(name):
-    first, second = (solvers.solve_all(PROBLEMS, 9, name, seed=5, num_reads=2)[0] for _ in range(2))
+    first, second = (by_name.solve_all(PROBLEMS, 9, name, seed=5, num_reads=2)[0] for _ in range(2))
     assert np.array_equal(first, second)
 
 
@@ -71,18 +79,18 @@ def greedy_by_hand(problem, beta=0.7):
 
 def test_greedy():
     for problem in PROBLEMS:
-        found = solvers.solver("greedy").sample(problem.bqm()).first
+        found = by_name.solver("greedy").sample(problem.bqm()).first
         assert {v for v, bit in found.sample.items() if bit} == greedy_by_hand(problem)
-        spin = solvers.solver("greedy").sample(problem.bqm().change_vartype("SPIN", inplace=False)).first
+        spin = by_name.solver("greedy").sample(problem.bqm().change_vartype("SPIN", inplace=False)).first
         assert spin.energy == pytest.approx(found.energy)
         assert {v for v, s in spin.sample.items() if s == 1} == {v for v, bit in found.sample.items() if bit}
-    assert solvers.solver("greedy").sample(dimod.BinaryQuadraticModel("BINARY")).first.sample == {}
+    assert by_name.solver("greedy").sample(dimod.BinaryQuadraticModel("BINARY")).first.sample == {}
 
 
 @pytest.mark.parametrize("name", ["simulated_annealing", "exact"])
 def test_processes_change_nothing(name):
-    alone = solvers.solve_all(PROBLEMS, 9, name, seed=3)
-    shared = solvers.solve_all(PROBLEMS, 9, name, seed=3, n_jobs=2)
+    alone = by_name.solve_all(PROBLEMS, 9, name, seed=3)
+    shared = by_name.solve_all(PROBLEMS, 9, name, seed=3, n_jobs=2)
     assert np.array_equal(alone[0], shared[0])
     assert [i["energy"] for i in alone[1]] == [i["energy"] for i in shared[1]]
 
@@ -90,13 +98,13 @@ def test_processes_change_nothing(name):
 def test_a_cluster_changes_nothing_and_a_killed_worker_loses_nothing():
     distributed = pytest.importorskip("distributed")
     many, options = PROBLEMS * 20, {"seed": 3, "num_reads": 1500}
-    alone, infos = solvers.solve_all(many, 9, "simulated_annealing", **options)
+    alone, infos = by_name.solve_all(many, 9, "simulated_annealing", **options)
     with distributed.LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address=None) as cluster:
         with distributed.Client(cluster) as client:
             victim = next(iter(client.run(os.getpid).values()))
             threading.Timer(1.0, os.kill, (victim, signal.SIGKILL)).start()
             with joblib.parallel_config("dask"):
-                found, again = solvers.solve_all(many, 9, "simulated_annealing", **options)
+                found, again = by_name.solve_all(many, 9, "simulated_annealing", **options)
             client.wait_for_workers(2, timeout=60)  # the killed one has been replaced
             assert victim not in client.run(os.getpid).values()
     assert np.array_equal(found, alone)
@@ -105,34 +113,40 @@ def test_a_cluster_changes_nothing_and_a_killed_worker_loses_nothing():
 
 def test_unknown_solver():
     with pytest.raises(ValueError, match="unknown solver 'annealer'"):
-        solvers.solver("annealer")
+        by_name.solver("annealer")
     with pytest.raises(ValueError, match="unknown solver"):
-        solvers.solve_all(PROBLEMS, 9, "annealer")
+        by_name.solve_all(PROBLEMS, 9, "annealer")
 
 
 IMPORTANCE = np.array([[0.5, -1, 2, 0.5, 0, 1], [1, 2, 3, 4, 5, 6]])
 
 
 def test_top_k_takes_the_most_important_candidates():
-    found = solvers.top_k(IMPORTANCE, [3, 2])
+    found = baselines.top_k(IMPORTANCE, [3, 2])
     assert [np.flatnonzero(bits).tolist() for bits in found] == [[0, 2, 5], [4, 5]]  # of the equal ones the first
-    assert not solvers.top_k(IMPORTANCE, [0, 0]).any()
-    assert np.array_equal(solvers.top_k(IMPORTANCE, [4, 6]), IMPORTANCE > 0)
+    assert not baselines.top_k(IMPORTANCE, [0, 0]).any()
+    assert np.array_equal(baselines.top_k(IMPORTANCE, [4, 6]), IMPORTANCE > 0)
 
 
 def test_random_k_draws_candidates_evenly():
     importance = np.tile(IMPORTANCE[0], (4000, 1))
-    found = solvers.random_k(importance, np.full(4000, 2), seed=1)
+    found = baselines.random_k(importance, np.full(4000, 2), seed=1)
     assert (found.sum(1) == 2).all() and not found[:, [1, 4]].any()
     np.testing.assert_allclose(found[:, [0, 2, 3, 5]].mean(0), 0.5, atol=0.04)
-    assert np.array_equal(found, solvers.random_k(importance, np.full(4000, 2), seed=1))
+    assert np.array_equal(found, baselines.random_k(importance, np.full(4000, 2), seed=1))
 
 
-@pytest.mark.parametrize("select", [solvers.top_k, solvers.random_k])
-@pytest.mark.parametrize("importance, k, message", [
-    (IMPORTANCE, [5, 1], "image 0: k must be a whole number between 0 and its 4"), (IMPORTANCE, [1, -1], "image 1: k"),
-    (IMPORTANCE * np.nan, [1, 1], "NaN"), (IMPORTANCE, [1], "must be"), (IMPORTANCE[0], [1], "must be"),
-])
+@pytest.mark.parametrize("select", [baselines.top_k, baselines.random_k])
+@pytest.mark.parametrize(
+    "importance, k, message",
+    [
+        (IMPORTANCE, [5, 1], "image 0: k must be a whole number between 0 and its 4"),
+        (IMPORTANCE, [1, -1], "image 1: k"),
+        (IMPORTANCE * np.nan, [1, 1], "NaN"),
+        (IMPORTANCE, [1], "must be"),
+        (IMPORTANCE[0], [1], "must be"),
+    ],
+)
 def test_selections_of_equal_size_refuse(select, importance, k, message):
     with pytest.raises(ValueError, match=message):
         select(importance, k)
@@ -141,9 +155,11 @@ def test_selections_of_equal_size_refuse(select, importance, k, message):
 def relevance_by_hand(problem, k, trade_off):
     taken = []
     while len(taken) < k:
+
         def score(p):
             likeness = max([problem.redundancy[p, q] for q in taken], default=0)
             return -trade_off * problem.field[p] - (1 - trade_off) * likeness
+
         taken.append(max(set(range(problem.d)) - set(taken), key=score))
     return sorted(problem.maps[taken].tolist())
 
@@ -151,50 +167,50 @@ def relevance_by_hand(problem, k, trade_off):
 def test_maximal_marginal_relevance():
     k = [min(3, p.d) for p in PROBLEMS]
     for trade_off in (0.3, 0.7):
-        found = solvers.maximal_marginal_relevance(PROBLEMS, 9, k, trade_off)
+        found = baselines.maximal_marginal_relevance(PROBLEMS, 9, k, trade_off)
         for bits, problem, size in zip(found, PROBLEMS, k):
             assert np.flatnonzero(bits).tolist() == relevance_by_hand(problem, size, trade_off)
     alpha = np.zeros((len(PROBLEMS), 9))
     for row, problem in zip(alpha, PROBLEMS):
         row[problem.maps] = -problem.field
-    assert np.array_equal(solvers.maximal_marginal_relevance(PROBLEMS, 9, k, 1.0), solvers.top_k(alpha, k))
+    assert np.array_equal(baselines.maximal_marginal_relevance(PROBLEMS, 9, k, 1.0), baselines.top_k(alpha, k))
     with pytest.raises(ValueError, match="image 0: k must be a whole number between 0 and its"):
-        solvers.maximal_marginal_relevance(PROBLEMS[:1], 9, [10])
+        baselines.maximal_marginal_relevance(PROBLEMS[:1], 9, [10])
     with pytest.raises(ValueError, match="trade_off must be a number in"):
-        solvers.maximal_marginal_relevance(PROBLEMS, 9, k, 1.5)
+        baselines.maximal_marginal_relevance(PROBLEMS, 9, k, 1.5)
 
 
 def test_lasso_order():
     """Orthogonal activations: maps enter in the order of their covariance with the logit, those below zero never."""
     X = np.kron(np.eye(5), [[1.0], [-1.0]]) * [1, 2, 3, 4, 5]  # standardised, so the scale does not matter
     y = np.kron([3.0, 5.0, -1.0, 4.0, 0.5], [1.0, -1.0])
-    assert solvers.lasso_order(X, y).tolist() == [2, 0, 5, 1, 3]
+    assert baselines.lasso_order(X, y).tolist() == [2, 0, 5, 1, 3]
     X = np.random.default_rng(168).normal(size=(12, 4))
     X[:, 1] = X[:, 0] + 0.1 * np.random.default_rng(1).normal(size=12)
-    order = solvers.lasso_order(X, X @ [1.0, 0.5, 0.2, 0.1])
+    order = baselines.lasso_order(X, X @ [1.0, 0.5, 0.2, 0.1])
     assert sorted(order[order < 4]) == list(range((order < 4).sum()))  # ranks without holes, whoever leaves in between
     X = np.ones((10, 5))
     y = np.ones(10)
     for bad, name in ((X * np.nan, "activations"), (X[:, 0], "activations"), (X[:-1], "logit")):
         with pytest.raises(ValueError, match=name):
-            solvers.lasso_order(bad, y)
+            baselines.lasso_order(bad, y)
 
 
 def test_success_of_some_of_the_reads():
     """By hand: 2 hits among 4 reads; two of the four miss both with probability 1/6."""
-    np.testing.assert_allclose(solvers.success(np.array([0, 2, 4]), 4, 2), [0, 5 / 6, 1])
-    np.testing.assert_allclose(solvers.success(np.array([1, 2]), 4, 1), [0.25, 0.5])
+    np.testing.assert_allclose(reads.success(np.array([0, 2, 4]), 4, 2), [0, 5 / 6, 1])
+    np.testing.assert_allclose(reads.success(np.array([1, 2]), 4, 1), [0.25, 0.5])
     with pytest.raises(ValueError, match="reads to draw, must be a whole number from 1 to 4"):
-        solvers.success(np.array([1]), 4, 5)
+        reads.success(np.array([1]), 4, 5)
 
 
 def test_reads_needed():
-    found = solvers.reads_needed([0.0, 0.5, 0.9, 0.99, 1.0])
+    found = reads.reads_needed([0.0, 0.5, 0.9, 0.99, 1.0])
     np.testing.assert_allclose(found, [np.inf, np.log(100) / np.log(2), 2, 1, 1])
-    assert 1 - (1 - 0.3) ** solvers.reads_needed(0.3) == pytest.approx(0.99)
+    assert 1 - (1 - 0.3) ** reads.reads_needed(0.3) == pytest.approx(0.99)
     for bad, message in ((-0.1, r"must lie in \[0, 1\]"), (1.1, r"must lie in \[0, 1\]"), (np.nan, "must be finite")):
         with pytest.raises(ValueError, match=f"probability {message}"):
-            solvers.reads_needed([0.5, bad])
+            reads.reads_needed([0.5, bad])
 
 
 BAD = {
@@ -202,20 +218,23 @@ BAD = {
     "infinite pair": dimod.BQM({}, {(0, 1): np.inf}, 0.0, "SPIN"),
     "NaN offset": dimod.BQM({0: 1.0}, {}, np.nan, "BINARY"),
     "overflow": dimod.BQM({0: 1e308, 1: 1e308}, {}, 0.0, "BINARY"),
-    "CQM": dimod.CQM(), "QM": dimod.QM(), "dict": {0: -1.0}, "None": None,
+    "CQM": dimod.CQM(),
+    "QM": dimod.QM(),
+    "dict": {0: -1.0},
+    "None": None,
 }
-LOCAL = [name for name in solvers.SOLVERS if name not in ("qpu", "leap_hybrid")]
+LOCAL = [name for name in by_name.SOLVERS if name not in ("qpu", "leap_hybrid")]
 
 
 @pytest.mark.parametrize("model", BAD)
 @pytest.mark.parametrize("name", LOCAL)
 def test_every_solver_refuses_what_is_no_finite_model(name, model):
     with pytest.raises(ValueError, match="model|energies"):
-        solvers.solver(name).sample(BAD[model])
+        by_name.solver(name).sample(BAD[model])
 
 
 @pytest.mark.parametrize("model", BAD)
-@pytest.mark.parametrize("kind", [solvers.GreedySampler, solvers.BruteForceSampler, solvers.ExactSampler])
+@pytest.mark.parametrize("kind", [by_name.GreedySampler, by_name.BruteForceSampler, by_name.ExactSampler])
 def test_our_samplers_refuse_it_by_themselves(kind, model):
     with pytest.raises(ValueError, match="model"):
         kind().sample(BAD[model])
@@ -224,64 +243,72 @@ def test_our_samplers_refuse_it_by_themselves(kind, model):
 @pytest.mark.parametrize("name", ["tabu", "simulated_annealing", "exact"])
 def test_ising_and_qubo_forms_are_guarded_too(name):
     with pytest.raises(ValueError, match="model"):
-        solvers.solver(name).sample_ising({0: np.nan}, {})
-    found = solvers.solver(name).sample_qubo({(0, 0): -1.0, (0, 1): 2.0, (1, 1): -1.5})
+        by_name.solver(name).sample_ising({0: np.nan}, {})
+    found = by_name.solver(name).sample_qubo({(0, 0): -1.0, (0, 1): 2.0, (1, 1): -1.5})
     assert found.first.energy == -1.5
 
 
 @pytest.mark.parametrize("name", LOCAL)
 def test_nobody_changes_what_a_solver_takes(name):
-    before = dict(solvers.solver(name).parameters)
+    before = dict(by_name.solver(name).parameters)
     with pytest.raises(TypeError):
-        solvers.solver(name).parameters["seed"] = None
-    assert dict(solvers.solver(name).parameters) == before
-    assert pickle.loads(pickle.dumps(solvers.solver(name))) is solvers.solver(name)
+        by_name.solver(name).parameters["seed"] = None
+    assert dict(by_name.solver(name).parameters) == before
+    assert pickle.loads(pickle.dumps(by_name.solver(name))) is by_name.solver(name)
 
 
 @pytest.mark.parametrize("kind", [list, tuple, iter, lambda problems: np.array(problems, dtype=object)])
 def test_problems_in_a_sequence_of_any_kind(kind):
-    expected, infos = solvers.solve_all(PROBLEMS, 9, "greedy")
-    found, same = solvers.solve_all(kind(PROBLEMS), 9, "greedy")
+    expected, infos = by_name.solve_all(PROBLEMS, 9, "greedy")
+    found, same = by_name.solve_all(kind(PROBLEMS), 9, "greedy")
     assert np.array_equal(found, expected) and same == infos
-    assert len(list(solvers.sample_all(kind(PROBLEMS), "greedy"))) == len(PROBLEMS)
-    relevant = solvers.maximal_marginal_relevance(kind(PROBLEMS), 9, iter([1, 1, 1, 1]))
+    assert len(list(by_name.sample_all(kind(PROBLEMS), "greedy"))) == len(PROBLEMS)
+    relevant = baselines.maximal_marginal_relevance(kind(PROBLEMS), 9, iter([1, 1, 1, 1]))
     assert (relevant.sum(1) == 1).all()
 
 
 def test_no_problems():
-    found, infos = solvers.solve_all([], 9, "exact")
-    assert found.shape == (0, 9) and infos == [] and list(solvers.sample_all([], "exact")) == []
+    found, infos = by_name.solve_all([], 9, "exact")
+    assert found.shape == (0, 9) and infos == [] and list(by_name.sample_all([], "exact")) == []
 
 
-@pytest.mark.parametrize("change, message", [
-    ({"n_features": "exact"}, "n_features must be"),
-    ({"n_features": 3}, "n_features must be"),
-    ({"n_features": None}, "n_features"),
-    ({"selections": PROBLEMS[0]}, "problems must be"),
-    ({"selections": [1]}, "problems must be"),
-    ({"selections": None}, "problems"),
-    ({"name": ["exact"]}, "unknown solver"),
-    ({"name": None}, "unknown solver"),
-    ({"beta": "0.7"}, "beta"),
-    ({"pair_sum": 1}, "pair_sum"),
-    ({"seed": -1}, "seed"),
-    ({"seed": 1.5}, "seed"),
-    ({"seed": "1"}, "seed"),
-    ({"n_jobs": "2"}, "n_jobs"),
-    ({"n_jobs": 1.5}, "n_jobs"),
-    ({"num_reads": 3}, "'exact' has no option num_reads: its options are initial, progress, size, time_limit"),
-    ({"time_limit": None}, "time_limit"), ({"size": "2"}, "size"), ({"progress": 1}, "progress"),
-])
+@pytest.mark.parametrize(
+    "change, message",
+    [
+        ({"n_features": "exact"}, "n_features must be"),
+        ({"n_features": 3}, "n_features must be"),
+        ({"n_features": None}, "n_features"),
+        ({"selections": PROBLEMS[0]}, "problems must be"),
+        ({"selections": [1]}, "problems must be"),
+        ({"selections": None}, "problems"),
+        ({"name": ["exact"]}, "unknown solver"),
+        ({"name": None}, "unknown solver"),
+        ({"beta": "0.7"}, "beta"),
+        ({"pair_sum": 1}, "pair_sum"),
+        ({"seed": -1}, "seed"),
+        ({"seed": 1.5}, "seed"),
+        ({"seed": "1"}, "seed"),
+        ({"n_jobs": "2"}, "n_jobs"),
+        ({"n_jobs": 1.5}, "n_jobs"),
+        ({"num_reads": 3}, "'exact' has no option num_reads: its options are initial, progress, size, time_limit"),
+        ({"time_limit": None}, "time_limit"),
+        ({"size": "2"}, "size"),
+        ({"progress": 1}, "progress"),
+    ],
+)
 def test_solve_all_refuses_by_name(change, message):
     arguments = {"selections": PROBLEMS, "n_features": 9, "name": "exact"}
     with pytest.raises(ValueError, match=message):
-        solvers.solve_all(**arguments | change)
+        by_name.solve_all(**arguments | change)
 
 
-@pytest.mark.parametrize("consume", [
-    lambda: solvers.solve_all(PROBLEMS, 9, "greedy", desc="bar"),
-    lambda: [samples for _, samples in zip(PROBLEMS, solvers.sample_all(PROBLEMS, "greedy", desc="bar"))],
-])
+@pytest.mark.parametrize(
+    "consume",
+    [
+        lambda: by_name.solve_all(PROBLEMS, 9, "greedy", desc="bar"),
+        lambda: [samples for _, samples in zip(PROBLEMS, by_name.sample_all(PROBLEMS, "greedy", desc="bar"))],
+    ],
+)
 def test_the_bar_ends_full(consume, capsys):
     consume()
     assert "100%" in capsys.readouterr().err.split("\r")[-1]
@@ -290,32 +317,38 @@ def test_the_bar_ends_full(consume, capsys):
 def test_answers_without_proof_are_counted_once():
     rng = np.random.default_rng(0)
     J = rng.normal(size=(40, 40))
-    hard = qubo.Selection(np.arange(40), -rng.random(40), J + J.T)
-    easy = qubo.Selection([0, 1], [-1, -0.5], np.eye(2))  # its bound needs no search
+    hard = feature_selection.Problem(np.arange(40), -rng.random(40), J + J.T)
+    easy = feature_selection.Problem([0, 1], [-1, -0.5], np.eye(2))  # its bound needs no search
     with pytest.warns(UserWarning, match="2 of 3 answers are not proven .*: give a longer time_limit") as caught:
-        _, infos = solvers.solve_all([hard, easy, hard], 40, "exact", beta=0.5, time_limit=0)
+        _, infos = by_name.solve_all([hard, easy, hard], 40, "exact", beta=0.5, time_limit=0)
     assert len(caught) == 1 and [info["proven"] for info in infos] == [False, True, False]
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        solvers.solve_all(PROBLEMS, 9, "exact")
+        by_name.solve_all(PROBLEMS, 9, "exact")
 
 
-@pytest.mark.parametrize("call, name", [
-    (lambda: solvers.first_k([[0]], [[1.0, 1.0]], [1]), "rank"),
-    (lambda: solvers.first_k([[np.nan, 1]], [[1.0, 1.0]], [1]), "rank"),
-    (lambda: solvers.first_k([[np.inf, 1]], [[1.0, 1.0]], [1]), "rank"),
-    (lambda: solvers.first_k([[0, 1]], [[1.0, 1.0]], [0.5]), "k must be"),
-    (lambda: solvers.top_k("abc", [1]), "importance"), (lambda: solvers.top_k([[1.0]], ["one"]), "k must be"),
-    (lambda: solvers.random_k([[1.0]], [1], "seed"), "seed"), (lambda: solvers.image_seeds(0, -1), "count"),
-    (lambda: solvers.success([5], 4, 2), "hits"),
-    (lambda: solvers.success([0.5], 4, 2), "hits"),
-    (lambda: solvers.success([1], 0, 1), "reads"),
-    (lambda: solvers.success([1], 4, 0), "of"), (lambda: solvers.reads_needed("p"), "probability"),
-    (lambda: solvers.reads_needed([0.5], 1), "confidence"),
-    (lambda: solvers.lasso_order(np.zeros((0, 3)), []), "number of images"),
-    (lambda: solvers.maximal_marginal_relevance(PROBLEMS, 3, [1] * 4), "n_features"),
-    (lambda: solvers.maximal_marginal_relevance(PROBLEMS, 9, [1]), "k must be"),
-])
+@pytest.mark.parametrize(
+    "call, name",
+    [
+        (lambda: baselines.first_k([[0]], [[1.0, 1.0]], [1]), "rank"),
+        (lambda: baselines.first_k([[np.nan, 1]], [[1.0, 1.0]], [1]), "rank"),
+        (lambda: baselines.first_k([[np.inf, 1]], [[1.0, 1.0]], [1]), "rank"),
+        (lambda: baselines.first_k([[0, 1]], [[1.0, 1.0]], [0.5]), "k must be"),
+        (lambda: baselines.top_k("abc", [1]), "importance"),
+        (lambda: baselines.top_k([[1.0]], ["one"]), "k must be"),
+        (lambda: baselines.random_k([[1.0]], [1], "seed"), "seed"),
+        (lambda: by_name.image_seeds(0, -1), "count"),
+        (lambda: reads.success([5], 4, 2), "hits"),
+        (lambda: reads.success([0.5], 4, 2), "hits"),
+        (lambda: reads.success([1], 0, 1), "reads"),
+        (lambda: reads.success([1], 4, 0), "of"),
+        (lambda: reads.reads_needed("p"), "probability"),
+        (lambda: reads.reads_needed([0.5], 1), "confidence"),
+        (lambda: baselines.lasso_order(np.zeros((0, 3)), []), "number of images"),
+        (lambda: baselines.maximal_marginal_relevance(PROBLEMS, 3, [1] * 4), "n_features"),
+        (lambda: baselines.maximal_marginal_relevance(PROBLEMS, 9, [1]), "k must be"),
+    ],
+)
 def test_comparisons_refuse_by_name(call, name):
     with pytest.raises(ValueError, match=name):
         call()
@@ -325,77 +358,97 @@ def test_importance_of_any_kind_gives_the_same_maps():
     alpha = np.array([[3, 0, 5, 1]])
     columns = pd.DataFrame(alpha)
     for given in (alpha.astype(np.uint8), alpha.tolist(), torch.tensor(alpha), columns, iter(alpha.tolist())):
-        assert solvers.top_k(given, pd.Series([2])).tolist() == [[True, False, True, False]]
+        assert baselines.top_k(given, pd.Series([2])).tolist() == [[True, False, True, False]]
 
 
 @pytest.mark.parametrize("scale", [1e-13, 1e-9, 1e200])
 def test_lasso_order_does_not_depend_on_scale(scale):
     rng = np.random.default_rng(0)
     X, y = rng.normal(size=(30, 5)), rng.normal(size=30)
-    expected = solvers.lasso_order(X, y)
-    assert sorted(expected)[0] == 0 and solvers.lasso_order(X * scale, y).tolist() == expected.tolist()
+    expected = baselines.lasso_order(X, y)
+    assert sorted(expected)[0] == 0 and baselines.lasso_order(X * scale, y).tolist() == expected.tolist()
     if scale < 1:
-        assert solvers.lasso_order(X, y * scale).tolist() == expected.tolist()
-    assert solvers.lasso_order(np.full((30, 5), 1e5) + 1e-12, y).tolist() == [5] * 5
+        assert baselines.lasso_order(X, y * scale).tolist() == expected.tolist()
+    assert baselines.lasso_order(np.full((30, 5), 1e5) + 1e-12, y).tolist() == [5] * 5
 
 
 SMALL = dimod.BQM({0: -1.0, 1: 1.0, 2: -0.5}, {(0, 1): 1.0}, 0.0, "BINARY")
 ODD = {
-    "timeout": [-1, None, np.nan, np.inf, "x", 2.5, 2**31, [1]], "num_restarts": [-1, None, 2**31],
-    "num_reads": [0, -1, "x", np.nan, 2**31, 2**28], "seed": [-1, "x", 2**40], "tenure": [-1, 9, "x"],
-    "energy_threshold": [np.nan, "x"], "lower_bound_z": [10**12], "coefficient_z_first": [-5],
+    "timeout": [-1, None, np.nan, np.inf, "x", 2.5, 2**31, [1]],
+    "num_restarts": [-1, None, 2**31],
+    "num_reads": [0, -1, "x", np.nan, 2**31, 2**28],
+    "seed": [-1, "x", 2**40],
+    "tenure": [-1, 9, "x"],
+    "energy_threshold": [np.nan, "x"],
+    "lower_bound_z": [10**12],
+    "coefficient_z_first": [-5],
     "coefficient_z_restart": ["x"],
-    "beta_range": [[1, 2, 3], "ab", [np.nan, 1], [np.inf, 1], [-1, 1], 5], "beta_schedule": [[], [np.nan], "x"],
-    "beta_schedule_type": ["steep", None], "num_sweeps": [0, -1, 10**9], "num_sweeps_per_beta": [0, None, "x"],
-    "initial_states": [5, object(), {0: 5}, "abc"], "initial_states_generator": ["none of these", None],
-    "interrupt_function": [5], "randomize_order": ["yes"], "proposal_acceptance_criteria": ["any"],
-    "large_sparse_opt": ["yes"], "time_limit": [0, -1, np.nan, np.inf], "max_num_samples": [0, None, "x", 2**30],
+    "beta_range": [[1, 2, 3], "ab", [np.nan, 1], [np.inf, 1], [-1, 1], 5],
+    "beta_schedule": [[], [np.nan], "x"],
+    "beta_schedule_type": ["steep", None],
+    "num_sweeps": [0, -1, 10**9],
+    "num_sweeps_per_beta": [0, None, "x"],
+    "initial_states": [5, object(), {0: 5}, "abc"],
+    "initial_states_generator": ["none of these", None],
+    "interrupt_function": [5],
+    "randomize_order": ["yes"],
+    "proposal_acceptance_criteria": ["any"],
+    "large_sparse_opt": ["yes"],
+    "time_limit": [0, -1, np.nan, np.inf],
+    "max_num_samples": [0, None, "x", 2**30],
 }
 OF_DWAVE = ["simulated_annealing", "path_integral", "tabu", "steepest_descent", "random"]
 
 
 def test_every_option_of_dwave_samplers_is_checked():
-    known = {option for name in OF_DWAVE for option in solvers.solver(name).parameters}
-    assert known == solvers.OPTIONS.keys() == ODD.keys()
+    known = {option for name in OF_DWAVE for option in by_name.solver(name).parameters}
+    assert known == by_name.OPTIONS.keys() == ODD.keys()
 
 
-@pytest.mark.parametrize("name, option", [
-    (name, option) for name in OF_DWAVE for option in sorted(solvers.solver(name).parameters)
-])
+@pytest.mark.parametrize(
+    "name, option", [(name, option) for name in OF_DWAVE for option in sorted(by_name.solver(name).parameters)]
+)
 def test_options_that_never_end_or_end_raw_are_refused_by_name(name, option):
     for odd in ODD[option]:
         with pytest.raises(ValueError, match=option):
-            solvers.solver(name).sample(SMALL, **{option: odd})
+            by_name.solver(name).sample(SMALL, **{option: odd})
 
 
-@pytest.mark.parametrize("name, options", [
-    ("tabu", {"timeout": 3.0, "tenure": np.int64(1)}), ("tabu", {"timeout": None, "num_restarts": 1}),
-    ("simulated_annealing", {"beta_range": np.array([0.1, 5.0]), "num_reads": 20.0, "randomize_order": True}),
-    ("simulated_annealing", {"beta_schedule": np.linspace(0, 5, 99), "beta_schedule_type": "custom", "num_reads": 9}),
-    ("steepest_descent", {"initial_states": ([[1, 0, 1], [0, 0, 0]], [0, 1, 2]), "seed": None}),
-    ("random", {"time_limit": 0.05}),
-])
+@pytest.mark.parametrize(
+    "name, options",
+    [
+        ("tabu", {"timeout": 3.0, "tenure": np.int64(1)}),
+        ("tabu", {"timeout": None, "num_restarts": 1}),
+        ("simulated_annealing", {"beta_range": np.array([0.1, 5.0]), "num_reads": 20.0, "randomize_order": True}),
+        (
+            "simulated_annealing",
+            {"beta_schedule": np.linspace(0, 5, 99), "beta_schedule_type": "custom", "num_reads": 9},
+        ),
+        ("steepest_descent", {"initial_states": ([[1, 0, 1], [0, 0, 0]], [0, 1, 2]), "seed": None}),
+        ("random", {"time_limit": 0.05}),
+    ],
+)
 def test_options_in_other_types_are_taken(name, options):
-    assert solvers.solver(name).sample(SMALL, **options).first.energy == -1.5
+    assert by_name.solver(name).sample(SMALL, **options).first.energy == -1.5
 
 
 def test_a_guarded_solver_draws_what_the_sampler_itself_draws():
     bqm = PROBLEMS[0].bqm()
     for name in OF_DWAVE:
-        given = solvers.TRIALS[name] | {"seed": 3}
-        ours, theirs = (sampler.sample(bqm, **given) for sampler in (solvers.solver(name), solvers.SOLVERS[name]()))
+        given = by_name.TRIALS[name] | {"seed": 3}
+        ours, theirs = (sampler.sample(bqm, **given) for sampler in (by_name.solver(name), by_name.SOLVERS[name]()))
         assert np.array_equal(ours.record.sample, theirs.record.sample)
 
 
 @pytest.mark.parametrize("name", LOCAL)
 def test_models_of_no_variables_and_of_fractions(name):
     for vartype in ("BINARY", "SPIN"):
-        assert solvers.solver(name).sample(dimod.BQM({}, {}, 2.0, vartype)).first[:2] == ({}, 2.0)
+        assert by_name.solver(name).sample(dimod.BQM({}, {}, 2.0, vartype)).first[:2] == ({}, 2.0)
     fractions = dimod.BQM({0: Fraction(-1), 1: Fraction(1, 2)}, {(0, 1): Fraction(1, 4)}, 0, "BINARY", dtype=object)
-    found = solvers.solver(name).sample(fractions, **solvers.TRIALS.get(name, {})).first
+    found = by_name.solver(name).sample(fractions, **by_name.TRIALS.get(name, {})).first
     assert found.energy == dimod.ExactSolver().sample(fractions).first.energy or name == "schrodinger"
 
 
 def test_a_description_of_any_kind():
-    odd, usual = (solvers.solve_all(PROBLEMS, 9, "greedy", desc=desc)[0] for desc in (5, None))
+    odd, usual = (by_name.solve_all(PROBLEMS, 9, "greedy", desc=desc)[0] for desc in (5, None))
     assert np.array_equal(odd, usual)

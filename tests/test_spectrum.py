@@ -2,9 +2,10 @@ import numpy as np
 import pytest
 from scipy.optimize import minimize_scalar
 
-from qafs_utils import annealing, kernels, spectrum
-from qafs_utils.annealing import Schedule, find_schedule, tabulated
-from qafs_utils.spectrum import level_curves, levels, minimum_gap
+from qafs_utils.annealing import cpu, schedules, spectrum
+from qafs_utils.annealing.schedules import Schedule, find_schedule, tabulated
+from qafs_utils.annealing.spectrum import level_curves, levels, minimum_gap
+from qafs_utils.qubo import binary, memory
 
 try:
     from threadpoolctl import threadpool_limits
@@ -25,7 +26,7 @@ def one_blas_thread():
 def selection_energies(d, seed=0):
     """Energies of a feature-selection problem: fields in [-0.7, 0), positive couplings."""
     rng = np.random.default_rng(seed)
-    k = annealing.bits(np.arange(2**d), d).astype(float)
+    k = binary.bits(np.arange(2**d), d).astype(float)
     J = np.triu(0.3 * rng.uniform(0, 1, size=(d, d)), 1)
     return k @ (-0.7 * rng.uniform(0, 1, d)) + np.einsum("kp,pq,kq->k", k, J, k)
 
@@ -34,7 +35,7 @@ def dense(E, s, driver, schedule="linear"):
     d, path, k = len(E).bit_length() - 1, find_schedule(schedule), np.arange(len(E))
     H = np.diag(float(path.B(s)) * E)
     for p in range(d):
-        H[k, k ^ (1 << p)] = float(path.A(s)) * annealing.driver_strength(driver, d)
+        H[k, k ^ (1 << p)] = float(path.A(s)) * schedules.driver_strength(driver, d)
     return H
 
 
@@ -50,7 +51,7 @@ def dense_minimum(E, driver, schedule="linear"):
     return min(found.fun, gaps[i])
 
 
-@pytest.mark.parametrize("driver", annealing.DRIVERS)
+@pytest.mark.parametrize("driver", schedules.DRIVERS)
 @pytest.mark.parametrize("d", [1, 4, 7, 9])
 def test_levels_are_the_dense_ones(d, driver):
     E = selection_energies(d)
@@ -65,7 +66,7 @@ def test_levels_are_the_dense_ones(d, driver):
 @pytest.mark.parametrize("d", [1, 2, 3, 10, 13])
 def test_sum_of_flips(d):
     x, out, k = np.random.default_rng(0).normal(size=2**d), np.empty(2**d), np.arange(2**d)
-    kernels.hamiltonian(x, np.zeros_like(x), 1.0, out)
+    cpu.hamiltonian(x, np.zeros_like(x), 1.0, out)
     np.testing.assert_allclose(out, sum(x[k ^ (1 << p)] for p in range(d)), atol=1e-13)
 
 
@@ -75,7 +76,7 @@ def test_curves_of_several_levels():
     np.testing.assert_allclose(level_curves(E, s, schedule=CURVED, k=5), expected, atol=1e-9)
 
 
-@pytest.mark.parametrize("driver", annealing.DRIVERS)
+@pytest.mark.parametrize("driver", schedules.DRIVERS)
 @pytest.mark.parametrize("d, seed", [(1, 0), (2, 0), (4, 1), (5, 2), (6, 3), (6, 4)])
 def test_minimum_gap_is_the_dense_one(d, seed, driver):
     E = selection_energies(d, seed)
@@ -117,7 +118,7 @@ def test_memory_held_for_later_searches_is_not_asked_for_again(monkeypatch):
     free = [0.99 * needed]
     spare = spectrum._SPARE
     spare.clear()
-    monkeypatch.setattr(annealing, "_free_bytes", lambda: free[0] - sum(memory.nbytes for memory in spare))
+    monkeypatch.setattr(memory, "_free_bytes", lambda: free[0] - sum(memory.nbytes for memory in spare))
     with pytest.raises(MemoryError, match="the Lanczos basis of d = 13"):
         minimum_gap(E, threads=2)
     free[0] = 1.01 * needed
@@ -127,7 +128,7 @@ def test_memory_held_for_later_searches_is_not_asked_for_again(monkeypatch):
 
 def test_degenerate_problem_has_no_gap_at_the_end():
     """Two equal maps that exclude each other: the gap closes at s = 1 only."""
-    k = annealing.bits(np.arange(2**7), 7).astype(float)
+    k = binary.bits(np.arange(2**7), 7).astype(float)
     E = k @ np.array([-1, -1, -0.5, -0.4, -0.3, -0.2, -0.1]) + 2 * k[:, 0] * k[:, 1]
     gap = minimum_gap(E)
     assert gap.gap == gap.end_gap == pytest.approx(0, abs=1e-8) and gap.s == 1 and gap.solves < 200
@@ -232,6 +233,7 @@ def test_bounds_of_tables_are_certificates(family, seed):
 @pytest.mark.parametrize("width", [1e-1, 1e-2, 3e-4, 1e-6])
 def test_a_function_without_knots_is_not_certified(width):
     """It may fall between all places that are looked at: the bound promises nothing, and the gap is one that exists."""
+
     def dip(s):
         return 1 - 0.99 * np.exp(-(((np.asarray(s) - 0.37) / width) ** 2))
 

@@ -4,9 +4,11 @@ import json
 import shutil
 
 import pytest
+from repository import move_root
 
-from qafs_utils import __main__ as cli
-from qafs_utils import run, verify
+from qafs_utils import __main__
+from qafs_utils.artefacts import files, parameters
+from qafs_utils.make import verify
 
 
 def test_the_repository_passes(monkeypatch, capsys):
@@ -29,11 +31,10 @@ def test_code_that_has_changed_is_named_with_what_to_do(monkeypatch):
 @pytest.fixture
 def copy(tmp_path, monkeypatch):
     """A copy of what is committed, which `verify` reads instead."""
-    shutil.copytree(run.PUBLISHED, tmp_path / "data/published")
-    shutil.copytree(run.ROOT / "figures", tmp_path / "figures")
-    (tmp_path / "notebooks").symlink_to(run.ROOT / "notebooks")
-    monkeypatch.setattr(run, "ROOT", tmp_path)
-    monkeypatch.setattr(run, "PUBLISHED", tmp_path / "data/published")
+    shutil.copytree(files.PUBLISHED, tmp_path / "data/published")
+    shutil.copytree(files.ROOT / "figures", tmp_path / "figures")
+    (tmp_path / "notebooks").symlink_to(files.ROOT / "notebooks")
+    move_root(monkeypatch, tmp_path)
     return tmp_path
 
 
@@ -49,39 +50,43 @@ def test_a_tampered_artefact_fails_on_the_command_line(copy, monkeypatch, capsys
     only(monkeypatch, "published artefacts", "Average Drop")
     monkeypatch.setattr("sys.argv", ["qafs_utils", "verify"])
     with pytest.raises(SystemExit) as exit:
-        cli.main()
-    assert str(exit.value) == ("error: verification failed, mismatches: 2, the first: "
-                               "data/published/06_scores.npz differs from SHA256SUMS")
+        __main__.main()
+    assert str(exit.value) == (
+        "error: verification failed, mismatches: 2, the first: data/published/06_scores.npz differs from SHA256SUMS"
+    )
     first, second = capsys.readouterr().out.splitlines()
     assert first.startswith("FAILED       published artefacts: data/published/06_scores.npz differs")
     assert "06_scores.npz is not the published file" in second
 
 
-@pytest.mark.parametrize("table, value, other, check, message", [
-    ("table01_average_drop", "32.4457", "32.4467", "Average Drop", "mean, N_f=16 Grad-CAM: committed 32.4467"),
-    ("fig02_bhattacharyya_nf16_qa", "0.480375", "0.480475", "overlaps", "airplane, ship: committed 0.480475"),
-    ("fig15_proofs", "24,0.7,1,9", "24,0.7,1,8", "optima", "24, 0.7, d: committed 8, recomputed 9"),
-])
+@pytest.mark.parametrize(
+    "table, value, other, check, message",
+    [
+        ("table01_average_drop", "32.4457", "32.4467", "Average Drop", "mean, N_f=16 Grad-CAM: committed 32.4467"),
+        ("fig02_bhattacharyya_nf16_qa", "0.480375", "0.480475", "overlaps", "airplane, ship: committed 0.480475"),
+        ("fig15_proofs", "24,0.7,1,9", "24,0.7,1,8", "optima", "24, 0.7, d: committed 8, recomputed 9"),
+    ],
+)
 def test_a_tampered_table_is_recomputed_and_named(copy, monkeypatch, table, value, other, check, message):
     path = copy / f"figures/{table}.csv"
     text = path.read_text()
     assert value in text
     path.write_text(text.replace(value, other))
     only(monkeypatch, check)
-    with pytest.raises(run.ArtefactError, match=f"the first: {table}.csv, {message}"):
+    with pytest.raises(files.ArtefactError, match=f"the first: {table}.csv, {message}"):
         verify.verify()
     only_file = f"figures/{table}.csv is not the file that "
     assert [line.startswith(only_file) for line in verify._records()[1]] == [True]
 
 
 def test_records_that_no_longer_fit_are_named(copy, monkeypatch):
-    path = copy / run.RECORDS
+    path = copy / files.RECORDS
     records = json.loads(path.read_text())
     records["07_average_drop"]["inputs"]["06_scores.npz"] = "0" * 16
     del records["08_bhattacharyya"]["figures"]["fig13_sweep.csv"]
     path.write_text(json.dumps(records))
     (copy / "figures/table04_controls.csv").unlink()
-    monkeypatch.setattr(verify, "defaults", lambda notebook: run.defaults(notebook) | {"resamples": 7})
+    monkeypatch.setattr(verify, "defaults", lambda notebook: parameters.defaults(notebook) | {"resamples": 7})
     wrong = "\n".join(verify._records()[1])
     assert "07_average_drop: its figures were made from another 06_scores.npz than is published" in wrong
     assert "figures/fig03_beta.png was made with other 06_scores.npz than its record says" in wrong
@@ -95,6 +100,6 @@ def test_a_damaged_file_is_a_mismatch_that_names_it(copy, monkeypatch, capsys, f
     path = copy / file
     path.write_bytes(path.read_bytes()[:100] if content is None else content)
     only(monkeypatch, "published artefacts", "records", "pages")
-    with pytest.raises(run.ArtefactError, match="verification failed"):
+    with pytest.raises(files.ArtefactError, match="verification failed"):
         verify.verify()
     assert f"{file} is damaged: " in capsys.readouterr().out

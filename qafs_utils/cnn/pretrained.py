@@ -1,0 +1,109 @@
+"""The ImageNet weights of ResNet-18: fetched, verified, identified."""
+
+import hashlib
+import os
+from pathlib import Path
+
+import torch
+from torch import nn
+
+from .. import require
+from ..artefacts.files import sha256
+from .datasets import DataError
+from .tensors import require_evaluation, require_kind
+
+WEIGHTS_SHA256 = ("f37072fd", "6bc85e43")  # torchvision's file; the copy behind the committed results (data/README.md)
+COPY = "ca18e53c48b8c90d"  # `fingerprint` of that copy's trunk, which is torchvision's to about 1e-5
+IMAGENET_NORMS = (  # of its convolutions, in their order
+    12.5794, 10.2693, 8.6800, 9.7712, 8.4467, 11.2979, 13.0695, 6.3956, 13.1345, 11.5499, 15.7919, 19.2447, 5.9734,
+    17.2205, 15.9132,
+)  # fmt: skip
+
+
+def _require_resnet18(net):
+    """Raise ValueError unless a network is a ResNet-18 in eval mode, of single precision, that sees three colours."""
+    blocks = [type(block).__name__ for i in range(1, 5) for block in getattr(net, f"layer{i}", ())]
+    if blocks != ["BasicBlock"] * 8:
+        raise ValueError(f"net must be a ResNet-18, as models.resnet18 gives it, got {type(net).__name__}")
+    require_evaluation(net, "net")
+    channels, kinds = net.conv1.weight.shape[1], {str(p.dtype) for p in net.parameters()}
+    if channels != 3 or kinds != {"torch.float32"}:
+        got = f"got one of {channels} and {', '.join(sorted(kinds))}"
+        raise ValueError(f"net must be a ResNet-18 of three colours and torch.float32, {got}: call net.float()")
+
+
+def weights_path():
+    """Where torch hub keeps the ImageNet ResNet-18 (TORCH_HOME is honoured).
+
+    >>> weights_path().name
+    'resnet18-f37072fd.pth'
+    """
+    from torchvision.models import ResNet18_Weights  # torchvision takes seconds, and not every notebook needs it
+
+    url = ResNet18_Weights.IMAGENET1K_V1.url
+    return Path(torch.hub.get_dir()) / "checkpoints" / os.path.basename(url)
+
+
+def resnet18(weights="imagenet", seed=0):
+    """torchvision's ResNet-18 in eval mode: "imagenet" (downloaded when absent) or "random" (seeded).
+
+    Raises DataError for a damaged weights file, or an absent one when there is no network, ValueError for another
+    name of weights or a seed that is no whole number.
+
+    >>> net = resnet18("random", seed=3)
+    >>> net.training, torch.equal(net.conv1.weight, resnet18("random", seed=3).conv1.weight)
+    (False, True)
+    """
+    import torchvision
+
+    if require.choice("weights", weights, ("imagenet", "random")) == "random":
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(require.whole("seed", seed))
+            return torchvision.models.resnet18(weights=None).eval().requires_grad_(False)
+    path = weights_path()
+    if path.exists() and not sha256(path).startswith(WEIGHTS_SHA256):
+        raise DataError(f"{path} is truncated or corrupt (unknown SHA-256). Delete it and run `make weights` (45 MB).")
+    try:
+        net = torchvision.models.resnet18(weights="IMAGENET1K_V1", progress=False)
+    except Exception as error:  # of many kinds: URLError, http.client's, torch.hub's RuntimeError for a wrong hash
+        raise DataError(
+            f"the ImageNet weights are not at {path} and could not be downloaded: {error}. With a network run "
+            f"`make weights` (45 MB); without, copy {path.name} there or set TORCH_HOME."
+        ) from error
+    return net.eval().requires_grad_(False)
+
+
+def checksums(weights):
+    """{file: SHA-256} of the weights that `resnet18` reads by that name; none for random ones.
+
+    >>> checksums("random")
+    {}
+    """
+    known = require.choice("weights", weights, ("imagenet", "random"))
+    return {weights_path().name: sha256(weights_path())} if known == "imagenet" else {}
+
+
+def fingerprint(module):
+    """Short SHA-256 of a network's parameters, to say in an artefact which weights made it.
+
+    Raises ValueError for what is no torch.nn.Module.
+
+    >>> layer = nn.Linear(2, 2)
+    >>> before = fingerprint(layer)
+    >>> layer.bias.data += 1e-3
+    >>> len(before), fingerprint(layer) == before
+    (16, False)
+    """
+    digest = hashlib.sha256()
+    for name, value in sorted(_parameters(module), key=lambda of: of[0]):
+        digest.update(name.encode() + value.tobytes())
+    return digest.hexdigest()[:16]
+
+
+def _parameters(module):
+    """Names and arrays of all parameters and buffers. Raises ValueError for no module, and what holds no numbers."""
+    require_kind("network", module, nn.Module)
+    return [
+        (name, require.array(f"the network's {name}", value, "...", None, "[-inf, inf]", nan=True, dtype=None))
+        for name, value in module.state_dict().items()
+    ]

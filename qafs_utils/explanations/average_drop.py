@@ -1,0 +1,188 @@
+"""Scores of explanation maps and selections: Average Drop by explicit definition, class overlap, intervals.
+
+All is numpy, from the network's logits on. Functions raise ValueError, naming the argument, for a wrong shape, type or
+range, an unknown choice, and NaN or infinity; but NaN among per-image values means "excluded".
+"""
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+import scipy.stats
+
+from .. import require
+from .intervals import _MOST, _RANGE, _mean, nan_mean
+
+_NETWORK = ": check the images and the network's precision"
+
+
+class Masking(NamedTuple):
+    """What decides which masked image the network sees: hashable, one set of logits each.
+
+    >>> AverageDropDefinition("threshold", 0.15).masking
+    Masking(mask='threshold', value=0.15, fill='black')
+    """
+
+    mask: str
+    value: float | None
+    fill: str
+
+
+@dataclass(frozen=True)
+class AverageDropDefinition:
+    """Every choice that Average Drop leaves open; an unknown or missing choice raises ValueError.
+
+    mask: "soft" (heatmap times image), "threshold" (keep heatmap >= value) or "top_fraction" (keep that
+    fraction `value` of the pixels whose heatmap is largest); value: in [0, 1], None for soft.
+    Pixels exactly at the cut of a hard mask are kept, those of heatmap 0 masked whatever the cut: an all-zero heatmap
+    masks the whole image, and a top fraction keeps less if fewer pixels are positive.
+    fill: masked pixels become "black" (0) or the "mean" colour.
+    score, target: Y and O are the "softmax" probability or the "logit" of the class "predicted" on the full
+    image or of the "true" one. average: over "all" images or those predicted "correct"ly.
+
+    >>> AverageDropDefinition("top_fraction", 0.5, score="logit").masking == DEFINITIONS["top_half"].masking
+    True
+    >>> AverageDropDefinition("soft", 0.5)
+    Traceback (most recent call last):
+    ValueError: value must be None for a soft mask, got 0.5
+    """
+
+    mask: str = "soft"
+    value: float | None = None
+    fill: str = "black"
+    score: str = "softmax"
+    target: str = "predicted"
+    average: str = "all"
+
+    CHOICES = {
+        "mask": ("soft", "threshold", "top_fraction"),
+        "fill": ("black", "mean"),
+        "score": ("softmax", "logit"),
+        "target": ("predicted", "true"),
+        "average": ("all", "correct"),
+    }
+
+    def __post_init__(self):
+        for name, choices in self.CHOICES.items():
+            require.choice(name, getattr(self, name), choices)
+        if self.mask != "soft":
+            require.number(f"value of the mask {self.mask}", self.value, "[0, 1]")
+        elif self.value is not None:
+            raise ValueError(f"value must be None for a soft mask, got {require.described(self.value)}")
+
+    @property
+    def masking(self):
+        """Key of the masked images (`masks.apply`): definitions of equal masking share their masked logits."""
+        return Masking(self.mask, self.value, self.fill)
+
+
+DEFINITIONS = {
+    "grad_cam_pp": AverageDropDefinition(),  # Chattopadhay et al. 2018, Sec. 4.1: the default
+    "correct_only": AverageDropDefinition(average="correct"),
+    "true_class": AverageDropDefinition(target="true"),
+    "logit": AverageDropDefinition(score="logit"),
+    "mean_fill": AverageDropDefinition(fill="mean"),
+    "threshold_0.15": AverageDropDefinition("threshold", 0.15),  # the cut of Selvaraju et al. 2017
+    "threshold_0.5": AverageDropDefinition("threshold", 0.5),
+    "top_half": AverageDropDefinition("top_fraction", 0.5),
+}
+
+
+def _scores(logits_full, logits_masked, labels, definition):
+    """Scores Y, O of full and masked images and which images the definition averages over: three (N,)."""
+    sizes = {}
+    full = require.array("logits_full", logits_full, "N C", sizes, _RANGE, remedy=_NETWORK)
+    masked = require.array("logits_masked", logits_masked, "N C", sizes, _RANGE, remedy=_NETWORK)
+    require.whole("C, the number of classes (models.two_classes makes two of one logit),", sizes["C"], 2)
+    labels = require.indices("labels", labels, "N", sizes["C"], sizes)
+    if not isinstance(definition, AverageDropDefinition):
+        known = "an AverageDropDefinition, or one of DEFINITIONS by its key"
+        raise ValueError(f"definition must be {known}, got {require.described(definition)}")
+    predicted = full.argmax(1)
+    target = predicted if definition.target == "predicted" else labels
+    if definition.score == "softmax":
+        full, masked = scipy.special.softmax(full, axis=1), scipy.special.softmax(masked, axis=1)
+    rows = np.arange(len(full))
+    counted = (predicted == labels) | (definition.average == "all")
+    return full[rows, target], masked[rows, target], counted
+
+
+def drops(logits_full, logits_masked, labels, definition=DEFINITIONS["grad_cam_pp"]):
+    """Drop of each image in percent, 100 max(0, Y - O) / Y (Chattopadhay et al. 2018; paper, Eq. 8).
+
+    logits of full and masked images: (N, C), labels: (N,) true classes in 0..C-1  ->  (N,), NaN where
+    excluded: outside the averaging set, or Y <= 0, where the ratio means nothing (a probability that
+    underflows to 0, a non-positive logit). A softmax drop lies in [0, 100]; a logit drop exceeds 100 if the
+    masked logit is < 0.
+
+    >>> full, masked = np.log([[0.8, 0.2], [0.4, 0.6]]), np.log([[0.6, 0.4], [0.3, 0.7]])  # probabilities
+    >>> drops(full, masked, [0, 0]).round(9)  # 0.8 -> 0.6; 0.6 -> 0.7
+    array([25.,  0.])
+    >>> drops(full, masked, [0, 0], DEFINITIONS["correct_only"]).round(9)
+    array([25., nan])
+    """
+    full, masked, counted = _scores(logits_full, logits_masked, labels, definition)
+    counted = counted & (full > 0)
+    with np.errstate(over="ignore"):
+        found = np.where(counted, 100 * np.maximum(0, full - masked) / np.where(counted, full, 1), np.nan)
+    require.values("drops", found, nan=True, remedy=": a logit is too near 0, take the score softmax")
+    return found
+
+
+def increases(logits_full, logits_masked, labels, definition=DEFINITIONS["grad_cam_pp"]):
+    """100 for each image whose score grows under the mask (O > Y), 0 for the others, NaN if excluded: (N,).
+
+    Arguments as for `drops`; only the averaging set excludes images, since O > Y needs no positive Y.
+
+    >>> increases(np.log([[0.8, 0.2], [0.4, 0.6]]), np.log([[0.6, 0.4], [0.3, 0.7]]), [0, 0])
+    array([  0., 100.])
+    """
+    full, masked, counted = _scores(logits_full, logits_masked, labels, definition)
+    return np.where(counted, 100.0 * (masked > full), np.nan)
+
+
+def average_drop(logits_full, logits_masked, labels, definition=DEFINITIONS["grad_cam_pp"]):
+    """Average Drop in percent, lower is better: mean of `drops`, NaN if every image is excluded.
+
+    >>> full, masked = np.log([[0.8, 0.2], [0.4, 0.6]]), np.log([[0.6, 0.4], [0.3, 0.7]])
+    >>> round(average_drop(full, masked, [0, 0]), 9)  # mean of 25 and 0
+    12.5
+    """
+    return nan_mean(drops(logits_full, logits_masked, labels, definition))
+
+
+def average_increase(logits_full, logits_masked, labels, definition=DEFINITIONS["grad_cam_pp"]):
+    """Average Increase in percent, higher is better: mean of `increases`, NaN if every image is excluded.
+
+    >>> average_increase(np.log([[0.8, 0.2], [0.4, 0.6]]), np.log([[0.6, 0.4], [0.3, 0.7]]), [0, 0])
+    50.0
+    """
+    return nan_mean(increases(logits_full, logits_masked, labels, definition))
+
+
+def by_class(values, labels, n_classes):
+    """Mean per class: values (N,), labels (N,) in 0..n_classes-1  ->  (n_classes,), NaN values ignored.
+
+    labels may be true or predicted classes. A class without values (never predicted, say) is NaN.
+    Raises ValueError for other shapes and labels.
+
+    >>> by_class([1.0, 3.0, np.nan, 5.0], [0, 0, 0, 2], 3)
+    array([ 2., nan,  5.])
+    """
+    sizes, n_classes = {}, require.whole("n_classes", n_classes, 1, _MOST)
+    values = require.array("values", values, "N", sizes, _RANGE, nan=True)
+    labels = require.indices("labels", labels, "N", n_classes, sizes)
+    return np.array([_mean(values[labels == c]) for c in range(n_classes)])
+
+
+def area_under_curve(curve):
+    """Insertion or deletion AUC (RISE): scores (..., T) at T >= 2 evenly spaced fractions 0..1  ->  (...).
+
+    Of the images of `masks.pixel_sequence`, by the trapezoidal rule. Raises ValueError for T < 2, NaN and infinity.
+
+    >>> float(area_under_curve([0.0, 0.5, 1.0]))
+    0.5
+    """
+    curve = require.array("curve", curve, "... T", interval=_RANGE)
+    require.whole("T, the points of the curve,", curve.shape[-1], 2)
+    return np.trapezoid(curve, axis=-1) / (curve.shape[-1] - 1)

@@ -1,0 +1,235 @@
+"""Class activation maps (CAMs) from feature maps: batched torch functions, on whatever device the maps are.
+
+Shapes: B images, N maps of H x W. A CAM is a (B, H, W) tensor >= 0 at map resolution, not normalised;
+`heatmap` turns it into a mask over the image. All functions raise ValueError for a wrong shape, an unknown variant,
+maps without pixels, NaN or infinite input, except that `upsample` hands NaN on, and for a result too large for floats.
+
+Only post-ReLU maps are non-negative. Post-BatchNorm maps and convolution outputs are signed: a positive
+importance can then lower the CAM, the denominators of Grad-CAM++ can change sign, and ReLU no longer commutes
+with upsampling.
+"""
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+
+from .. import require
+from ..cnn.tensors import LARGEST_SIDE, dense
+
+_LARGE = ": maps or weights are finite, but too large: scale them"
+
+
+def _finite(name, values, axes, like=None):
+    """values as a tensor of at least single precision, after a check of its shape (axes) and values, image by image."""
+    values = dense(name, values, " ".join(axes), {} if like is None else dict(zip("BNHW", like.shape)))
+    if any(axis in "HW" and not size for axis, size in zip(axes, values.shape)):
+        raise ValueError(f"{name} must have pixels, got {require.described(values)}")
+    values = values if like is None else values.to(like.device)
+    bad = ~torch.isfinite(values[:, None].flatten(1)).all(1)
+    if bad.any():
+        raise ValueError(
+            f"{name} hold NaN or infinite values for {int(bad.sum())} of {len(bad)} images (first: "
+            f"{int(bad.nonzero()[0])}): half-precision overflow or failed training; use float32 or drop them"
+        )
+    return values.to(torch.promote_types(values.dtype, torch.float32) if like is None else like.dtype)
+
+
+def grad_cam(maps, importance, selection=None):
+    """Grad-CAM, relu(sum_a importance_a maps_a), of all or selected maps (Selvaraju et al. 2017, Eq. 2).
+
+    maps: (B, N, H, W), importance: (B, N), selection: (B, N) of bool or 0/1, or None for all  ->  (B, H, W).
+    A bit-string as selection gives the paper's explanation map; `importance > 0` gives filtered Grad-CAM. An
+    empty selection (k = 0) or zero maps give a CAM of zeros. Other weights do as well, those of
+    `score_cam_weights` say. Raises ValueError if the selection is not made of zeros and ones.
+
+    >>> maps = torch.tensor([[[[1.0, 0.0]], [[0.0, 2.0]]]])  # one image, two maps of 1 x 2
+    >>> grad_cam(maps, torch.tensor([[1.0, 3.0]]))
+    tensor([[[1., 6.]]])
+    >>> grad_cam(maps, torch.tensor([[1.0, 3.0]]), selection=torch.tensor([[1, 0]]))
+    tensor([[[1., 0.]]])
+    """
+    maps = _finite("maps", maps, "BNHW")
+    weights = _finite("importance", importance, "BN", maps)
+    if selection is not None:
+        selection = require.bits("selection", selection, "B N", dict(zip("BN", maps.shape)))
+        weights = weights * torch.as_tensor(selection).to(weights)
+    cam = F.relu(torch.einsum("bn,bnhw->bhw", weights, maps))
+    require.values("CAMs", cam, remedy=_LARGE)
+    return cam
+
+
+def grad_cam_pp_weights(maps, gradients, variant="eq19", epsilon=0.0):
+    """Map weights of Grad-CAM++, w_a = sum_ij alpha^a_ij relu(g^a_ij) (Chattopadhay et al. 2018).
+
+    maps, gradients g = dz_c/dmaps: (B, N, H, W)  ->  (B, N), negative only if 2 + g S < 0 (signed maps).
+    variant "eq19": for the score exp(z_c), their Eq. 19 is alpha = g^2 / (2 g^2 + S g^3 + epsilon), where S
+    is the sum of the map; alpha = 0 where g or the denominator is 0. The factor exp(z_c) of the first
+    derivative, common to the image, is left out. epsilon = 0 is the equation; pytorch-grad-cam adds 1e-6,
+    which damps every map whose gradients are of order 1e-3 or less, as they are after global average pooling.
+    variant "authors_code" (github adityac94/Grad_CAM_plus_plus): alphas are divided by their sum over the
+    map; a zero sum gives weight 0, where that code divides by zero. For gradients constant over each map, as
+    after global average pooling, the weights are then relu(importance): the method is filtered Grad-CAM.
+
+    >>> maps, gradients = torch.tensor([[[[1.0, 3.0]]]]), torch.tensor([[[[0.5, 0.5]]]])
+    >>> grad_cam_pp_weights(maps, gradients)  # S = 4: alpha = 1 / (2 + 0.5 * 4), twice times 0.5
+    tensor([[0.2500]])
+    >>> grad_cam_pp_weights(maps, gradients, "authors_code")  # the alphas add up to 1
+    tensor([[0.5000]])
+    """
+    require.choice("Grad-CAM++ variant", variant, ("eq19", "authors_code"))
+    epsilon = require.number("epsilon", epsilon, "[0, inf)")
+    maps = _finite("maps", maps, "BNHW")
+    gradients = _finite("gradients", gradients, "BNHW", maps)
+    denominator = 2 + gradients * maps.sum((2, 3), keepdim=True)  # divided by g^2
+    require.values("denominators of Grad-CAM++", denominator, remedy=_LARGE)
+    if epsilon:
+        denominator = denominator + epsilon / gradients**2
+    alpha = torch.where((gradients != 0) & (denominator != 0), 1 / denominator, 0)
+    if variant == "authors_code":
+        total = alpha.sum((2, 3), keepdim=True)
+        alpha = torch.where(total != 0, alpha / total, 0)
+    weights = (alpha * F.relu(gradients)).sum((2, 3))
+    require.values("weights of Grad-CAM++", weights, remedy=_LARGE)
+    return weights
+
+
+def grad_cam_pp(maps, gradients, variant="eq19", epsilon=0.0):
+    """Grad-CAM++, relu(sum_a w_a maps_a) with w of `grad_cam_pp_weights`: two (B, N, H, W)  ->  (B, H, W).
+
+    >>> grad_cam_pp(torch.tensor([[[[1.0, 3.0]]]]), torch.tensor([[[[0.5, 0.5]]]]))
+    tensor([[[0.2500, 0.7500]]])
+    """
+    return grad_cam(maps, grad_cam_pp_weights(maps, gradients, variant, epsilon))
+
+
+def hires_cam(maps, gradients):
+    """HiResCAM, relu(sum_a g_a maps_a) with the gradient kept per pixel (Draelos and Carin 2020).
+
+    maps, gradients: (B, N, H, W)  ->  (B, H, W). For a linear classifier on the maps, the sum before the ReLU
+    adds up over the pixels to z_c minus the bias; for gradients constant over each map it equals Grad-CAM.
+
+    >>> maps, gradients = torch.tensor([[[[1.0, 3.0]]]]), torch.tensor([[[[2.0, -1.0]]]])
+    >>> hires_cam(maps, gradients)  # Grad-CAM's mean gradient, 0.5, gives [[0.5, 1.5]]
+    tensor([[[2., 0.]]])
+    """
+    maps = _finite("maps", maps, "BNHW")
+    cam = F.relu((_finite("gradients", gradients, "BNHW", maps) * maps).sum(1))
+    require.values("CAMs", cam, remedy=_LARGE)
+    return cam
+
+
+@torch.no_grad()
+def score_cam_weights(maps, score, images, target=None, variant="official", batch_size=64):
+    """Map weights of Score-CAM: the score of the image masked with each map (Wang et al. 2020).
+
+    maps: (B, N, H, W), images: (B, 3, S, S), score: callable, images (n, 3, S, S) -> (n, classes), or (n,) if
+    there is one class only; target: (B,) class of each image, by default that of largest score  ->  (B, N).
+    Each map is upsampled (bilinear, align_corners=False), scaled to [0, 1] and multiplied with its image. The
+    masked part is thus black for pixels in [0, 1] (normalise them inside `score`), but the mean colour for
+    images already normalised, as in the official code. Forward passes: one per image and map, one per image.
+    variant "official" (github haofanwang/Score-CAM): the score itself; `score` returns class probabilities.
+    variant "channel_softmax" (their Algorithm 1, pytorch-grad-cam): softmax of the scores over the N maps,
+    where the baseline image cancels. pytorch-grad-cam scores logits (and upsamples with align_corners=True);
+    for probabilities the softmax is nearly uniform. In both variants constant maps get weight 0 and no pass.
+
+    >>> maps = torch.tensor([[[[1.0, 0.0]], [[5.0, 5.0]]]])
+    >>> brightness = lambda pixels: pixels.mean((1, 2, 3))
+    >>> score_cam_weights(maps, brightness, torch.ones(1, 3, 1, 2))  # one pixel of two; a constant map
+    tensor([[0.5000, 0.0000]])
+    """
+    require.choice("Score-CAM variant", variant, ("official", "channel_softmax"))
+    batch_size, maps = require.whole("batch_size", batch_size, 1), _finite("maps", maps, "BNHW")
+    images = dense("images", images, "B C H W", {"B": len(maps)})
+    if not images.is_floating_point():
+        raise ValueError(f"images must be floats, got {images.dtype}: models.to_pixels makes them of uint8")
+    if not callable(score):
+        raise ValueError(f"score must be a function of images, got {require.described(score)}")
+    if target is None:
+        full = torch.cat([_scores(score, part.clone()) for part in images.split(batch_size)])
+        full = _finite("scores of images", full, "BC" if full.ndim == 2 else "B")
+        target = full.argmax(1) if full.ndim == 2 else torch.zeros(len(maps))
+    target = torch.as_tensor(require.indices("target", target, "B", 2**31, {"B": len(maps)})).to(maps.device)
+    varies = normalise(maps.flatten(0, 1)).flatten(1).any(1).view(maps.shape[:2])
+    weights = torch.zeros_like(maps[:, :, 0, 0])
+    for i, a in zip(*(index.split(batch_size) for index in varies.nonzero(as_tuple=True))):
+        masks = normalise(upsample(maps[i, a], images.shape[-2:])).to(images.dtype)
+        scores = _scores(score, images[i] * masks[:, None])
+        if scores.ndim == 2:
+            require.indices("target", target[i], "B", scores.shape[1])
+            scores = scores.gather(1, target[i, None].to(scores.device)).squeeze(1)
+        weights[i, a] = scores.to(weights.dtype)
+    weights = _finite("scores of masked images", weights, "BN")
+    if variant == "channel_softmax":  # nan_to_num: an image whose maps are all constant
+        weights = weights.masked_fill(~varies, -torch.inf).softmax(1).nan_to_num(0)
+    return weights
+
+
+def _scores(score, images):
+    """What a function says of images: (n, classes) or (n,). Raises ValueError for another shape."""
+    scores = dense("what score returns", score(images), "...")
+    if scores.ndim not in (1, 2) or len(scores) != len(images):
+        fit = f"({len(images)}, classes), or ({len(images)},) of one class"
+        raise ValueError(f"score must return {fit}, got shape {tuple(scores.shape)}")
+    return scores
+
+
+def score_cam(maps, score, images, target=None, variant="official", batch_size=64):
+    """Score-CAM, relu(sum_a w_a maps_a) with w of `score_cam_weights`  ->  (B, H, W) at map resolution.
+
+    The official code sums upsampled maps instead, which for non-negative maps gives the same `heatmap`.
+
+    >>> maps = torch.tensor([[[[1.0, 0.0]], [[0.0, 1.0]]]])
+    >>> left = lambda pixels: pixels[:, 0, 0, 0]  # the score is the left pixel
+    >>> score_cam(maps, left, torch.ones(1, 3, 1, 2))
+    tensor([[[1., 0.]]])
+    """
+    return grad_cam(maps, score_cam_weights(maps, score, images, target, variant, batch_size))
+
+
+def normalise(cam):
+    """Min-max scaling of each image's CAM to [0, 1]: (B, H, W)  ->  (B, H, W).
+
+    A zero or constant CAM becomes all zeros; constant is a range below 1e-6 of the largest magnitude, so that
+    rounding is not blown up. (Chattopadhay et al. divide by the maximum: the same where the CAM reaches 0.)
+
+    >>> normalise(torch.tensor([[[1.0, 2.0, 5.0]]]))
+    tensor([[[0.0000, 0.2500, 1.0000]]])
+    >>> normalise(torch.tensor([[[3.0, 3.0, 3.0]]]))
+    tensor([[[0., 0., 0.]]])
+    """
+    cam = _finite("CAMs", cam, "BHW")
+    low, high = cam.amin((1, 2), keepdim=True), cam.amax((1, 2), keepdim=True)
+    require.values("differences within CAMs", high - low, remedy=": scale the maps")
+    constant = high - low <= 1e-6 * torch.maximum(high.abs(), low.abs())
+    return torch.where(constant, 0, (cam - low) / torch.where(constant, 1, high - low))
+
+
+def upsample(cam, size):
+    """Bilinear resampling (align_corners=False): (B, H, W)  ->  (B, size, size), or (B, *size) for a pair.
+
+    Raises ValueError for another shape, and a size that is no whole number from 1 to 32768, nor two.
+
+    >>> upsample(torch.tensor([[[0.0, 1.0]]]), (1, 4))
+    tensor([[[0.0000, 0.2500, 0.7500, 1.0000]]])
+    """
+    cam = require.tensor("CAMs", cam, "B H W", nan=True)
+    if 0 in cam.shape[1:]:
+        raise ValueError(f"CAMs must have pixels, got {require.described(cam)}")
+    pair = tuple(size) if np.iterable(size) and not isinstance(size, str | bytes) else (size, size)
+    pair = pair if len(pair) == 2 else (pair, pair)
+    height, width = (require.whole("size", side, 1, LARGEST_SIDE) for side in pair)
+    return F.interpolate(cam[:, None], size=(height, width), mode="bilinear", align_corners=False)[:, 0]
+
+
+def heatmap(cam, size):
+    """Soft mask of a CAM: ReLU, upsampled, then normalised once: (B, H, W)  ->  (B, size, size) in [0, 1].
+
+    The trap is when to normalise. Interpolation lowers peaks, so a CAM normalised only before upsampling (as
+    the Grad-CAM++ authors do) peaks below 1, which shifts hard thresholds and mask areas. Normalising before
+    and after (pytorch-grad-cam) equals once after, because interpolation commutes with scale and offset. A
+    zero or constant CAM gives zeros.
+
+    >>> heatmap(torch.tensor([[[-1.0, 4.0, 0.0]]]), (1, 6))  # interpolation lowers 4 to 3, which becomes 1
+    tensor([[[0.0000, 0.3333, 1.0000, 1.0000, 0.3333, 0.0000]]])
+    """
+    return normalise(upsample(F.relu(_finite("CAMs", cam, "BHW")), size))

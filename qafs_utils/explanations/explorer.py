@@ -1,0 +1,248 @@
+"""The selection of one image at a time, recomputed while a choice changes: only what depends on the change."""
+
+import functools
+import io
+from collections.abc import Mapping
+from types import MappingProxyType
+
+import matplotlib.pyplot as plt
+import numpy as np
+import torch
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+
+from .. import require
+from ..cnn import pretrained
+from ..cnn.checkpoints import Trained
+from ..cnn.datasets import CLASSES
+from ..cnn.extraction import capture
+from ..cnn.feature_maps import contributions, importance
+from ..cnn.networks import items
+from ..cnn.preprocessing import LARGEST, read_image, to_square
+from ..plots import method, style
+from ..qubo import feature_selection
+from ..solvers import baselines, by_name
+from . import cams
+from .map_subsets import mean_cosines, subset_scores
+from .one_image import select
+
+QUICKER = {  # a view does not wait for a hundred reads
+    "simulated_annealing": {"num_reads": 10}, "tabu": {"num_reads": 4}, "schrodinger": {"tolerance": 1e-4},
+}  # fmt: skip
+OPTIONS = by_name.TRIALS | {name: by_name.TRIALS[name] | options for name, options in QUICKER.items()}
+
+
+class Explorer:
+    """Views of images whose maps are given, after the block, where the classifier is linear in them.
+
+    models: {N_f: (maps (B, N_f, H, W), weight (C, N_f * H * W), bias (C,))}, such as artefacts 02_maps_* and 01_heads;
+    photographs: B images uint8 (3, h, w), or None for each that there is none of; image_size: of the heatmap.
+    Other images are put in with `add`. A choice is: image, n_features, class_index (-1 for the predicted one), beta,
+    size (0 for any), solver. Arrays are copied: what becomes of the caller's does not matter, nor of those given back.
+    Raises ValueError for models of other shapes, of unequal numbers of images or classes, and for NaN.
+
+    >>> maps = np.eye(2).reshape(1, 2, 2, 1)  # one image, two maps of 2 x 1, orthogonal
+    >>> weight = np.array([[2.0, 0.0, 1.0, 0.0], [0.0, 0.0, 0.0, 0.0]])  # of two classes: the first map counts twice
+    >>> view = Explorer({2: (maps, weight, np.zeros(2))}, image_size=4).choose(n_features=2, beta=0.7)
+    >>> view["selected"], round(view["scores"]["energy"], 3), view["scores"]["optimal"]
+    (array([ True,  True]), -1.05, True)
+    """
+
+    def __init__(self, models, photographs=None, image_size=224, pair_sum="p<q", seed=0):
+        self.classifiers, self.maps, classes = {}, {}, {}
+        for n, (maps, weight, bias) in _parts(models):
+            bias = require.array(f"bias of N_f = {n}", bias, "C", classes, dtype=None)
+            weight = require.array(f"weight of N_f = {n}", weight, "C pixels", dict(classes))
+            self.classifiers[n] = _fixed(weight), _fixed(bias)
+            self.maps[n] = [self._own(n, of_image) for of_image in _listed(f"maps of N_f = {n}", maps)]
+        counts = {len(maps) for maps in self.maps.values()}
+        self.photographs = [None] * max(counts) if photographs is None else photographs
+        self.photographs = [*map(_photograph, _listed("photographs", self.photographs))]
+        if counts != {len(self.photographs)}:
+            raise ValueError(
+                f"models and photographs must be of equally many images, got {counts} maps and "
+                f"{len(self.photographs)} photographs"
+            )
+        self.image_size = require.whole("image_size", image_size, 1, LARGEST)
+        self.pair_sum, self.seed = (
+            require.choice("pair_sum", pair_sum, feature_selection.PAIR_SUMS),
+            require.whole("seed", seed),
+        )
+        self.evidence, self.problem, self.solution = (
+            functools.lru_cache(1024)(stage) for stage in (self._evidence, self._problem, self._solution)
+        )
+
+    def _own(self, n, maps):
+        """A copy of one image's maps (n, H, W) that nobody can change. Raises ValueError unless the classifier fits."""
+        maps = require.array(f"maps of N_f = {n}", maps, "N H W", {"N": n}, dtype=None)
+        pixels = self.classifiers[n][0].shape[1]
+        if maps.size != pixels:
+            raise ValueError(f"maps of N_f = {n} must have {pixels} pixels, as the classifier has, got {maps.shape}")
+        return _fixed(maps)
+
+    def add(self, maps, photograph=None):
+        """One more image: {N_f: maps (N_f, H, W)}, one for each model, and uint8 (3, h, w) or None  ->  its number.
+
+        Raises ValueError, and adds nothing, for other models and shapes.
+        """
+        if not isinstance(maps, Mapping) or set(maps) != set(self.maps):
+            got = list(maps) if isinstance(maps, Mapping) else require.described(maps)
+            raise ValueError(f"maps must be of every model, a dict by N_f = {list(self.maps)}, got {got}")
+        own, photograph = {n: self._own(n, of_image) for n, of_image in maps.items()}, _photograph(photograph)
+        for n, of_image in own.items():
+            self.maps[n].append(of_image)
+        self.photographs.append(photograph)
+        return len(self.photographs) - 1
+
+    def add_photograph(self, photograph, networks):
+        """A photograph uint8 (3, h, w), seen by networks {N_f: explanation.Trained} on one trunk  ->  its number.
+
+        Raises ValueError as `add`, and for networks on several trunks or of several image sizes.
+        """
+        given = networks if isinstance(networks, Mapping) else {}
+        if set(given) != set(self.maps) or not all(isinstance(network, Trained) for network in given.values()):
+            got = require.described(networks)
+            raise ValueError(f"networks must be {{N_f: Trained}} for N_f = {list(self.maps)}, got {got}")
+        first, *others = networks.values()
+        for other in others:
+            trunks = {id(network.trunk): network.trunk for network in (first, other)}
+            if other.image_size != first.image_size or len({*map(pretrained.fingerprint, trunks.values())}) > 1:
+                raise ValueError("networks must have one trunk and one image_size: their maps stand side by side")
+        photograph = read_image(photograph)
+        features = first.trunk(to_square(photograph, first.image_size).to(first.trunk.mean.device))
+        maps = {n: capture(network.head, features)[0][0].numpy() for n, network in networks.items()}
+        return self.add(maps, photograph)
+
+    def _evidence(self, image, n_features):
+        """What every map adds to every logit: (N_f, C)."""
+        return _fixed(contributions(self.maps[n_features][image][None], self.classifiers[n_features][0])[0])
+
+    def _problem(self, image, n_features, class_index):
+        """Importance (N_f,) and problem. The gradient of a logit is the classifier's weight."""
+        maps, weight = self.maps[n_features][image], self.classifiers[n_features][0][class_index]
+        alpha = importance(weight.reshape(maps.shape)).astype(np.float32)
+        problem = feature_selection.problem(maps, alpha)
+        return _fixed(alpha), feature_selection.Problem(*map(_fixed, (problem.maps, problem.field, problem.redundancy)))
+
+    def _solution(self, image, n_features, class_index, beta, size, solver):
+        problem = self.problem(image, n_features, class_index)[1]
+        options = OPTIONS.get(solver, {})
+        selected, info = select(problem, n_features, solver, beta, self.pair_sum, size or None, self.seed, **options)
+        return _fixed(selected), MappingProxyType(info)
+
+    def candidates(self, image=0, n_features=16, class_index=-1):
+        """Number d of maps that support a choice's class: the largest size there is. Raises as `choose`."""
+        image, n_features, class_index = self._checked(image, n_features, class_index)
+        return self.problem(image, n_features, class_index)[1].d
+
+    def _checked(self, image=0, n_features=16, class_index=-1):
+        """Image, model and class of a choice, the predicted class for -1. Raises ValueError for those not there."""
+        n_features = require.whole("n_features", n_features)
+        if n_features not in self.maps:
+            raise ValueError(f"n_features must be one of {list(self.maps)}, got {n_features}")
+        image = require.whole("image", image, 0, len(self.photographs) - 1)
+        bias = self.classifiers[n_features][1]
+        class_index = require.whole("class_index", class_index, -1, len(bias) - 1)
+        if class_index < 0:
+            class_index = int((self.evidence(image, n_features).sum(0) + bias).argmax())
+        return image, n_features, class_index
+
+    def choose(self, image=0, n_features=16, class_index=-1, beta=0.7, size=0, solver="exact"):
+        """Everything about one choice: a dict with class_index, importance, problem, matrix, selected, heatmap, scores.
+
+        scores: energy; bound, of all selections (of that size), proven; optimal; mean_cosine of the selected maps, NaN
+        for fewer than two; and the class probability with all maps, with exactly the selected ones kept, and with as
+        many of the most important ones. Arrays are the Explorer's own, and cannot be written to.
+        Raises NoPositiveMapError, and ValueError for a choice that is not there, as a size beyond the `candidates`.
+        """
+        beta, size = require.number("beta", beta, "[0, 1]"), require.whole("size", size)
+        solver = require.choice("solver", solver, by_name.SOLVERS)
+        image, n_features, c = self._checked(image, n_features, class_index)
+        evidence, bias = self.evidence(image, n_features), self.classifiers[n_features][1]
+        alpha, problem = self.problem(image, n_features, c)
+        selected, info = self.solution(image, n_features, c, beta, size, solver)
+        proof = self.solution(image, n_features, c, beta, size, "exact")[1]
+        k = int(selected.sum())
+        kept = np.stack([np.ones(n_features, bool), selected, baselines.top_k(alpha[None], np.array([k]))[0]])
+        probability = subset_scores(evidence[None].repeat(3, 0), bias, [c] * 3, kept)
+        cam = cams.grad_cam(*(torch.tensor(v)[None] for v in (self.maps[n_features][image], alpha, selected)))
+        return {
+            "class_index": c,
+            "importance": alpha,
+            "problem": problem,
+            "matrix": _fixed(problem.matrix(beta, self.pair_sum)),
+            "selected": selected,
+            "heatmap": _fixed(cams.heatmap(cam, self.image_size)[0].numpy()),
+            "scores": {
+                "energy": info["energy"],
+                "bound": proof["bound"],
+                "proven": proof["proven"],
+                "optimal": bool(info["energy"] <= proof["energy"] + 1e-9) and (not size or k == size),
+                "mean_cosine": float(mean_cosines([problem.redundancy], [selected[problem.maps]])[0]),
+                "probability_all": probability[0],
+                "probability": probability[1],
+                "probability_top_k": probability[2],
+            },
+        }
+
+    def figure(self, photograph=True, **choice):
+        """The view of a choice (see `choose`) as a matplotlib Figure; photograph=False leaves the image itself out."""
+        found = self.choose(**choice)
+        shown = {name: choice[name] for name in ("image", "n_features") if name in choice}
+        image, n, _ = self._checked(**shown)
+        scores, of_class = found["scores"], found["class_index"]
+        cosine = scores["mean_cosine"]
+        lines = [
+            ("energy", method.number_text(scores["energy"], 4) + (" (optimum)" if scores["optimal"] else "")),
+            ("proven bound" if scores["proven"] else "lower bound", method.number_text(scores["bound"], 4)),
+            ("mean cosine, selected", "none" if np.isnan(cosine) else f"{cosine:.3f}"),
+            ("P(class): all maps", f"{scores['probability_all']:.3f}"),
+            ("    only the selected", f"{scores['probability']:.3f}"),
+            ("    as many top maps", f"{scores['probability_top_k']:.3f}"),
+        ]
+        named = len(self.classifiers[n][1]) == len(CLASSES)
+        keys = ("problem", "matrix", "selected", "heatmap")
+        shown = self.photographs[image] if photograph else None
+        with plt.style.context(style.STYLE):
+            return method.explanation(
+                shown,
+                self.maps[n][image],
+                *(found[key] for key in keys),
+                CLASSES[of_class] if named else f"class {of_class}",
+                lines,
+            )
+
+    def png(self, dpi=110, **choice):
+        """The view of a choice as the bytes of a PNG: what a widget shows. dpi: from 1 to 1200."""
+        dpi, content = require.number("dpi", dpi, "[1, 1200]"), io.BytesIO()
+        with plt.style.context(style.STYLE):
+            figure = self.figure(**choice)
+            figure.set_dpi(dpi)
+            FigureCanvasAgg(figure).print_png(content, pil_kwargs={"compress_level": 1})  # savefig would draw it twice
+        return content.getvalue()
+
+
+def _fixed(array):
+    """A copy of an array that cannot be written to."""
+    array = np.array(array)
+    array.setflags(write=False)
+    return array
+
+
+def _parts(models):
+    """Pairs of N_f and (maps, weight, bias). Raises ValueError for anything else."""
+    parts = list(items()) if isinstance(models, Mapping) else []
+    if not parts or not all(isinstance(of, list | tuple) and len(of) == 3 for _, of in parts):
+        raise ValueError(f"models must be {{N_f: (maps, weight, bias)}}, got {require.described(models)}")
+    return [(require.whole("N_f", n, 1), of) for n, of in parts]
+
+
+def _listed(name, given):
+    """What is given of each image as a list. Raises ValueError for what is no sequence, or one image alone."""
+    if isinstance(given, str | bytes | Mapping) or not np.iterable(given) or getattr(given, "ndim", 4) == 3:
+        raise ValueError(f"{name} must be those of B images, one an item, got {require.described(given)}")
+    return list(given)
+
+
+def _photograph(photograph):
+    """A copy of a photograph, uint8 (3, h, w), or None. Raises ValueError for another shape or type."""
+    return None if photograph is None else _fixed(read_image(photograph))

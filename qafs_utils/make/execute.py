@@ -1,0 +1,170 @@
+"""Run one notebook with papermill: alone, its kernel's environment prepared, its copy in place on success only."""
+
+import contextlib
+import errno
+import fcntl
+import json
+import logging
+import os
+import socket
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+from ..artefacts.files import ROOT, ArtefactError, _named, unwritable, write_atomically
+from ..artefacts.parameters import check_profile, overrides
+from ..artefacts.run import WITHIN_MAKE
+
+
+@contextlib.contextmanager
+def alone(profile, notebook):
+    """Hold a notebook of build/<profile> for one run at a time; the first run clears what killed ones have left there.
+
+    Other notebooks may run meanwhile (`make -j`); temporary files are cleared only while none does. The operating
+    system lets go of the locks when the process ends, however it ends. Raises RuntimeError while another run has the
+    notebook, ArtefactError when the folder cannot be written.
+
+    >>> with alone("doctest", "03_qubo"), alone("doctest", "04_annealing"):
+    ...     with alone("doctest", "03_qubo"):
+    ...         pass
+    Traceback (most recent call last):
+    RuntimeError: another run of 03_qubo, profile 'doctest', is at work: wait for it, or end it first
+    """
+    folder, notebook = ROOT / "build" / _named(profile), _named(notebook)
+    with contextlib.ExitStack() as stack:
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            every, own = (stack.enter_context(open(folder / f".{name}.lock", "w")) for name in ("every", notebook))
+        except OSError as error:
+            raise ArtefactError(unwritable(folder, error)) from error
+        try:
+            fcntl.flock(own, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            who = f"{notebook}, profile {profile!r},"
+            raise RuntimeError(f"another run of {who} is at work: wait for it, or end it first") from None
+        with contextlib.suppress(BlockingIOError):  # others are at work, and the files may be theirs
+            fcntl.flock(every, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            for part in folder.glob("*/.*.part"):
+                part.unlink(missing_ok=True)
+        fcntl.flock(every, fcntl.LOCK_SH)
+        yield
+
+
+UNWRITABLE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES)
+# glibc gives large blocks back and faults them in again: a third of a forward pass. Notebook kernels inherit this.
+ALLOCATOR = {"MALLOC_MMAP_MAX_": "0", "MALLOC_TRIM_THRESHOLD_": str(2**40)}
+BARS = 30.0  # seconds between two states of a progress bar in a log that is no terminal
+
+
+def run_notebook(profile, notebook):
+    """Execute one notebook with papermill; the executed copy appears only when it succeeded.
+
+    While it runs, it can be watched as <notebook>.running.ipynb; a failed run stays as <notebook>.failed.ipynb,
+    traceback inside. The kernel has the interpreter of this process, and nothing of the user's IPython. Raises
+    ValueError for bad parameters, RuntimeError naming the error of a failing cell, a kernel that does not start, a full
+    disk, or another run of it at work.
+
+    >>> run_notebook("paper", "03_qubo")
+    Traceback (most recent call last):
+    ValueError: unknown profile 'paper': choose from published, images, smoke
+    """
+    check_profile(profile)
+    values = overrides(notebook, profile) | {"profile": profile}
+    with alone(profile, notebook):
+        _execute(profile, notebook, values)
+
+
+def _execute(profile, notebook, values):
+    done = ROOT / "build" / profile / "notebooks" / f"{notebook}.ipynb"
+    running, failed = done.with_suffix(".running.ipynb"), done.with_suffix(".failed.ipynb")
+    step = f"[{os.environ['QAFS_STEP']}] {notebook}" if "QAFS_STEP" in os.environ else notebook
+    start = time.perf_counter()
+    try:
+        done.parent.mkdir(parents=True, exist_ok=True)
+        print(f"{step} ...", flush=True)
+        _papermill(notebook, running, values)
+    except OSError as error:
+        if error.errno in UNWRITABLE:
+            raise RuntimeError(unwritable(Path(error.filename or running), error)) from None
+        raise
+    except _CellError as error:
+        os.replace(running, failed)
+        where = f"traceback in {failed.relative_to(ROOT)}, Jupyter kernel: {sys.executable}"
+        raise RuntimeError(f"{notebook}: {error} ({where})") from None
+    os.replace(running, done)
+    failed.unlink(missing_ok=True)
+    print(f"{step}: {time.perf_counter() - start:.0f} s -> {done.relative_to(ROOT)}", flush=True)
+
+
+class _CellError(RuntimeError):
+    """The error of a notebook's cell."""
+
+
+def _papermill(notebook, target, values):
+    """Execute a notebook into `target`. Raises _CellError; RuntimeError, naming notebook and remedy, for its kernel."""
+    sys.modules.setdefault("rfc3987_syntax", None)  # jsonschema can do without, and papermill starts 3 s earlier
+    import papermill
+    from nbclient.exceptions import DeadKernelError
+    from papermill.exceptions import PapermillExecutionError
+
+    logging.getLogger("papermill").setLevel(logging.ERROR)  # it warns of literals that `defaults` has read
+    logging.getLogger("traitlets").setLevel(logging.CRITICAL)  # it shows a traceback of what is said in a line below
+    with tempfile.TemporaryDirectory(prefix="qafs", ignore_cleanup_errors=True) as folder:
+        _prepare_kernel(notebook, folder)
+        try:
+            papermill.execute_notebook(
+                ROOT / "notebooks" / f"{notebook}.ipynb",
+                target,
+                values,
+                kernel_name="python3",
+                cwd=ROOT,
+                progress_bar=False,
+                stderr_file=sys.stderr,
+                kernel_manager_class=_kernel_manager(),
+                extra_arguments=["--log-level=CRITICAL"],  # of the kernel; what cells raise comes from papermill
+            )
+        except PapermillExecutionError as error:
+            raise _CellError(f"{error.ename}: {error.evalue}") from None
+        except DeadKernelError:
+            why = "its kernel was killed, probably for want of memory: end other programs, or give it a smaller problem"
+            raise RuntimeError(f"{notebook}: {why}, and run the same command again") from None
+        except RuntimeError as error:  # of jupyter_client, before the first cell
+            raise RuntimeError(
+                f"{notebook}: its Jupyter kernel does not start ({error}): see what it says above, and "
+                f"try `{sys.executable} -m ipykernel_launcher --version`"
+            ) from None
+
+
+def _prepare_kernel(notebook, folder):
+    """Set the environment of kernels: this interpreter, no start-up files of the user. Raises RuntimeError."""
+    try:
+        from ipykernel.kernelspec import make_ipkernel_cmd
+    except ImportError as error:
+        raise RuntimeError(
+            f"{notebook}: no Jupyter kernel, ipykernel cannot be imported by {sys.executable} ({error}):"
+            " install the packages of requirements.txt, or let `make` do it"
+        ) from None
+    try:
+        with socket.create_server(("127.0.0.1", 0)) as server:
+            socket.create_connection(server.getsockname(), timeout=5).close()
+    except OSError as error:
+        raise RuntimeError(
+            f"{notebook}: its Jupyter kernel cannot be reached, this machine or container has no "
+            f"loopback network 127.0.0.1 ({error}): allow it, `ip link set lo up`"
+        ) from None
+    own = {"argv": make_ipkernel_cmd(), "display_name": "Python 3", "language": "python"}  # comes before any other
+    write_atomically(Path(folder) / "kernels" / "python3" / "kernel.json", json.dumps(own).encode())
+    first = {"JUPYTER_PATH": os.pathsep.join(filter(None, [folder, os.environ.get("JUPYTER_PATH")]))}
+    os.environ |= first | {"IPYTHONDIR": folder, "JUPYTER_RUNTIME_DIR": f"{folder}/runtime", WITHIN_MAKE: "1"}
+    os.environ.pop("PYTHONSTARTUP", None)
+    for name, value in (ALLOCATOR if sys.stderr.isatty() else ALLOCATOR | {"TQDM_MININTERVAL": str(BARS)}).items():
+        os.environ.setdefault(name, value)
+
+
+def _kernel_manager():
+    """A class of kernels that may end in peace: one that is killed leaves its worker processes to warn of leaks."""
+    from jupyter_client import AsyncKernelManager
+    from traitlets import Float
+
+    return type("Patient", (AsyncKernelManager,), {"shutdown_wait_time": Float(60.0)})

@@ -1,0 +1,88 @@
+"""Copy what a run has made to figures/ and data/published, with the records of what made it."""
+
+import json
+import os
+import time
+
+import pandas as pd
+
+from ..artefacts.files import (
+    PUBLISHED,
+    RECORDS,
+    ROOT,
+    ArtefactError,
+    committed_records,
+    decoded,
+    sha256,
+    write_atomically,
+)
+from ..artefacts.parameters import IMAGE_NOTEBOOKS
+from .claims import with_table
+
+
+def publish(source=ROOT / "build" / "images" / "data", target=PUBLISHED, limit_mb=40):
+    """Copy the image-reading notebooks' artefacts of a full run to data/published and list their SHA-256.
+
+    Raises ArtefactError if a notebook left none, or they exceed `limit_mb`.
+
+    >>> from tempfile import TemporaryDirectory
+    >>> with TemporaryDirectory() as empty:
+    ...     publish(Path(empty), Path(empty))  # doctest: +ELLIPSIS
+    Traceback (most recent call last):
+    qafs_utils.artefacts.files.ArtefactError: notebooks ['01', '02', '06', '12'] left nothing in ...
+    """
+    files = sorted(p for p in source.glob("[0-9]*") if p.name[:2] in IMAGE_NOTEBOOKS)
+    absent = set(IMAGE_NOTEBOOKS) - {p.name[:2] for p in files}
+    if absent:
+        raise ArtefactError(f"notebooks {sorted(absent)} left nothing in {source}: `make figures INPUT=images` first")
+    size = sum(p.stat().st_size for p in files) / 1e6
+    if size > limit_mb:
+        raise ArtefactError(f"the artefacts hold {size:.0f} MB, more than the {limit_mb} MB allowed in the repository")
+    target.mkdir(parents=True, exist_ok=True)
+    for old in set(target.glob("[0-9]*")) - {target / p.name for p in files}:
+        old.unlink()
+    for path in files:
+        write_atomically(target / path.name, path.read_bytes())
+    sums = "".join(f"{sha256(p)}  {p.name}\n" for p in files)
+    write_atomically(target / "SHA256SUMS", sums.encode())
+    print(f"{len(files)} artefacts, {size:.1f} MB -> {target}")
+
+
+def summary(profile):
+    """Copy the figures and tables of a run to figures/, renew README's claims and RECORDS.json, say what stays."""
+    records = collect_records(profile)
+    made = [ROOT / "build" / profile / "figures" / name for r in records.values() for name in r["figures"]]
+    for path in made:
+        write_atomically(ROOT / "figures" / path.name, path.read_bytes())
+    print(f"\nfigures/: {len(made)} files made from profile {profile!r}")
+    for path in (p for p in made if p.name == "table02_claims.csv"):
+        page = with_table((ROOT / "README.md").read_text(encoding="utf-8"), pd.read_csv(path))
+        write_atomically(ROOT / "README.md", page.encode())
+    kept = sorted({p.name for p in (ROOT / "figures").glob("[!.]*.*")} - {p.name for p in made} - {RECORDS.name})
+    if kept:
+        print(f"as committed, not remade: {', '.join(kept)}")
+        print(f"(notebooks {', '.join(IMAGE_NOTEBOOKS)} need the photographs: `make figures INPUT=images` makes these)")
+    minutes = (time.time() - float(os.environ["QAFS_START"])) / 60 if "QAFS_START" in os.environ else 0
+    pages = "make html" if profile == "published" else f"make html INPUT={profile}"
+    print(f"{minutes:.0f} minutes in all. Next: " if minutes >= 1 else "Next: ", end="")
+    print(f"open figures/, or `{pages}` for the notebooks with outputs; `git status` names the figures that changed")
+
+
+def collect_records(profile):
+    """Renew figures/RECORDS.json with what this profile's notebooks made; other notebooks' records stay.
+
+    ->  {notebook: record} of this profile.
+
+    >>> collect_records("published")  # doctest: +SKIP
+    """
+    path, exists = ROOT / RECORDS, lambda name: (ROOT / "notebooks" / f"{name}.ipynb").exists()
+    records = committed_records() if path.exists() else {}
+    files = sorted((ROOT / "build" / profile / "records").glob("[!.]*.json"))
+    made = {
+        p.stem: decoded(p, json.loads, f"delete it and run notebook {p.stem[:2]} again")
+        for p in files
+        if exists(p.stem)
+    }
+    records = {name: r for name, r in records.items() if exists(name)} | made
+    write_atomically(path, (json.dumps(records, sort_keys=True, indent=1) + "\n").encode())
+    return made

@@ -1,0 +1,31 @@
+"""The training curves."""
+
+import matplotlib.pyplot as plt
+from matplotlib.ticker import MaxNLocator
+
+from .style import COLUMN, MODEL_COLOURS
+
+
+def training_curves(history):
+    """Fig. 6: validation accuracy an epoch; the line is the mean over seeds, the band its range.
+
+    history: columns n_features, block, seed, epoch, validation_accuracy.
+
+    >>> from pandas import DataFrame
+    >>> history = DataFrame({"n_features": 16, "block": "paper", "seed": [0, 0, 1, 1], "epoch": [1, 2, 1, 2]})
+    >>> figure = training_curves(history.assign(validation_accuracy=[0.5, 0.7, 0.6, 0.9]))
+    >>> figure.axes[0].lines[0].get_ydata().round(1).tolist()  # mean over the seeds
+    [55.0, 80.0]
+    """
+    figure, axis = plt.subplots(figsize=(COLUMN, 2.5))
+    for (n, block), part in history.groupby(["n_features", "block"]):
+        if block == "authors_code":
+            continue
+        over = part.groupby("epoch").validation_accuracy
+        epoch, colour = over.mean().index, MODEL_COLOURS[n]
+        axis.fill_between(epoch, 100 * over.min(), 100 * over.max(), color=colour, alpha=0.2, lw=0)
+        axis.plot(epoch, 100 * over.mean(), color=colour, label=f"$N_f={n}$")
+    axis.set(xlabel="epoch", ylabel="validation accuracy (%)")
+    axis.xaxis.set_major_locator(MaxNLocator(integer=True))
+    axis.legend(ncols=2)
+    return figure

@@ -1,0 +1,122 @@
+"""One function per figure: arrays in, matplotlib Figure out. Colours of methods and models are fixed here.
+
+Figures have the look of the paper under `plt.style.use(plots.STYLE)`, as in every notebook that draws.
+"""
+
+from pathlib import Path
+
+import matplotlib.pyplot as plt
+import numpy as np
+from matplotlib import rc_params_from_file
+from matplotlib.collections import PatchCollection
+
+STYLE = rc_params_from_file(Path(__file__).with_name("paper.mplstyle"), use_default_template=False)
+COLUMN, PAGE = 3.4, 7.0  # inches
+# Okabe-Ito, colour-blind safe
+MODEL_COLOURS = {16: "#0072B2", 24: "#009E73", 32: "#D55E00", 512: "#555555"}
+METHOD_COLOURS = {
+    "Grad-CAM": "#000000",
+    "Grad-CAM++": "#E69F00",
+    "Score-CAM": "#56B4E9",
+    "QA-Grad-CAM": "#CC79A7",
+    "SA-Grad-CAM": "#CC79A7",  # the same selection problem, another solver
+    "QUBO optimum": "#CC79A7",
+    "filtered Grad-CAM": "#009E73",
+    "top $k$": "#0072B2",
+    "random $k$": "#D55E00",
+    "HiResCAM": "#F0E442",
+}
+SELECTIONS = {
+    "qa": "QA-Grad-CAM",
+    "sa": "SA-Grad-CAM",
+    "exact": "QUBO optimum",
+    "top_k": "top $k$",
+    "random_k": "random $k$",
+}
+RANK_COLOURS = ("#CC79A7", "#0072B2", "#009E73", "#E69F00")
+CLASS_COLOURS = ("#0072B2", "#E69F00", "#009E73", "#D55E00", "#CC79A7") * 2  # told apart by the marker as well
+CLASS_MARKERS = "os^vD<>Pp*"
+COUPLING_STYLES = {  # colour, marker, name
+    "cosine": ("#CC79A7", "o", "cosine $J$"),
+    "zero": ("#56B4E9", "s", "$J=0$"),
+    "gaussian": ("#E69F00", "^", "Gaussian $J$"),
+}
+
+
+def method_name(key):
+    """(name as printed, colour) of a method by its key: "qa", "top_k_0.99" (at beta = 0.99), or a CAM's own name.
+
+    >>> method_name("qa"), method_name("top_k")
+    (('QA-Grad-CAM', '#CC79A7'), ('top $k$', '#0072B2'))
+    """
+    base, _, beta = key.rpartition("_") if key[-1:].isdigit() else (key, "", "")
+    name = SELECTIONS.get(base, base).replace("++, authors'", "++, its authors'")  # not the paper's authors
+    colour = METHOD_COLOURS.get(name.split(",")[0], "#000000")
+    return (f"{name}, $\\beta={float(beta):g}$" if beta else name), colour
+
+
+def quartile_bars(axis, x, groups, marker="o", **style):
+    """Median with quartile bars of each group of values, at positions x.
+
+    >>> figure, axis = plt.subplots()
+    >>> quartile_bars(axis, [5], [[0.0, 1.0, 2.0, 3.0, 4.0]])
+    >>> [segment[:, 1].tolist() for segment in axis.collections[0].get_segments()]
+    [[1.0, 3.0]]
+    """
+    low, middle, high = np.array([np.percentile(g, (25, 50, 75)) for g in groups]).T
+    axis.errorbar(x, middle, (middle - low, high - middle), fmt=marker, lw=0.8, **style)
+
+
+def with_interval(axis, x, table, y, **style):
+    """Values of column y at x with bars from column low to high: a DataFrame, or one row  ->  the errorbar.
+
+    >>> from pandas import DataFrame
+    >>> bars = with_interval(plt.figure().subplots(), [5], DataFrame({"y": [2.0], "low": [1.0], "high": [4.0]}), "y")
+    >>> bars[2][0].get_segments()[0][:, 1].tolist()
+    [1.0, 4.0]
+    """
+    value, low, high = (np.atleast_1d(table[column]) for column in (y, "low", "high"))
+    return axis.errorbar(x, value, (value - low, high - value), elinewidth=0.8, **style)
+
+
+def only_ticks(axis, values, **style):
+    """Ticks of a logarithmic x axis at these values alone, written in full.
+
+    >>> axis = plt.figure().subplots()
+    >>> only_ticks(axis, [5, 20.0])
+    >>> [tick.get_text() for tick in axis.get_xticklabels()]
+    ['5', '20']
+    """
+    axis.minorticks_off()
+    axis.set_xticks(values, [f"{value:g}" for value in values], **style)
+
+
+def time_colours(times):
+    """One colour for each annealing time, in order: {time: RGBA}.
+
+    >>> list(time_colours([10, 100]))
+    [10, 100]
+    """
+    return dict(zip(times, plt.get_cmap("viridis")(np.linspace(0, 0.88, len(times)))))
+
+
+def detached(height, layout=None):
+    """A figure across the page that pyplot forgets at once: a notebook shows it as a cell's result, and only then.
+
+    >>> detached(2.0).number in plt.get_fignums()
+    False
+    """
+    figure = plt.figure(figsize=(PAGE, height), layout=layout)
+    plt.close(figure)
+    return figure
+
+
+def frames(axis, rectangles, **style):
+    """Frames of matplotlib rectangles as one collection, which is drawn faster than as many patches.
+
+    >>> axis = plt.figure().subplots()
+    >>> frames(axis, [Rectangle((0, 0), 1, 1), Rectangle((1, 0), 1, 1)], edgecolors="k")
+    >>> len(axis.collections[0].get_paths())
+    2
+    """
+    axis.add_collection(PatchCollection(rectangles, facecolors="none", clip_on=False, **style), autolim=False)

@@ -1,0 +1,147 @@
+"""Maps chosen without a solver, to compare with: the top k, random ones, marginal relevance, L1."""
+
+import numpy as np
+
+from .. import require
+from ..qubo.feature_selection import require_problems
+from .by_name import _MAPS
+
+
+def _importance(importance, sizes=None):
+    return require.array("importance", importance, "B N_f", sizes, remedy=": check the feature maps it comes from")
+
+
+def _require_sizes(k, candidates):
+    """Numbers of maps to select, for each image whole and at most its number of candidates: both (B,)  ->  (B,) int."""
+    wrong = np.flatnonzero((k < 0) | (k > candidates) | (k % 1 != 0))
+    if len(wrong):
+        i = wrong[0]
+        whole = f"k must be a whole number between 0 and its {candidates[i]} candidates"
+        raise ValueError(f"image {i}: {whole}, got {k[i]:g}")
+    return k.astype(int)
+
+
+def first_k(rank, importance, k):
+    """The k candidates of lowest rank, image by image: rank, importance (B, N_f), k (B,)  ->  (B, N_f) bool.
+
+    k = 0 selects nothing. Raises ValueError for k beyond the candidates (maps of positive importance), fractions, other
+    shapes, NaN and infinity.
+
+    >>> first_k([[2, 0, 1]], [[1.0, -1.0, 3.0]], [1])  # the second map is no candidate
+    array([[False, False,  True]])
+    """
+    sizes = {}
+    importance = _importance(importance, sizes)
+    rank, k = require.array("rank", rank, "B N_f", sizes), require.array("k", k, "B", sizes)
+    _require_sizes(k, (importance > 0).sum(1))
+    order = np.where(importance > 0, rank, np.inf).argsort(axis=1, kind="stable")
+    return order.argsort(axis=1) < k[:, None]
+
+
+def top_k(importance, k):
+    """The k most important candidates: importance (B, N_f), k (B,)  ->  (B, N_f) bool; of equals the first map.
+
+    No redundancy, no optimisation: the QUBO's optimum among bit-strings of k maps at beta = 1. Raises as `first_k`.
+
+    >>> top_k([[3.0, -9.0, 5.0, 1.0]], [2])
+    array([[ True, False,  True, False]])
+    """
+    importance = _importance(importance)
+    return first_k(-importance, importance, k)
+
+
+def random_k(importance, k, seed=0):
+    """k candidates drawn at random: importance (B, N_f), k (B,)  ->  (B, N_f) bool. Raises as `first_k`.
+
+    >>> random_k([[3.0, -9.0, 5.0, 1.0]], [2], seed=0)
+    array([[False, False,  True,  True]])
+    """
+    importance, rng = _importance(importance), require.generator("seed", seed)
+    return first_k(rng.random(importance.shape), importance, k)
+
+
+def maximal_marginal_relevance(problems, n_features, k, trade_off=0.7):
+    """k maps one by one: each of largest trade_off * relevance - (1 - trade_off) * likeness to the maps already taken.
+
+    Relevance is importance over the largest, likeness the largest cosine (Carbonell and Goldstein, SIGIR 1998).
+    problems: list of B feature_selection.Problem; k: (B,)  ->  (B, n_features) bool.
+    Raises ValueError for k beyond the candidates, a trade_off outside [0, 1], and fewer features than maps.
+
+    >>> from qafs_utils.qubo.feature_selection import Problem
+    >>> cosines = np.array([[1.0, 0.95, 0.0], [0.95, 1.0, 0.0], [0.0, 0.0, 1.0]])
+    >>> problem = Problem(np.array([0, 2, 5]), np.array([-1.0, -0.9, -0.5]), cosines)
+    >>> maximal_marginal_relevance([problem], 6, [2], trade_off=0.5).nonzero()[1]  # 2 is too much like 0
+    array([0, 5])
+    """
+    trade_off = require.number("trade_off", trade_off, "[0, 1]")
+    problems, n_features = require_problems(problems, require.whole("n_features", n_features))
+    k = require.array("k", k, "B", {"B": len(problems)})
+    sizes = _require_sizes(k, np.array([problem.d for problem in problems]))
+    selected = np.zeros((len(problems), n_features), dtype=bool)
+    for i, (problem, size) in enumerate(zip(problems, sizes)):
+        likeness, left = np.zeros(problem.d), np.ones(problem.d, bool)
+        for _ in range(size):
+            score = -trade_off * problem.field - (1 - trade_off) * likeness
+            best = np.where(left, score, -np.inf).argmax()
+            left[best] = False
+            likeness = np.maximum(likeness, problem.redundancy[best])
+        selected[i, problem.maps[~left]] = True
+    return selected
+
+
+def lasso_order(activations, logit):
+    """Order in which maps enter an L1 fit of a class logit with weights >= 0 (Efron et al., Ann. Stat. 32, 407, 2004).
+
+    activations: (B, N_f) mean activation of every map in B images; logit: (B,) of the class
+    ->  (N_f,) rank, 0 for the first map to enter, N_f for maps that never do. Maps are standardised.
+    Raises ValueError for other shapes and for NaN or infinity.
+
+    >>> activations = np.array([[1, 1, 1], [1, -1, -1], [-1, 1, -1], [-1, -1, 1]])
+    >>> lasso_order(activations, activations @ [1.0, 2.0, -1.0])  # weights >= 0: the third map never enters
+    array([1, 0, 3])
+    """
+    sizes = {}
+    X = require.array("activations", activations, "B N_f", sizes, remedy=_MAPS)
+    y = require.array("logit", logit, "B", sizes, "[-1e100, 1e100]", remedy=": check the network it comes from")
+    require.whole("B, the number of images,", len(y), 1)
+    X = np.ldexp(X, -np.frexp(np.abs(X).max(0))[1])  # exact, and constant maps are told from those of small values
+    X = X - X.mean(0)
+    norm = np.linalg.norm(X, axis=0)
+    X = np.divide(X, norm, out=np.zeros_like(X), where=norm > 1e-12)
+    from sklearn.linear_model import lars_path  # a second to import, and few need it
+
+    y = y - y.mean()
+    y = np.ldexp(y, max(0, -np.frexp(np.abs(y).max())[1]))  # not below 1: LARS stops at 1e-7
+    path = lars_path(X, y, method="lasso", positive=True)[2]
+    entered = path > 0  # (N_f, steps); a map may leave and enter again
+    step = np.where(entered.any(1), entered.argmax(1), path.shape[1])
+    return np.where(entered.any(1), step.argsort(kind="stable").argsort(), len(path))
+
+
+def common_maps(selected, labels, first, second, count=3):
+    """Pairs of images of two classes whose selections share most maps, each image used once.
+
+    selected: (B, N_f) bool; labels: (B,); first, second: classes
+    ->  list of (i, j, common maps (N_f,) bool): `count` pairs, the later of which may share none, or a single one if
+    no pair shares a map. Raises ValueError for a class without images, one class twice, and other shapes.
+
+    >>> selected = np.array([[1, 1, 0], [0, 1, 1], [1, 1, 0]], dtype=bool)
+    >>> ((i, j, common),) = common_maps(selected, np.array([0, 1, 1]), 0, 1, count=1)
+    >>> int(i), int(j), common
+    (0, 2, array([ True,  True, False]))
+    """
+    pairs, sizes, count = [], {}, require.whole("count", count, 1)
+    selected = require.bits("selected", selected, "B N_f", sizes)
+    labels = require.array("labels", labels, "B", sizes)
+    first, second = require.number("first", first), require.number("second", second)
+    if first == second:
+        raise ValueError(f"first and second must be different classes, got {first:g} twice")
+    rows, columns = np.flatnonzero(labels == first), np.flatnonzero(labels == second)
+    if not (len(rows) and len(columns)):
+        raise ValueError(f"class {second if len(rows) else first:g} has no image")
+    shared = (selected[rows, None] & selected[None, columns]).sum(-1)
+    for _ in range(min(count, len(rows), len(columns)) if shared.any() else 1):
+        i, j = np.unravel_index(shared.argmax(), shared.shape)
+        pairs.append((rows[i], columns[j], selected[rows[i]] & selected[columns[j]]))
+        shared[i], shared[:, j] = -1, -1
+    return pairs
