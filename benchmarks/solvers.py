@@ -22,7 +22,7 @@ from qafs_utils.artefacts.parameters import defaults
 from qafs_utils.qubo import feature_selection
 from qafs_utils.solvers import by_name
 
-PARAMETERS = defaults("10_optimality")
+PARAMETERS = defaults("12_optimality")
 TIMED = {name: options for name, options in by_name.TRIALS.items() if name != "schrodinger"} | {"exact": {}}
 
 

@@ -74,7 +74,7 @@ def test_explain_is_the_notebooks_chain(random_weights, model, solver, beta):
 
 def test_the_published_selections_follow(monkeypatch):
     monkeypatch.undo()
-    stored, of_06 = PUBLISHED.load("02_maps_nf16"), PUBLISHED.load("06_scores")["selection/nf16_qa"]
+    stored, of_06 = PUBLISHED.load("02_maps_nf16"), PUBLISHED.load("08_scores")["selection/nf16_qa"]
     for i in range(0, 200, 20):
         problem = feature_selection.problem(stored["maps_block"][i], stored["importance_block"][i])
         assert np.array_equal(one_image.select(problem, 16)[0], of_06[i])

@@ -58,7 +58,7 @@ def test_scored_selections_are_the_exact_optima(n):
     m = PUBLISHED.load(f"02_maps_nf{n}")
     problems = feature_selection.problems(m["maps_block"], m["importance_block"])
     exact, _ = by_name.solve_all(problems, n, "brute_force")
-    assert np.array_equal(PUBLISHED.load("06_scores")[f"selection/nf{n}_qa"], exact)
+    assert np.array_equal(PUBLISHED.load("08_scores")[f"selection/nf{n}_qa"], exact)
 
 
 @pytest.mark.parametrize("n", SIZES[:3])
@@ -73,7 +73,7 @@ def test_problems_of_the_broad_sample_have_the_field_of_their_class(n):
 
 
 def test_every_masked_score_has_its_areas():
-    scores = PUBLISHED.load("06_scores")
+    scores = PUBLISHED.load("08_scores")
     areas = {k: v for k, v in scores.items() if k.startswith("areas/")}
     assert all(((0 <= v) & (v <= 1)).all() for v in areas.values())
     assert {k.split("/", 1)[1] for k in areas} == {k.split("/", 1)[1] for k in scores if k.startswith("scores/")}

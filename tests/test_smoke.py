@@ -24,7 +24,7 @@ def copy(tmp_path_factory):
 def test_smoke_run_of_all_notebooks(copy):
     done = make(copy, "-j2", "smoke")
     assert done.returncode == 0, done.stderr[-3000:]
-    assert "[13 of 13] 09_claims: " in done.stdout
+    assert "[13 of 13] 16_claims: " in done.stdout
     assert [line for line in done.stderr.splitlines() if "Warning" in line or "ERROR" in line] == []
     executed = sorted(p.stem for p in (copy / "build/smoke/notebooks").glob("*.ipynb"))
     assert executed == [p.stem for p in NOTEBOOKS]
@@ -60,9 +60,9 @@ def test_the_same_seed_gives_the_same_bytes(copy):
     [
         ("00_quickstart", {"beta": 0.9, "n_features": 24}),
         ("03_qubo", {"beta": 0.5}),
-        ("07_average_drop", {}),
-        ("09_claims", {"resamples": 20}),
-        ("11_explore", {"beta": 0.5, "k": 2, "shown": 32}),
+        ("09_average_drop", {}),
+        ("16_claims", {"resamples": 20}),
+        ("17_explore", {"beta": 0.5, "k": 2, "shown": 32}),
     ],
 )  # the quick ones; tests/test_notebooks.py looks at the cells of all
 def test_run_all_again_after_a_change_gives_what_a_fresh_kernel_gives(copy, name, first):
@@ -88,10 +88,10 @@ def test_only_what_depends_on_a_change_is_rerun(copy):
     if not (copy / "build/smoke/figures.done").exists():
         pytest.skip("the smoke run failed")
     changed = stale(copy, "qafs_utils/metrics.py")
-    assert "07_average_drop" in changed
+    assert "09_average_drop" in changed
     assert {"01_fine_tuning", "02_feature_maps", "03_qubo", "04_annealing"}.isdisjoint(changed)
     changed = stale(copy, "params/smoke/04_annealing.yaml")
-    assert {"04_annealing", "06_explanation_maps", "07_average_drop", "09_claims"} <= changed
+    assert {"04_annealing", "08_explanation_maps", "09_average_drop", "16_claims"} <= changed
     assert {"01_fine_tuning", "02_feature_maps", "03_qubo"}.isdisjoint(changed)
     assert stale(copy, "notebooks/01_fine_tuning.ipynb") == {p.stem for p in NOTEBOOKS}
 

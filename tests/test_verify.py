@@ -43,7 +43,7 @@ def only(monkeypatch, *titles):
 
 
 def test_a_tampered_artefact_fails_on_the_command_line(copy, monkeypatch, capsys):
-    path = copy / "data/published/06_scores.npz"
+    path = copy / "data/published/08_scores.npz"
     content = bytearray(path.read_bytes())
     content[len(content) // 2] ^= 1
     path.write_bytes(content)
@@ -52,11 +52,11 @@ def test_a_tampered_artefact_fails_on_the_command_line(copy, monkeypatch, capsys
     with pytest.raises(SystemExit) as exit:
         __main__.main()
     assert str(exit.value) == (
-        "error: verification failed, mismatches: 2, the first: data/published/06_scores.npz differs from SHA256SUMS"
+        "error: verification failed, mismatches: 2, the first: data/published/08_scores.npz differs from SHA256SUMS"
     )
     first, second = capsys.readouterr().out.splitlines()
-    assert first.startswith("FAILED       published artefacts: data/published/06_scores.npz differs")
-    assert "06_scores.npz is not the published file" in second
+    assert first.startswith("FAILED       published artefacts: data/published/08_scores.npz differs")
+    assert "08_scores.npz is not the published file" in second
 
 
 @pytest.mark.parametrize(
@@ -82,16 +82,16 @@ def test_a_tampered_table_is_recomputed_and_named(copy, monkeypatch, table, valu
 def test_records_that_no_longer_fit_are_named(copy, monkeypatch):
     path = copy / files.RECORDS
     records = json.loads(path.read_text())
-    records["07_average_drop"]["inputs"]["06_scores.npz"] = "0" * 16
-    del records["08_bhattacharyya"]["figures"]["fig13_sweep.csv"]
+    records["09_average_drop"]["inputs"]["08_scores.npz"] = "0" * 16
+    del records["10_bhattacharyya"]["figures"]["fig13_sweep.csv"]
     path.write_text(json.dumps(records))
     (copy / "figures/table04_controls.csv").unlink()
     monkeypatch.setattr(verify, "defaults", lambda notebook: parameters.defaults(notebook) | {"resamples": 7})
     wrong = "\n".join(verify._records()[1])
-    assert "07_average_drop: its figures were made from another 06_scores.npz than is published" in wrong
-    assert "figures/fig03_beta.png was made with other 06_scores.npz than its record says" in wrong
+    assert "09_average_drop: its figures were made from another 08_scores.npz than is published" in wrong
+    assert "figures/fig03_beta.png was made with other 08_scores.npz than its record says" in wrong
     assert "figures/fig13_sweep.csv has no record" in wrong and "figures/table04_controls.csv is missing" in wrong
-    assert "08_bhattacharyya now has other parameters than its figures were made with: resamples" in wrong
+    assert "10_bhattacharyya now has other parameters than its figures were made with: resamples" in wrong
 
 
 @pytest.mark.parametrize("file", ["figures/RECORDS.json", "data/published/SHA256SUMS", "figures/table02_claims.csv"])

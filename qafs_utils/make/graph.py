@@ -31,8 +31,8 @@ def calls(source):
 def rule(profile, notebook, root=ROOT):
     """The line of the graph for one notebook and profile, without its recipe.
 
-    >>> rule("smoke", "07_average_drop")  # doctest: +ELLIPSIS
-    'build/smoke/notebooks/07_average_drop.ipynb: notebooks/07_average_drop.ipynb $(wildcard params/smoke/07_...'
+    >>> rule("smoke", "09_average_drop")  # doctest: +ELLIPSIS
+    'build/smoke/notebooks/09_average_drop.ipynb: notebooks/09_average_drop.ipynb $(wildcard params/smoke/07_...'
     """
     sources, images = code_of_notebooks(root), image_notebooks(root)
     called, rests_on = calls(sources[notebook]), modules(sources[notebook], root)

@@ -180,7 +180,7 @@ def problems_of(n):
 
 def _optima():
     """Candidates and proven optima of ten images a model, against enumeration and what is published."""
-    proofs, scores, wrong = table("fig15_proofs").set_index(["n_features", "beta"]), published("06_scores"), []
+    proofs, scores, wrong = table("fig15_proofs").set_index(["n_features", "beta"]), published("08_scores"), []
     few = datasets.draw_per_class(np.ones(200, bool), scores["labels"], 1)
     for n in SIZES:
         problems, _ = problems_of(n)
@@ -247,7 +247,7 @@ def _anneals():
 
 def _average_drops():
     """Four columns of Table 1, by class, from the scores of the masked images."""
-    scores, committed = published("06_scores"), table("table01_average_drop").set_index("class")
+    scores, committed = published("08_scores"), table("table01_average_drop").set_index("class")
     columns = {
         "N_f=16 Grad-CAM": "nf16/Grad-CAM",
         "N_f=16 QA-Grad-CAM": "nf16/qa",

@@ -1,4 +1,4 @@
-"""Figures of `09_average_drop`."""
+"""Figures of `16_average_drop`."""
 
 import matplotlib.pyplot as plt
 from matplotlib.patheffects import withStroke
