@@ -11,6 +11,7 @@ import json
 import os
 
 import numpy as np
+import pandas as pd
 
 from .. import require
 from .files import (
@@ -132,6 +133,7 @@ class Run(Artefacts):
         self.notebook, self.parameters = notebook, {name: literal(name, namespace[name]) for name in names}
         super().__init__(self.parameters["profile"], "get_ipython" in namespace and WITHIN_MAKE not in os.environ)
         self.sources, self.made = {}, {"artefacts": {}, "figures": {}}
+        self.answers = {}  # to the paper's statements, by id
         self.code = code_hash(notebook, ROOT)
 
     def uses(self, sources):
@@ -152,6 +154,7 @@ class Run(Artefacts):
     def save_table(self, name, table):
         """Write an artefact `<name>.csv` from a DataFrame, and `<name>.json` with the record of what made it.
 
+        ->  the table as `load_table` reads it: six digits of each number.
         Raises ValueError, naming the column, for what `load_table` would read as something else: "001", a named index.
         Only whole numbers among text may become text, and text of no length a missing value.
         """
@@ -159,6 +162,54 @@ class Run(Artefacts):
         _require_same(table, content)
         self._write("artefacts", name, "json", record.encode())
         self._write("artefacts", name, "csv", content)
+        return _table(content)
+
+    def claim(
+        self,
+        name,
+        ours=np.nan,
+        low=np.nan,
+        high=np.nan,
+        *,
+        reported=None,
+        holds=None,
+        partly=False,
+        testable=True,
+        verdict="",
+        why="",
+        seeds=(),
+    ):
+        """Answer a statement of the paper, by its id in data/paper_values/claims.csv, with what this notebook measures.
+
+        ours, low, high: our value and its 95 % interval; reported: the paper's value, where claims.csv has none;
+        holds, partly, testable: as for `claims.verdict`, which judges it; verdict: instead of that rule's; why: one line
+        beside it; seeds: our values for other training seeds. The answers are the artefact <number>_claims.csv.
+        Raises ValueError for an unknown id.
+
+        """
+        known = self.paper("claims").id.tolist()
+        self.answers[require.choice("claim", name, known)] = {
+            "id": name,
+            "reported": np.nan if reported is None else reported,
+            "ours": ours,
+            "low": low,
+            "high": high,
+            "holds": {None: "", True: "yes", False: "no"}[holds if holds is None else bool(holds)],
+            "partly": bool(partly),
+            "testable": bool(testable),
+            "verdict": verdict,
+            "seeds": f"{min(seeds):.3g} to {max(seeds):.3g}" if len(seeds) else "",
+            "why": why,
+        }
+        self.save_table(f"{self.notebook[:2]}_claims", pd.DataFrame(self.answers.values()))
+
+    def claims(self):
+        """What the paper says of this notebook's subject, beside what was answered: a DataFrame to show."""
+        answers = pd.DataFrame(self.answers.values())[["id", "reported", "ours", "low", "high", "why"]]
+        stated = self.paper("claims")[["id", "place", "statement", "reported"]]
+        shown = answers.merge(stated, on="id", how="left", suffixes=("", "_by_paper"))
+        shown["reported"] = shown.reported.fillna(shown.reported_by_paper)
+        return shown[["place", "statement", "reported", "ours", "low", "high", "why"]]
 
     def figure(self, name, figure):
         """Write a figure as PNG and PDF into the run's figures, with what made it as metadata."""
