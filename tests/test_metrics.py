@@ -8,7 +8,8 @@ import pandas as pd
 import pytest
 import torch
 
-from qafs_utils.explanations import average_drop, bhattacharyya, intervals, map_subsets
+from qafs_utils import intervals
+from qafs_utils.explanations import average_drop, bhattacharyya, map_subsets
 from qafs_utils.explanations.average_drop import DEFINITIONS, AverageDropDefinition
 
 SOFT = DEFINITIONS["grad_cam_pp"].masking

@@ -11,7 +11,7 @@ import numpy as np
 import scipy.stats
 
 from .. import require
-from .intervals import _MOST, _RANGE, _mean, nan_mean
+from ..intervals import _MOST, _RANGE, _mean, nan_mean
 
 _NETWORK = ": check the images and the network's precision"
 

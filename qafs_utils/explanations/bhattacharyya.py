@@ -3,7 +3,7 @@
 import numpy as np
 
 from .. import require
-from .intervals import _MOST, _RANGE, _mean
+from ..intervals import _MOST, _RANGE, _mean
 
 
 def bhattacharyya_matrix(selections, labels, n_classes):

@@ -4,7 +4,7 @@ import numpy as np
 import scipy.stats
 
 from .. import require
-from .intervals import _RANGE, _images
+from ..intervals import _RANGE, _images
 
 _MAPS = ": check the feature maps they come from"
 

@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 from PIL import Image
 
+from .. import intervals
 from ..annealing import evolution, spectrum
 from ..artefacts import parameters, run
 from ..artefacts.files import (
@@ -26,7 +27,7 @@ from ..artefacts.parameters import defaults, overrides
 from ..artefacts.provenance import code_hash
 from ..cnn import checkpoints, datasets, extraction, feature_maps, networks, pretrained
 from ..cnn.checkpoints import head_name
-from ..explanations import average_drop, bhattacharyya, intervals, map_subsets
+from ..explanations import average_drop, bhattacharyya, map_subsets
 from ..qubo import binary, feature_selection
 from ..solvers import baselines, by_name
 from . import claims

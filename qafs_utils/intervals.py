@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 import scipy.stats
 
-from .. import require
+from . import require
 
 _RANGE = "[-1e300, 1e300]"  # of what is summed, so that no sum overflows
 _MOST = 10_000_000  # resamples, or classes: what is beyond would not end
