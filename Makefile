@@ -27,7 +27,8 @@ verify: $(VENV)   ## recompute a sample of the committed figures and tables and 
 	$(PYTHON) -m qafs_utils verify
 
 test: $(VENV)   ## all tests and the docstrings' examples; a smoke run of the notebooks among them
-	$(PYTHON) -m pytest -q -n auto --dist loadfile --no-loadscope-reorder
+	$(PYTHON) -m pytest -q -n auto --dist loadfile --no-loadscope-reorder -m "not clock"
+	$(PYTHON) -m pytest -q -n 0 -m clock tests
 
 smoke: build/smoke/figures.done   ## all notebooks on small synthetic images
 
@@ -66,15 +67,12 @@ build/graph.mk: $(wildcard notebooks/*.ipynb qafs_utils/*.py qafs_utils/*/*.py)
 ifeq ($(filter help clean,$(MAKECMDGOALS)),)
 -include build/graph.mk
 endif
-build/%.ipynb: | $(VENV)
-	$(step)$(PYTHON) -m qafs_utils run $(subst /notebooks/, ,$*)
 
-# QAFS_STEP="3 of 9": the runs begun, of those that a dry run counts before the first one begins. The dry run counts none itself.
+# "[3 of 9]": the runs begun, of those that a dry run counts before the first one begins; the dry run itself counts none.
 begun :=
 count = $(eval count := $(shell MAKEFLAGS= $(MAKE) --dry-run count=0 INPUT=$(INPUT) 'PYTHON=$(PYTHON)' $(MAKECMDGOALS) | grep -c 'qafs_utils run'))$(count)
-step = $(eval begun += 1)QAFS_STEP="$(words $(begun)) of $(count)"$(space)
-empty :=
-space := $(empty) $(empty)
+build/%.ipynb: | $(VENV)
+	$(eval begun += 1)QAFS_STEP="$(words $(begun)) of $(count)" $(PYTHON) -m qafs_utils run $(subst /notebooks/, ,$*)
 export QAFS_START := $(shell date +%s)
 
 data/published/SHA256SUMS:

@@ -1,7 +1,4 @@
-"""For all tests and examples: figures are closed after each, workers share the cores, and the files have an order.
-
-The longest begins, and those that look at a clock come last, when least else is at work.
-"""
+"""For all tests and examples: figures are closed after each, workers share the cores, and the longest file begins."""
 
 import os
 import sys
@@ -13,8 +10,7 @@ if "PYTEST_XDIST_WORKER" in os.environ:
 
 
 def pytest_collection_modifyitems(items):
-    order = {"test_smoke": 0, "test_benchmark": 2, "test_extraction": 2, "test_explanation": 2}
-    items.sort(key=lambda item: order.get(item.path.stem, 1))
+    items.sort(key=lambda item: item.path.stem != "test_smoke")
 
 
 @pytest.fixture(autouse=True)

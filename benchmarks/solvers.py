@@ -1,8 +1,8 @@
-"""Seconds of one read of every heuristic, and of one proof, on the problems of notebook 10.
+"""Seconds of one read of every heuristic, and of one proof, on the problems of notebook 13.
 
     python benchmarks/solvers.py [--images 5]
 
-Writes solvers.csv: median over images of the best of three, one thread. Notebook 10 makes times to the optimum of it.
+Writes solvers.csv: median over images of the best of three, one thread. Notebook 13 makes times to the optimum of it.
 """
 
 import os
@@ -21,8 +21,9 @@ from qafs_utils.artefacts.files import PUBLISHED, to_csv, write_atomically
 from qafs_utils.artefacts.parameters import defaults
 from qafs_utils.qubo import feature_selection
 from qafs_utils.solvers import by_name
+from qafs_utils.solvers.comparison import subsamples
 
-PARAMETERS = defaults("12_optimality")
+PARAMETERS = defaults("13_solvers")
 TIMED = {name: options for name, options in by_name.TRIALS.items() if name != "schrodinger"} | {"exact": {}}
 
 
@@ -39,8 +40,7 @@ def instances(images):
         for beta in PARAMETERS["betas"]:
             yield f"N_f={n}", beta, feature_selection.problems(maps[some], importance[some])
     for d in PARAMETERS["sizes"]:  # of the largest model
-        drawn = [feature_selection.subsample(maps[i], importance[i], d, (PARAMETERS["seed"], i, d)) for i in some]
-        yield f"d={d}", PARAMETERS["beta"], drawn
+        yield f"d={d}", PARAMETERS["beta"], subsamples(maps, importance, some, d, seed=PARAMETERS["seed"])
 
 
 def seconds_a_read(solver, problem, beta, options):

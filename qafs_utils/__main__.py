@@ -10,50 +10,21 @@ python -m qafs_utils html PROFILE            the executed notebooks as web pages
 """
 
 import argparse
+import importlib
 import os
 import sys
-from functools import partial
 
-from .artefacts.parameters import PROFILES
-from .make.execute import run_notebook
-from .make.publish import publish, summary
+from .artefacts.provenance import PROFILES
 
-
-def fetch(images=True):
-    """Download what is absent of the raw inputs and verify them; images=False: of the ImageNet weights alone, 45 MB.
-
-    >>> fetch()  # doctest: +SKIP
-    """
-    from .cnn.pretrained import resnet18, weights_path
-
-    if images:
-        from .cnn.datasets import RAW, stl10
-
-        for split in ("train", "test"):
-            print(f"{RAW}: {split} {stl10(split)[0].shape} verified")
-    resnet18()
-    print(f"{weights_path()}: loads")
-
-
-def verify():
-    """Recompute a sample of the committed results and compare; raises ArtefactError naming what differs.
-
-    >>> verify()  # doctest: +SKIP
-    """
-    os.environ.setdefault("TQDM_DISABLE", "1")  # one line a check, no progress bars
-    from .make.verify import verify
-
-    verify()
-
-
-def render(profile):
-    """Write the notebooks as web pages to build/html.
-
-    >>> render("published")  # doctest: +SKIP
-    """
-    from .make.pages import render
-
-    render(profile)
+COMMANDS = {  # module and function; imported only when it is called
+    "run": ("execute", "run_notebook"),
+    "data": ("raw", "fetch"),
+    "weights": ("raw", "fetch_weights"),
+    "publish": ("publish", "publish"),
+    "summary": ("publish", "summary"),
+    "verify": ("verify", "verify"),
+    "html": ("pages", "render"),
+}
 
 
 def main():
@@ -61,29 +32,18 @@ def main():
     parser = argparse.ArgumentParser(
         prog="python -m qafs_utils", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    commands = parser.add_subparsers(dest="command", required=True)
-    run = commands.add_parser("run")
-    run.add_argument("profile", choices=PROFILES)
-    run.add_argument("notebook")
-    commands.add_parser("data")
-    commands.add_parser("weights")
-    commands.add_parser("publish")
-    commands.add_parser("summary").add_argument("profile", choices=("published", "images"))
-    commands.add_parser("verify")
-    commands.add_parser("html").add_argument("profile", choices=PROFILES)
+    parsers = parser.add_subparsers(dest="command", required=True)
+    commands = {name: parsers.add_parser(name) for name in COMMANDS}
+    for name, profiles in (("run", PROFILES), ("summary", ("published", "images")), ("html", PROFILES)):
+        commands[name].add_argument("profile", choices=profiles)
+    commands["run"].add_argument("notebook")
     arguments = vars(parser.parse_args())
-    known = {
-        "run": run_notebook,
-        "data": fetch,
-        "weights": partial(fetch, images=False),
-        "publish": publish,
-        "summary": summary,
-        "verify": verify,
-        "html": render,
-    }
-    command = known[arguments.pop("command")]
+    command = arguments.pop("command")
+    if command == "verify":
+        os.environ.setdefault("TQDM_DISABLE", "1")  # one line a check, no progress bars
+    module, function = COMMANDS[command]
     try:
-        command(**arguments)
+        getattr(importlib.import_module(f"qafs_utils.make.{module}"), function)(**arguments)
     except KeyboardInterrupt:
         print("interrupted: what is finished stays, the same command goes on from there", file=sys.stderr)
         sys.exit(130)

@@ -1,6 +1,7 @@
-"""Bootstrap intervals: over images, over classes, bias-corrected."""
+"""Bootstrap intervals over images, over classes and of fitted laws."""
 
 import warnings
+from collections.abc import Callable, Iterator
 from functools import wraps
 
 import numpy as np
@@ -9,71 +10,97 @@ import scipy.stats
 
 from . import require
 
-_RANGE = "[-1e300, 1e300]"  # of what is summed, so that no sum overflows
-_MOST = 10_000_000  # resamples, or classes: what is beyond would not end
+SUMMABLE = "[-1e300, 1e300]"  # numbers of this range have sums that do not overflow
+MOST = 10_000_000  # resamples, or classes: more would take for ever
+LAWS = {"power": np.log, "exponential": np.asarray}  # log y is linear in this function of x
 
 
-def nan_mean(values):
+def nan_mean(values) -> float:
     """Mean of values without the NaN (excluded) ones; NaN if none is left. Raises ValueError for infinity.
 
     >>> nan_mean([1.0, np.nan, 4.0])
     2.5
     """
-    return _mean(require.array("values", values, "...", interval=_RANGE, nan=True))
-
-
-def _mean(values):
+    values = require.array("values", values, "...", interval=SUMMABLE, nan=True)
     return float(values[~np.isnan(values)].mean()) if not np.isnan(values).all() else float("nan")
 
 
-def _function(statistic):
+def per_image(name: str, given) -> list:
+    """What is given for each image, as a list: of a sequence, a generator, or the rows of a table.
+
+    Raises ValueError, naming it, for what is no sequence.
+
+    >>> per_image("labels", pd.Series(["cat", "dog"]))
+    ['cat', 'dog']
+    """
+    given = given.to_numpy() if isinstance(given, pd.DataFrame) else given
+    if isinstance(given, dict) or not pd.api.types.is_list_like(given, allow_sets=False):
+        raise ValueError(f"{name} must be a sequence, an entry for each image, got {require.described(given)}")
+    return list(given)
+
+
+def mean_with_interval(values, *, n_resamples: int = 1000, seed: int = 0, method: str = "BCa") -> dict:
+    """Mean of values of images, and its 95 % interval by `bootstrap_interval`: (N,)  ->  {"value", "low", "high"}.
+
+    NaN are left out. Raises as `bootstrap_interval`.
+
+    >>> mean_with_interval([1.0, 1.0, np.nan])
+    {'value': 1.0, 'low': 1.0, 'high': 1.0}
+    """
+    low, high = bootstrap_interval(values, n_resamples=n_resamples, seed=seed, method=method)
+    return {"value": nan_mean(values), "low": low, "high": high}
+
+
+def _checked(statistic):
     """The statistic, whose values are numbers of finite size, or NaN. Raises ValueError, then or when called."""
     if not callable(statistic):
         raise ValueError(f"statistic must be a function of an array, got {require.described(statistic)}")
 
     @wraps(statistic)  # scipy asks whether it takes an axis
     def checked(*samples, **options):
-        axes, found = "..." if options else "", statistic(*samples, **options)
-        return require.array("values of the statistic", found, axes, interval=_RANGE, nan=True, dtype=None)
+        axes, result = "..." if options else "", statistic(*samples, **options)
+        return require.array("values of the statistic", result, axes, interval=SUMMABLE, nan=True, dtype=None)
 
     return checked
 
 
-def bootstrap_interval(values, statistic=np.mean, n_resamples=2000, confidence=0.95, seed=0, method="BCa"):
+def bootstrap_interval(
+    values,
+    statistic: Callable = np.mean,
+    *,
+    n_resamples: int = 2000,
+    confidence: float = 0.95,
+    seed: int = 0,
+    method: str = "BCa",
+) -> tuple[float, float]:
     """Bootstrap confidence interval of a statistic of images (Efron 1987, through scipy).
 
     values: (N,), NaN ignored; statistic: array -> float, faster if it takes `axis`; method: "BCa", "basic" or
     "percentile"  ->  (low, high), both NaN for fewer than two values. Where BCa is undefined (for constant
     values, or an estimate outside all resamples) the basic interval is returned.
 
-    To resample more than a vector, give the indices of the images. Noise lowers a mean overlap and resampling
-    adds noise, so take "basic" there: it undoes the bias and may lie above the estimate, while the percentile
-    interval misses the true value. Raises ValueError for infinity, in values or their statistic, and for fewer than
-    one resample.
+    To resample more than a vector, give the indices of the images. Resampling adds noise, and noise lowers a mean
+    overlap. There the "basic" method undoes the bias, and its interval may lie above the estimate; the percentile
+    interval would miss the true value. Raises ValueError for infinity, in values or their statistic, and for fewer
+    than one resample.
 
     >>> bootstrap_interval(np.arange(100), method="percentile")  # a mean of 49.5, its standard error 2.9
     (43.9095, 55.08025)
-    >>> labels, selections = np.repeat([0, 1], 20), np.random.default_rng(0).random((40, 8)) < 0.3
-    >>> overlap = lambda i: mean_off_diagonal(bhattacharyya_matrix(selections[i], labels[i], 2))
-    >>> low, high = bootstrap_interval(np.arange(len(labels)), overlap, n_resamples=200, method="basic")
-    >>> round(overlap(np.arange(40)), 2), round(low, 2), round(high, 2)
-    (0.95, 0.93, 1.11)
     """
     if len(getattr(values, "shape", ())) > 1:
         raise ValueError(f"values must be (N,), got {require.described(values)}: give indices to resample rows")
-    values = require.array("values", values, "N", interval=_RANGE, nan=True, dtype=None)
+    values = require.array("values", values, "N", interval=SUMMABLE, nan=True, dtype=None)
     values = values[~np.isnan(values)]
-    n_resamples, rng = require.whole("n_resamples", n_resamples, 1, _MOST), require.generator("seed", seed)
-    confidence, statistic = require.number("confidence", confidence, "(0, 1)"), _function(statistic)
+    n_resamples, rng = require.whole("n_resamples", n_resamples, 1, MOST), require.generator("seed", seed)
+    confidence, statistic = require.number("confidence", confidence, "(0, 1)"), _checked(statistic)
     require.choice("method", method, ("BCa", "basic", "percentile"))
     if len(values) < 2:
         return float("nan"), float("nan")
+    batch = max(1, 2_000_000 // len(values))
+    options = {"n_resamples": n_resamples, "confidence_level": confidence, "method": method, "batch": batch}
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # scipy warns where BCa is degenerate
-        result = scipy.stats.bootstrap(
-            (values,), statistic, n_resamples=n_resamples, confidence_level=confidence, method=method,
-            batch=max(1, 2_000_000 // len(values)), rng=rng,
-        )  # fmt: skip
+        result = scipy.stats.bootstrap((values,), statistic, rng=rng, **options)
     low, high = result.confidence_interval
     if np.isnan(low) or np.isnan(high):
         tail = (1 - confidence) / 2
@@ -81,23 +108,22 @@ def bootstrap_interval(values, statistic=np.mean, n_resamples=2000, confidence=0
     return float(low), float(high)
 
 
-def stratified_resamples(labels, n_resamples=1000, seed=0):
+def stratified_resamples(labels, n_resamples: int = 1000, seed: int = 0) -> Iterator[np.ndarray]:
     """Yield bootstrap samples of images that keep the number of each class: labels (N,)  ->  (N,) index arrays.
 
     labels: numbers or names. Raises ValueError for none, and for missing ones.
 
-    >>> labels = np.array([0, 0, 1, 1, 1])
-    >>> [labels[index].tolist() for index in stratified_resamples(labels, n_resamples=2)]
-    [[0, 0, 1, 1, 1], [0, 0, 1, 1, 1]]
+    >>> [len(index) for index in stratified_resamples([0, 0, 1, 1, 1], n_resamples=2)]
+    [5, 5]
     """
     groups, rng = _groups("labels", labels), require.generator("seed", seed)
-    samples = range(require.whole("n_resamples", n_resamples, 0, _MOST))
+    samples = range(require.whole("n_resamples", n_resamples, 0, MOST))
     return (np.concatenate([rng.choice(group, len(group)) for group in groups]) for _ in samples)
 
 
 def _groups(name, labels):
     """Indices of the images of each label, in the order of the labels: numbers or names (N,)  ->  list of arrays."""
-    labels = _images(name, labels)
+    labels = per_image(name, labels)
     labels = [label.item() if getattr(label, "shape", None) == () else label for label in labels]  # of arrays, tensors
     try:
         codes, names = pd.factorize(pd.Series(labels, dtype=None if labels else float).to_numpy(), sort=True)
@@ -109,7 +135,7 @@ def _groups(name, labels):
     return [np.flatnonzero(codes == code) for code in range(len(names))]
 
 
-def bias_corrected(value, resampled, confidence=0.95):
+def bias_corrected(value, resampled, *, confidence: float = 0.95) -> tuple:
     """Bias-corrected estimate and basic bootstrap interval (Davison and Hinkley 1997, Eqs. 2.11 and 5.6).
 
     value: of all images, any shape; resampled: (R, ...) of bootstrap samples  ->  estimate, low, high of its shape.
@@ -119,15 +145,17 @@ def bias_corrected(value, resampled, confidence=0.95):
     >>> bias_corrected(1.0, np.array([0.8, 0.9, 1.0]), confidence=0.5)  # resampling lowers it by 0.1
     (np.float64(1.1), np.float64(1.05), np.float64(1.15))
     """
-    value = require.array("value", value, "...", interval=_RANGE)
-    resampled = require.array("resampled", resampled, " ".join(["R", *map(str, value.shape)]), interval=_RANGE)
+    value = require.array("value", value, "...", interval=SUMMABLE)
+    resampled = require.array("resampled", resampled, " ".join(["R", *map(str, value.shape)]), interval=SUMMABLE)
     require.whole("R, the number of samples,", len(resampled), 1)
     tail = (1 - require.number("confidence", confidence, "(0, 1)")) / 2
     high, low = 2 * value - np.quantile(resampled, (tail, 1 - tail), axis=0)
     return 2 * value - np.mean(resampled, axis=0), low, high
 
 
-def cluster_interval(clusters, statistic, n_resamples=1000, confidence=0.95, seed=0):
+def cluster_interval(
+    clusters, statistic: Callable, n_resamples: int = 1000, *, confidence: float = 0.95, seed: int = 0
+) -> tuple[float, float]:
     """Percentile interval of a statistic when images come in clusters (classes, say) that share a property.
 
     Whole clusters are resampled. clusters: (N,) their names; statistic: index array -> float, NaN where undefined
@@ -138,17 +166,46 @@ def cluster_interval(clusters, statistic, n_resamples=1000, confidence=0.95, see
     (1.0, 5.0)
     """
     groups, rng, values = _groups("clusters", clusters), require.generator("seed", seed), []
-    tail, statistic = (1 - require.number("confidence", confidence, "(0, 1)")) / 2, _function(statistic)
-    for _ in range(require.whole("n_resamples", n_resamples, 1, _MOST)):
+    tail, statistic = (1 - require.number("confidence", confidence, "(0, 1)")) / 2, _checked(statistic)
+    for _ in range(require.whole("n_resamples", n_resamples, 1, MOST)):
         values.append(statistic(np.concatenate([groups[g] for g in rng.integers(len(groups), size=len(groups))])))
     defined = np.array([value for value in values if not np.isnan(value)], dtype=float)
-    low, high = np.quantile(defined, (tail, 1 - tail)) if len(defined) else (np.nan, np.nan)
-    return float(low), float(high)
+    return tuple(map(float, np.quantile(defined, (tail, 1 - tail)))) if len(defined) else (float("nan"), float("nan"))
 
 
-def _images(name, given):
-    """What is given for each image  ->  list. Raises ValueError for what is no sequence."""
-    given = given.to_numpy() if isinstance(given, pd.DataFrame) else given
-    if isinstance(given, dict) or not pd.api.types.is_list_like(given, allow_sets=False):
-        raise ValueError(f"{name} must be a sequence, an entry for each image, got {require.described(given)}")
-    return list(given)
+def fit_law(
+    d, values, clusters, *, law: str = "power", statistic: Callable = np.median, n_resamples: int = 1000, seed: int = 0
+) -> dict:
+    """How a statistic of instances grows with their size d: as d^a ("power") or e^(a d) ("exponential").
+
+    d, values: (N,), positive; clusters: (N,) names of what is resampled for the interval, or None for none. Least
+    squares of the logarithm of the statistic at each d, weighted by the number of instances  ->  {"exponent": a,
+    "low", "high": its 95 % interval by `cluster_interval`, "prefactor", "residual": the spread of the logarithms
+    about the fit}. Raises ValueError for an unknown law, unequal lengths, NaN and infinity.
+
+    >>> fit = fit_law([1, 2, 4] * 2, [3.0, 12.0, 48.0] * 2, ["a"] * 3 + ["b"] * 3, n_resamples=10)
+    >>> round(float(fit["exponent"]), 6), round(float(fit["prefactor"]), 6)
+    (2.0, 3.0)
+    """
+    sizes, scale = {}, LAWS[require.choice("law", law, LAWS)]
+    d = require.array("d", d, "N", sizes, "(0, 1e300]", dtype=None)
+    values = require.array("values", values, "N", sizes, SUMMABLE, dtype=None)
+    exponent, offset, residual = _log_fit(d, values, scale, statistic)
+    low = high = float("nan")
+    if clusters is not None:
+        clusters = per_image("clusters", clusters)
+        require.shape("clusters", (len(clusters),), "N", sizes, "names")
+
+        def exponent_of(index):
+            return _log_fit(d[index], values[index], scale, statistic)[0]
+
+        low, high = cluster_interval(clusters, exponent_of, n_resamples=n_resamples, seed=seed)
+    return {"exponent": exponent, "low": low, "high": high, "prefactor": np.exp(offset), "residual": residual}
+
+
+def _log_fit(d, values, scale, statistic):
+    """Slope, offset and residual of log(statistic) against scale(d)."""
+    each, counts = np.unique(d, return_counts=True)
+    x, logs = scale(each), np.log([statistic(values[d == size]) for size in each])
+    slope, offset = np.polyfit(x, logs, 1, w=np.sqrt(counts))
+    return slope, offset, np.average((logs - slope * x - offset) ** 2, weights=counts) ** 0.5

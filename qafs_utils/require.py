@@ -97,6 +97,20 @@ def whole(name, value, low=0, high=None):
     return int(value)
 
 
+def flag(name, value):
+    """True or False, NumPy's too  ->  bool.
+
+    >>> flag("holds", np.True_)
+    True
+    >>> flag("holds", 1)
+    Traceback (most recent call last):
+    ValueError: holds must be True or False, got 1
+    """
+    if not isinstance(value, (bool, np.bool_)):
+        raise ValueError(f"{name} must be True or False, got {described(value)}")
+    return bool(value)
+
+
 def shape(name, found, axes, sizes=None, what="numbers"):
     """A shape that fits the letters; those met for the first time go into sizes, {letter: length}  ->  the shape.
 

@@ -102,14 +102,14 @@ def test_grad_cam_pp_eq19_by_hand():
     torch.testing.assert_close(weights, torch.tensor([[0.125, 1 / 3, 0.0]]))
     torch.testing.assert_close(cams.grad_cam_pp(maps, gradients), torch.tensor([[[0.125 + 2 / 3, 0.375]]]))
     # alphas of the first map: 1/4, 1/(2 - 4) = -1/2, sum -1/4: normalised -1 and 2
-    weights = cams.grad_cam_pp_weights(maps, gradients, "authors_code")
+    weights = cams.grad_cam_pp_weights(maps, gradients, variant="authors_code")
     torch.testing.assert_close(weights, torch.tensor([[-0.5, 2.0, 0.0]]))
 
 
 def test_grad_cam_pp_singular_denominators_give_zero_weight():
     maps, gradients = torch.tensor([[[[-1.0, -3.0]]]]), torch.tensor([[[[0.5, 0.5]]]])  # 2 + g S = 0
     for variant in ("eq19", "authors_code"):
-        assert cams.grad_cam_pp_weights(maps, gradients, variant).item() == 0
+        assert cams.grad_cam_pp_weights(maps, gradients, variant=variant).item() == 0
 
 
 def test_authors_code_is_filtered_grad_cam_after_global_average_pooling(case):
@@ -117,7 +117,7 @@ def test_authors_code_is_filtered_grad_cam_after_global_average_pooling(case):
     constant = gradients.mean((2, 3), keepdim=True).expand_as(maps)
     importance = constant.mean((2, 3))
     torch.testing.assert_close(
-        cams.grad_cam_pp(maps, constant, "authors_code"), cams.grad_cam(maps, importance, importance > 0)
+        cams.grad_cam_pp(maps, constant, variant="authors_code"), cams.grad_cam(maps, importance, importance > 0)
     )
 
 
@@ -143,7 +143,7 @@ def test_hires_cam_is_complete_for_a_linear_classifier(case):
 
 def test_score_cam_channel_softmax_equals_pytorch_grad_cam(case):
     net, images, target, maps, _ = case
-    ours = cams.heatmap(cams.score_cam(maps, net, images, target, "channel_softmax", batch_size=5), SIZE)
+    ours = cams.heatmap(cams.score_cam(maps, net, images, target, variant="channel_softmax", batch_size=5), SIZE)
     torch.testing.assert_close(ours.float(), library_cam("ScoreCAM", net, images, target), rtol=0, atol=1e-5)
 
 
@@ -237,7 +237,7 @@ def test_bad_input_is_refused_with_a_remedy(case):
         (lambda: cams.grad_cam(maps, importance[:, :2]), r"importance must be \(B, N\)"),
         (lambda: cams.grad_cam(maps, importance, np.full((B, N), 3)), "bit-string"),
         (lambda: cams.grad_cam_pp(maps, gradients[:2]), "gradients must be"),
-        (lambda: cams.grad_cam_pp(maps, gradients, "eq20"), "choose from eq19"),
+        (lambda: cams.grad_cam_pp(maps, gradients, variant="eq20"), "choose from eq19"),
         (lambda: cams.score_cam(maps, net, images, variant="cic"), "choose from official"),
         (lambda: cams.score_cam(maps, net, images[:2]), "images must be"),
         (lambda: cams.score_cam(maps, net, images, target[:2]), "target must be"),
@@ -287,7 +287,9 @@ HUGE = 3e38
     [
         lambda: cams.grad_cam(torch.full((1, 2, 2, 2), HUGE), [[HUGE, -HUGE]]),
         lambda: cams.hires_cam(torch.full((1, 2, 2, 2), HUGE), torch.full((1, 2, 2, 2), HUGE)),
-        lambda: cams.grad_cam_pp_weights(torch.ones(1, 2, 2, 2), torch.full((1, 2, 2, 2), HUGE), "authors_code"),
+        lambda: cams.grad_cam_pp_weights(
+            torch.ones(1, 2, 2, 2), torch.full((1, 2, 2, 2), HUGE), variant="authors_code"
+        ),
         lambda: cams.grad_cam_pp(torch.full((1, 2, 2, 2), HUGE), torch.full((1, 2, 2, 2), 1e-38)),
     ],
 )

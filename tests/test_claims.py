@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 
 from qafs_utils.make import claims
-from qafs_utils.make.claims import MARKS, markdown, verdict, with_table
+from qafs_utils.make.claims import MARKS, cheap, judged, judged_numbers, markdown, verdict, with_table
 
 
 @pytest.mark.parametrize(
@@ -30,12 +30,58 @@ def test_verdict(arguments, expected):
     assert verdict(**arguments) == expected
 
 
-TABLE = pd.DataFrame([
-    {"id": "a", "place": "Table 1", "statement": "a|b", "reported": 10.0, "ours": 9.5, "low": 9.0, "high": 10.5,
-     "seeds": "8 to 11", "verdict": "reproduced", "why": "because"},
-    {"id": "b", "place": "Fig. 2", "statement": "s", "reported": np.nan, "ours": np.nan, "low": np.nan, "high": np.nan,
-     "seeds": np.nan, "verdict": "cannot be tested", "why": np.nan},
-])  # fmt: skip
+FIRST = {"id": "a", "place": "Table 1", "statement": "a|b", "reported": 10.0, "ours": 9.5, "low": 9.0, "high": 10.5}
+FIRST |= {"seeds": "8 to 11", "verdict": "reproduced", "why": "because"}
+SECOND = dict.fromkeys(FIRST, np.nan) | {"id": "b", "place": "Fig. 2", "statement": "s", "verdict": "cannot be tested"}
+TABLE = pd.DataFrame([FIRST, SECOND])
+
+
+STATEMENTS = pd.DataFrame(
+    {"id": ["a", "b", "c"], "place": "Fig. 4", "statement": "s", "reported": [10.0, np.nan, np.nan], "tolerance": 0.1}
+)
+
+
+def answers(**of):
+    """Answers as `Run.claim` writes them, read as text: {id: what differs from an answer without a value}."""
+    empty = dict.fromkeys(("reported", "ours", "low", "high", "holds", "verdict", "seeds", "why"), np.nan)
+    empty |= {"partly": "False", "testable": "True"}
+    return pd.DataFrame([empty | {"id": name} | answer for name, answer in of.items()])
+
+
+def test_answers_are_judged_in_the_order_of_the_statements():
+    first = answers(c={"ours": "3", "reported": "3.1", "why": "because"}, a={"ours": "9.5", "low": "1e-05"})
+    second = answers(b={"ours": "17", "low": "17.0", "holds": "yes", "partly": "True", "seeds": "1 to 2"})
+    table = judged(STATEMENTS, [first, second])
+    assert table.id.tolist() == ["a", "b", "c"] and table.why[2] == "because" and table.seeds[1] == "1 to 2"
+    assert table.verdict.tolist() == ["reproduced", "direction only", "reproduced"]
+    assert [repr(value) for value in table.ours] == ["9.5", "17", "3"] and repr(table.low[1]) == "17.0"
+    assert table.reported.tolist()[::2] == [10, 3.1] and np.isnan(table.reported[1])
+    given = answers(a={"ours": "1", "verdict": "reproduced"}, b={"ours": "1"}, c={"ours": "1", "holds": "no"})
+    assert judged(STATEMENTS, [given]).verdict.tolist() == ["reproduced", "cannot be tested", "not reproduced"]
+
+
+@pytest.mark.parametrize(
+    "tables, message",
+    [
+        ([answers(a={}, b={})], "one answer, not so: c$"),
+        ([answers(a={}, b={}, c={}), answers(b={})], "one answer, not so: b$"),
+        ([answers(a={}, b={}, c={}, d={})], "one answer, not so: d$"),
+        ([answers(a={}, b={}, c={"verdict": "proven"})], "unknown verdict 'proven'"),
+    ],
+)
+def test_each_statement_has_one_answer(tables, message):
+    with pytest.raises(ValueError, match=message):
+        judged(STATEMENTS, tables)
+
+
+def test_numbers_are_judged_and_the_cheap_ones_counted():
+    columns = ["source", "number", "reported", "ours", "low", "high", "testable"]
+    one = pd.DataFrame([["Table 1", "x", 10.0, 9.5, 2.0, 12.0, True], ["Table 1", "y", 1.0, 1.0, 1.0, 1.0, False]])
+    other = pd.DataFrame([["Fig. 2", "z", 0.0, 0.0, 0.0, 0.0, True], ["Fig. 2", "z", 9.0, 5.0, 4.0, 6.0, True]])
+    numbers = judged_numbers([one.set_axis(columns, axis=1), other.set_axis(columns, axis=1)])
+    assert numbers.columns.tolist() == [*columns[:-1], "verdict"]
+    assert numbers.verdict.tolist() == ["reproduced", "cannot be tested", "reproduced", "not reproduced"]
+    assert cheap(numbers).loc["Table 1"].tolist() == [0, 1, 1] and cheap(numbers).loc["Fig. 2"].tolist() == [1, 0, 1]
 
 
 def test_markdown_counts_and_escapes():
@@ -50,7 +96,7 @@ def test_markdown_counts_and_escapes():
 
 
 def test_the_table_is_renewed_between_its_marks(monkeypatch):
-    monkeypatch.setattr(claims, "HEADLINES", ("a",))
+    monkeypatch.setattr(claims, "HEADLINES", {"a": "in short"})
     page = f"top\n{MARKS[0]}\nold\n{MARKS[1]}\nbottom\n"
     renewed = with_table(page, TABLE)
     assert renewed == f"top\n{MARKS[0]}\n{markdown(TABLE, ['a'])}{MARKS[1]}\nbottom\n"

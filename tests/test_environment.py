@@ -1,12 +1,14 @@
-"""requirements.txt, environment.yml and pyproject.toml name the same packages and versions."""
+"""requirements.txt, environment.yml and pyproject.toml name the same packages and versions; the style of the code."""
 
 import re
+import subprocess
+import sys
 import tomllib
-from pathlib import Path
 
+import pytest
 import yaml
+from repository import ROOT
 
-ROOT = Path(__file__).resolve().parents[1]
 CARD = {
     "torch",
     "torchvision",
@@ -66,3 +68,13 @@ def test_every_supported_python_is_tested():
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     after = f"3.{int(versions[-1].split('.')[1]) + 1}"
     assert project["requires-python"] == f">={versions[0]},<{after}" and "3.13" in versions
+
+
+@pytest.mark.parametrize("command", [["check"], ["format", "--check"]], ids=" ".join)
+def test_style(command):
+    """Of notebooks too."""
+    folders = ("qafs_utils", "tests", "benchmarks", "notebooks", "conftest.py")
+    done = subprocess.run(
+        [sys.executable, "-m", "ruff", *command, "--no-cache", *folders], cwd=ROOT, capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stdout[-3000:]

@@ -1,6 +1,7 @@
 """`explain` with networks, images and arguments of every kind that a user may have, and the figures it draws."""
 
 import copy
+import datetime
 import re
 import time
 
@@ -11,13 +12,15 @@ import pytest
 import torch
 from PIL import Image
 from torch import nn
+from traitlets import Bunch
 
 from qafs_utils import explain
 from qafs_utils.cnn import checkpoints, datasets, extraction, feature_maps, preprocessing, pretrained
 from qafs_utils.cnn.networks import ReducedHead, Trunk
 from qafs_utils.explanations import one_image
 from qafs_utils.explanations.explorer import Explorer
-from qafs_utils.plots import gap_and_fidelity as plots
+from qafs_utils.explanations.explorer_widgets import ExplorerWidgets
+from qafs_utils.plots import minimum_gap as plots
 from qafs_utils.qubo import feature_selection
 from qafs_utils.solvers import by_name
 
@@ -203,7 +206,7 @@ def test_the_compendiums_networks_have_their_own_input(change):
 @pytest.mark.parametrize(
     "arguments, message",
     [
-        (("trunk", ReducedHead(4)), "trunk must be a models.Trunk, got str"),
+        (("trunk", ReducedHead(4)), "trunk must be a networks.Trunk, got str"),
         ((Trunk(NET), None), "head must be a torch.nn.Module"),
         ((Trunk(NET), ReducedHead(4), "224"), "image_size must be a whole number"),
     ],
@@ -295,13 +298,13 @@ def test_what_is_not_proven_says_so():
         texts = [text.get_text() for text in found.plot().texts]
         assert ("energy" in texts) == found.proven and ("energy (not proven)" in texts) != found.proven
         assert ("not proven the lowest" in repr(found)) != found.proven
-    problem = feature_selection.Problem(np.arange(2), -np.ones(2), np.eye(2))
-    assert one_image.select(problem, 2, "brute_force")[1]["solver"] == "brute_force"
+    problem = feature_selection.Problem(np.arange(2), -np.ones(2), np.eye(2), 2)
+    assert one_image.select(problem, "brute_force")[1]["solver"] == "brute_force"
 
 
 def test_a_solver_that_works_long_shows_it(monkeypatch, capsys):
-    problem = feature_selection.Problem(np.arange(2), -np.ones(2), np.eye(2))
-    one_image.select(problem, 2)
+    problem = feature_selection.Problem(np.arange(2), -np.ones(2), np.eye(2), 2)
+    one_image.select(problem)
     assert "at work" not in capsys.readouterr().err
 
     class Slow(by_name.GreedySampler):
@@ -311,7 +314,7 @@ def test_a_solver_that_works_long_shows_it(monkeypatch, capsys):
 
     monkeypatch.setattr(one_image, "PATIENCE", 0.05)
     monkeypatch.setitem(by_name.SOLVERS, "greedy", Slow)
-    assert one_image.select(problem, 2, "greedy")[0].all()
+    assert one_image.select(problem, "greedy")[0].all()
     assert re.search(r"greedy at work: \d of at most 30 s, done", capsys.readouterr().err)
 
 
@@ -488,3 +491,50 @@ def test_nothing_of_a_view_can_be_written_to(explorer):
 def test_a_trained_networks_image_size_is_whole(size):
     with pytest.raises(ValueError, match="image_size must be a whole number"):
         checkpoints.Trained(Trunk(NET), ReducedHead(4), size)
+
+
+@pytest.fixture
+def controls(explorer):
+    choice = {"image": 0, "n_features": 4, "class_index": -1, "beta": 0.7, "size": 0, "solver": "exact"}
+    trunk = Trunk(NET)
+    given = ExplorerWidgets(
+        explorer[0], [3, 5, 8], choice, network=lambda n: checkpoints.Trained(trunk, ReducedHead(n, size=4), 64)
+    )
+    return given
+
+
+def test_moving_a_control_changes_the_view(controls):
+    before = controls.view.value
+    controls.controls["beta"].value = 0.95
+    assert controls.view.value != before and not controls.message.value
+    controls.controls["beta"].value = 0.7
+    assert controls.view.value == before
+    controls.controls["size"].value = 4
+    assert (
+        controls.controls["size"].value <= controls.explorer.candidates(n_features=4) == controls.controls["size"].max
+    )
+
+
+def test_a_choice_without_an_answer_hides_the_view(controls):
+    maps, weight, bias = np.ones((1, 4, 2, 2)), -np.ones((10, 16)), np.zeros(10)
+    controls.explorer = Explorer({4: (maps, weight, bias)}, image_size=32)
+    controls.controls["beta"].value = 0.5
+    assert "No answer to this choice" in controls.message.value and controls.view.layout.visibility == "hidden"
+
+
+def test_an_uploaded_photograph_is_shown(controls, tmp_path):
+    Image.fromarray(np.moveaxis(IMAGE, 0, 2)).save(tmp_path / "cat.png")
+    for content, visible in ((b"no image", "visible"), ((tmp_path / "cat.png").read_bytes(), "visible")):
+        file = {"name": "cat.png", "type": "image/png", "size": len(content), "content": memoryview(content)}
+        controls.upload.value = (Bunch(file, last_modified=datetime.datetime.now()),)
+        assert controls.view.layout.visibility == visible
+        assert ("cannot be read as an image" in controls.message.value) == (content == b"no image")
+    assert controls.controls["image"].value == 3 and controls.controls["image"].options[-1] == ("3: cat.png", 3)
+
+
+def test_averages_over_all_images(explorer):
+    explorer = explorer[0]
+    views = [explorer.choose(i, 6, beta=0.5) for i in range(3)]
+    averages = explorer.averages(6, beta=0.5)
+    assert averages["selected"] == np.mean([view["selected"].sum() for view in views]) and averages["optimal"] == 1
+    assert averages["P, selected"] == pytest.approx(np.mean([view["scores"]["probability"] for view in views]))

@@ -39,10 +39,10 @@ def random_weights(monkeypatch):
         heads |= {f"{name}/{key}": value for key, value in arrays.items()}
     resnet18 = pretrained.resnet18
     monkeypatch.setattr(pretrained, "resnet18", lambda weights="imagenet": resnet18("random"))
-    monkeypatch.setattr(one_image.Artefacts, "load", lambda self, name: heads)
-    checkpoints._trained.cache_clear()
+    monkeypatch.setattr(run.Artefacts, "load", lambda self, name: heads)
+    checkpoints.published.cache_clear()
     yield heads
-    checkpoints._trained.cache_clear()
+    checkpoints.published.cache_clear()
 
 
 @pytest.mark.parametrize(
@@ -55,13 +55,13 @@ def random_weights(monkeypatch):
     ],
 )
 def test_explain_is_the_notebooks_chain(random_weights, model, solver, beta):
-    found = qafs_utils.explain(IMAGE, model, beta, solver, seed=3)
+    found = qafs_utils.explain(IMAGE, model, beta=beta, solver=solver, seed=3)
     head = checkpoints.trained_head(checkpoints.HEADS[model], random_weights, NET)
     features = Trunk(NET)(preprocessing.to_pixels(IMAGE[None]))
     maps, gradients, logits = extraction.capture(head, features)
     alpha = feature_maps.importance(gradients)
     problems = feature_selection.problems(maps.numpy(), alpha.numpy())
-    selected, infos = by_name.solve_all(problems, maps.shape[1], solver, beta, seed=3)
+    selected, infos = by_name.solve_all(problems, solver, beta=beta, seed=3)
     assert np.array_equal(found.selected, selected[0]) and found.selected.dtype == bool
     assert found.info["energy"] == pytest.approx(infos[0]["energy"])
     heatmap = cams.heatmap(cams.grad_cam(maps, alpha, torch.as_tensor(selected)), 224)[0]
@@ -74,10 +74,10 @@ def test_explain_is_the_notebooks_chain(random_weights, model, solver, beta):
 
 def test_the_published_selections_follow(monkeypatch):
     monkeypatch.undo()
-    stored, of_06 = PUBLISHED.load("02_maps_nf16"), PUBLISHED.load("08_scores")["selection/nf16_qa"]
+    stored, masked_with = PUBLISHED.load("02_maps_nf16"), PUBLISHED.load("08_scores")["selection/nf16_qa"]
     for i in range(0, 200, 20):
         problem = feature_selection.problem(stored["maps_block"][i], stored["importance_block"][i])
-        assert np.array_equal(one_image.select(problem, 16)[0], of_06[i])
+        assert np.array_equal(one_image.select(problem)[0], masked_with[i])
 
 
 def test_any_network_by_the_name_of_a_layer():
@@ -121,7 +121,7 @@ def test_an_importance_of_ones_own():
 )
 def test_exactly_k_maps(solver, options):
     problem = feature_selection.problem(*(np.random.default_rng(2).random(shape) for shape in ((9, 5, 5), 9)))
-    bits, info = one_image.select(problem, 9, solver, size=4, **options)
+    bits, info = one_image.select(problem, solver, size=4, **options)
     E = [problem.bqm().energy(dict(enumerate(b))) for b in np.ndindex(*[2] * 9) if sum(b) == 4]
     assert bits.sum() == 4 and info["energy"] == pytest.approx(min(E))
 
@@ -182,9 +182,9 @@ def nan_image():
             r"weigh returns, .* \(1, 16\), .* got shape \(\)",
         ),
         ((IMAGE, "nf16"), {"layer": "layer4"}, ValueError, "the head has no stage 'layer4'"),
-        ((IMAGE, "nf16", 1.2), {}, ValueError, r"beta must be a number in \[0, 1\], got 1.2"),
-        ((IMAGE, "nf16", np.nan), {}, ValueError, "beta must be a number"),
-        ((IMAGE, "nf16", "0.7"), {}, ValueError, "beta must be a number"),
+        ((IMAGE, "nf16"), {"beta": 1.2}, ValueError, r"beta must be a number in \[0, 1\], got 1.2"),
+        ((IMAGE, "nf16"), {"beta": np.nan}, ValueError, "beta must be a number"),
+        ((IMAGE, "nf16"), {"beta": "0.7"}, ValueError, "beta must be a number"),
         ((IMAGE, "nf16"), {"class_index": "cat"}, ValueError, "class_index must be a whole number"),
         ((IMAGE, "nf16"), {"num_reads": 3}, ValueError, "'exact' has no option num_reads: its options are"),
         ((IMAGE, "nf16"), {"solver": "oracle"}, ValueError, "unknown solver 'oracle'"),
@@ -240,7 +240,7 @@ def test_other_weights_than_the_heads_are_refused(random_weights):
 )
 def test_plot(model, beta, solver):
     settings = dict(plt.rcParams)
-    figure = qafs_utils.explain(IMAGE, model, beta, solver).plot()
+    figure = qafs_utils.explain(IMAGE, model, beta=beta, solver=solver).plot()
     assert dict(plt.rcParams) == settings and figure.texts[0].get_fontsize() == STYLE["font.size"]
     assert isinstance(figure, Figure) and len(figure.axes) == 4
     content = io.BytesIO()
@@ -249,8 +249,11 @@ def test_plot(model, beta, solver):
 
 
 def test_pytorch_is_loaded_only_where_it_is_used():
-    modules = "annealing, data, exact, feature_maps, hardware, metrics, plots, qubo, run, solvers, spectrum"
-    code = f"import sys; from qafs_utils import {modules}; assert 'torch' not in sys.modules"
+    modules = "annealing.evolution, annealing.spectrum, artefacts.run, cnn.datasets, cnn.feature_maps, intervals"
+    modules += ", explanations.average_drop, explanations.map_subsets, plots.method, qubo.feature_selection"
+    modules += ", solvers.by_name, solvers.qpu"
+    code = f"import sys; from importlib import import_module; modules = '{modules}'.split(', ')\n"
+    code += "[import_module(f'qafs_utils.{m}') for m in modules]; assert 'torch' not in sys.modules"
     subprocess.run([sys.executable, "-c", code], check=True, cwd=files.ROOT)
     assert callable(qafs_utils.explain)
     with pytest.raises(AttributeError, match="no attribute 'explian'"):
@@ -266,7 +269,7 @@ def explorer():
         published[n] = PUBLISHED.load(f"02_maps_nf{n}")["maps_block"], heads[f"{name}.weight"], heads[f"{name}.bias"]
     found = Explorer(published)
     gc.collect()
-    gc.freeze()  # as notebook 11 does
+    gc.freeze()  # as notebook 17 does
     yield found
     gc.unfreeze()
 
@@ -282,7 +285,7 @@ def test_the_explorer_agrees_with_the_published_problems(monkeypatch, explorer):
             assert found["scores"]["optimal"] and found["scores"]["proven"]
             probability = np.exp(stored["logits"][i] - stored["logits"][i].max())
             assert found["scores"]["probability_all"] == pytest.approx(probability.max() / probability.sum(), abs=2e-3)
-            selected = by_name.solve_all([found["problem"]], n, "brute_force")[0][0]
+            selected = by_name.solve_all([found["problem"]], "brute_force")[0][0]
             assert np.array_equal(found["selected"], selected)
 
 
@@ -312,6 +315,7 @@ CHANGES = [{"image": 61}, {"class_index": 2}, {"beta": 0.9}, {"size": 5}, {"n_fe
 CHANGES += [{"solver": solver} for solver in ("schrodinger", "simulated_annealing", "path_integral", "tabu", "greedy")]
 
 
+@pytest.mark.clock
 @pytest.mark.parametrize("change", CHANGES, ids=str)
 def test_a_change_is_seen_within_three_tenths_of_a_second(explorer, change):
     fastest = np.inf

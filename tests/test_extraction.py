@@ -220,7 +220,7 @@ def test_maps_of_any_network_are_selected_and_shown(name, layer):
     maps, gradients, logits = extraction.capture_layer(torchvisions(name), layer, IMAGES[:2])
     importance = feature_maps.importance(gradients)
     problems = feature_selection.problems(maps, importance)
-    selected, infos = by_name.solve_all(problems, maps.shape[1], "exact")
+    selected, infos = by_name.solve_all(problems, "exact")
     assert (0 < selected.sum(1)).all() and not (selected & (importance.numpy() <= 0)).any()
     cam = cams.grad_cam(maps, importance, selected)
     assert cam.shape == (2, *maps.shape[2:]) and cam.amax((1, 2)).min() > 0
@@ -386,7 +386,7 @@ def test_reshaped_maps_and_gradients_equal_autograds(name, batch):
     network, layer, reshape, theirs = TRANSFORMERS[name]
     output, gradient, logits = by_autograd(network, layer, IMAGES, [4, 0, 2])
     for way in (reshape, theirs):
-        found = extraction.capture_layer(network, layer, IMAGES, [4, 0, 2], batch, way)
+        found = extraction.capture_layer(network, layer, IMAGES, [4, 0, 2], batch=batch, reshape=way)
         for part, expected in zip(found, (theirs(output), theirs(gradient), logits)):
             torch.testing.assert_close(part, expected, rtol=1e-4, atol=1e-6)
         assert found[1].any()

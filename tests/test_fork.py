@@ -25,8 +25,8 @@ ENTRIES = {
     "minimum_gap": lambda: spectrum.minimum_gap(LARGE[: 2**13], tolerance=1e-3, threads=2).gap,
     "minimum_gaps": lambda: [gap.gap for gap in spectrum.minimum_gaps(E, tolerance=1e-4)],
     "SchrodingerSampler": lambda: by_name.solver("schrodinger").sample(MODEL, seed=0).record.sample.tolist(),
-    "solve_all": lambda: by_name.solve_all([PROBLEM] * 3, 8, "schrodinger", seed=0)[0].tolist(),
-    "solve_all, exact": lambda: by_name.solve_all([PROBLEM] * 3, 8, "exact")[0].tolist(),
+    "solve_all": lambda: by_name.solve_all([PROBLEM] * 3, "schrodinger", seed=0)[0].tolist(),
+    "solve_all, exact": lambda: by_name.solve_all([PROBLEM] * 3, "exact")[0].tolist(),
 }
 
 

@@ -111,9 +111,9 @@ def test_bad_input_is_refused(batch):
 @pytest.mark.parametrize(
     "change, message",
     [
-        (lambda x: (255 * x).byte(), "images must be pixels in .* got torch.uint8: models.to_pixels"),
+        (lambda x: (255 * x).byte(), "images must be pixels in .* got torch.uint8: preprocessing.to_pixels"),
         (lambda x: (255 * x).byte().numpy(), "images must be pixels in .* got torch.uint8"),
-        (lambda x: 255 * x, "images must lie in .*models.to_pixels"),
+        (lambda x: 255 * x, "images must lie in .*preprocessing.to_pixels"),
         (lambda x: x * torch.nan, "images must be finite"),
         (lambda x: x[0], "images must be"),
     ],
@@ -139,7 +139,7 @@ def test_what_is_ranked_and_how():
         (lambda i, h: masks.match_area(3 * h, [0.5] * 4, SOFT), "heatmap must lie in"),
         (lambda i, h: masks.match_area(h * torch.nan, [0.5] * 4, HARD), "heatmap must be finite, got NaN"),
         (lambda i, h: masks.match_area(h, [], HARD), r"area must be \(B,\) = \(4,\)"),
-        (lambda i, h: masks.kept(h, "soft"), "masking must be that of a metrics.AverageDropDefinition, got 'soft'"),
+        (lambda i, h: masks.kept(h, "soft"), "masking must be that of an AverageDropDefinition, got 'soft'"),
         (lambda i, h: masks.kept(h, None), "masking must be that of"),
         (lambda i, h: masks.pixel_sequence(i, h, steps=0), "steps must be a whole number of at least 1, got 0"),
         (lambda i, h: masks.pixel_sequence(i, h, steps=2.5), "steps must be"),

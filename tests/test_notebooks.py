@@ -7,7 +7,10 @@ import nbformat
 import pytest
 from repository import ROOT
 
+from qafs_utils.artefacts import provenance
 from qafs_utils.artefacts.parameters import PROFILES, defaults, overrides
+from qafs_utils.artefacts.provenance import code_of_notebooks
+from qafs_utils.artefacts.run import Artefacts
 from qafs_utils.make import graph
 
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("[0-9]*.ipynb"))
@@ -16,15 +19,50 @@ LISTS = ("append", "extend", "insert", "pop", "remove", "sort", "reverse", "clea
 each_notebook = pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda p: p.stem)
 
 
+CELLS_AT_MOST, LINES_AT_MOST, LINES_IN_A_CELL = 30, 130, 15
+
+
 def code_of(path):
     return [c.source for c in nbformat.read(path, 4).cells if c.cell_type == "code"]
+
+
+def tagged(cell, tag):
+    return tag in cell.metadata.get("tags", [])
+
+
+def said(cell):
+    """The text of a Markdown cell, or of a cell tagged `text`: Markdown(f\"\"\"...\"\"\")."""
+    if cell.cell_type == "markdown":
+        return cell.source
+    return re.sub(r'^Markdown\(\s*f?r?"""|"""\s*\)$', "", cell.source) if tagged(cell, "text") else ""
+
+
+def length(source):
+    """Lines of code: without blank ones and comments."""
+    return sum(bool(line.strip()) and not line.strip().startswith("#") for line in source.splitlines())
 
 
 @each_notebook
 def test_committed_without_outputs(path):
     cells = nbformat.read(path, 4).cells
     assert not any(c.get("outputs") or c.get("execution_count") for c in cells)
-    assert len(cells) <= 40
+
+
+@each_notebook
+def test_notebooks_are_short(path):
+    """Long ones have their computations in the package, or are two."""
+    cells = nbformat.read(path, 4).cells
+    code = [c.source for c in cells if c.cell_type == "code" and not (tagged(c, "parameters") or tagged(c, "text"))]
+    lengths = [length(source) for source in code if not source.startswith(("import ", "from "))]
+    assert len(cells) <= CELLS_AT_MOST and max(lengths) <= LINES_IN_A_CELL and sum(lengths) <= LINES_AT_MOST, lengths
+
+
+@each_notebook
+def test_texts_are_one_expression(path):
+    for cell in nbformat.read(path, 4).cells:
+        if tagged(cell, "text"):
+            (statement,) = ast.parse(cell.source).body
+            assert isinstance(statement, ast.Expr) and ast.unparse(statement.value.func) == "Markdown", cell.source
 
 
 @each_notebook
@@ -65,7 +103,7 @@ def test_no_cell_adds_to_the_list_of_another(path):
 def test_anatomy(path):
     cells = nbformat.read(path, 4).cells
     assert cells[0].source.startswith(f"# {path.stem[:2]} ") and "**Reads**" in cells[0].source
-    last = [c.source for c in cells if c.cell_type == "markdown"][-1]
+    last = said(cells[-1])
     assert last.startswith("## What we found") and len(last) > 200
     assert any("assert " in source for source in code_of(path))
     assert not re.search(r"\bif smoke\b|profile ==", "\n".join(code_of(path)))
@@ -73,10 +111,22 @@ def test_anatomy(path):
 
 @each_notebook
 def test_every_figure_has_a_caption(path):
+    """The first text after it."""
     cells = nbformat.read(path, 4).cells
-    for cell, following in zip(cells, cells[1:]):
-        for number in re.findall(r'run\.figure\("fig(\w\d)_', cell.source) if cell.cell_type == "code" else ():
-            assert following.source.startswith(f"**Fig. {number.lstrip('0')}.** "), (path.stem, following.source[:80])
+    for place, cell in enumerate(cells):
+        for number in re.findall(r'run\.figure\(\s*"fig(\w\d)_', cell.source) if cell.cell_type == "code" else ():
+            caption = next(filter(None, map(said, cells[place + 1 :])))
+            assert caption.startswith(f"**Fig. {number.lstrip('0')}.** "), caption[:80]
+
+
+def test_every_answer_to_the_paper_is_joined_in_16():
+    """That each statement has one answer, 16 itself demands."""
+    calls = {name: graph.calls(code) for name, code in code_of_notebooks().items()}
+    answering = {name: called["claim"] for name, called in calls.items() if "claim" in called}
+    answers, known = [answer for found in answering.values() for answer in found], Artefacts("smoke").paper("claims").id
+    assert all(known.str.startswith(answer).any() for answer in answers) and len(answers) == len(set(answers))
+    joined = {name[:2] for name in calls["16_claims"]["load_table"] if name.endswith("_claims")}
+    assert joined == {name[:2] for name in answering}
 
 
 @pytest.mark.parametrize("path", OVERRIDES, ids=lambda p: f"{p.parent.name}/{p.stem}")
@@ -87,35 +137,50 @@ def test_parameter_files_are_known_and_typed(path):
 @each_notebook
 def test_every_artefact_read_is_in_the_graph(path):
     """What is loaded begins with a literal number, so that the graph sees whose it is."""
-    code = "\n".join(code_of(path))
-    loads = re.findall(r"run\.load(?:_table)?\(([^)]*)", code)
+    sources = code_of_notebooks()
+    loads = re.findall(r"run\.load(?:_table)?\(\s*([^)]*)", sources[path.stem])
     assert all(re.match(r"""f?["']\d\d_""", argument) for argument in loads), loads
-    stamps = re.findall(r"build/images/notebooks/(\d\d)", graph.rule("images", path.stem))
-    assert set(stamps) == {path.stem[:2]} | {re.search(r"\d\d", argument)[0] for argument in loads}
+    stamps = re.findall(r"build/images/notebooks/(\d\d)", " ".join(graph.needs(path.stem, "images", sources)))
+    assert set(stamps) == {re.search(r"\d\d", argument)[0] for argument in loads} - {path.stem[:2]}
 
 
 def test_the_graph_sees_imports_tables_and_published_artefacts():
     rules = dict(line.split(": ", 1) for line in graph.graph().splitlines() if line.startswith("build/"))
     assert len(rules) == 3 * len(NOTEBOOKS)
-    assert set(rules["build/published/notebooks/16_claims.ipynb"].split()) == {
+    needed = set(rules["build/published/notebooks/16_claims.ipynb"].split())
+    assert needed >= {
         "notebooks/16_claims.ipynb",
         "$(wildcard",
         "params/published/16_claims.yaml)",
         "data/paper_values/*.csv)",
-        "qafs_utils/paper.mplstyle",
         "data/published/SHA256SUMS",
-        *(f"qafs_utils/{name}.py" for name in ("claims", "data", "metrics", "plots", "provenance", "require", "run")),
-        *(
-            f"build/published/notebooks/{name}.ipynb"
-            for name in (
-                "03_qubo",
-                "04_annealing",
-                "05_gap_and_fidelity",
-                "09_average_drop",
-                "10_bhattacharyya",
-                "12_optimality",
-            )
-        ),
+        "build/published/notebooks/03_qubo.ipynb",
+        "qafs_utils/plots/paper.mplstyle",
     }
-    assert "benchmarks/*.csv)" in rules["build/smoke/notebooks/12_optimality.ipynb"]
+    assert {name for name in needed if name.endswith(".py")} == {
+        f"qafs_utils/{name}.py"
+        for name in (
+            "artefacts/files",
+            "artefacts/parameters",
+            "artefacts/provenance",
+            "artefacts/run",
+            "make/claims",
+            "plots/claims",
+            "plots/style",
+            "require",
+        )
+    }
+    assert "benchmarks/*.csv)" in rules["build/smoke/notebooks/13_solvers.ipynb"]
     assert "data/published" not in rules["build/images/notebooks/16_claims.ipynb"]
+
+
+def test_wings_import_only_from_those_before_them():
+    order = ("require", "compiled", "intervals", "artefacts", "cnn", "qubo", "annealing", "solvers", "plots")
+    order = (*order, "explanations", "make")
+    for path in (ROOT / "qafs_utils").rglob("*.py"):
+        *folder, name = path.relative_to(ROOT / "qafs_utils").with_suffix("").parts
+        if name in ("__init__", "__main__"):
+            continue
+        wing = (folder or [name])[0]
+        others = {taken.split(".")[0] for taken in provenance.imported(path.read_text(), ".".join(folder))}
+        assert all(order.index(other) <= order.index(wing) for other in others), path

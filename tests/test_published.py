@@ -5,7 +5,7 @@ import shutil
 import numpy as np
 import pytest
 from repository import copied, make, touch
-from test_data import needs_stl10, needs_weights
+from test_datasets import needs_stl10, needs_weights
 
 from qafs_utils.artefacts import files, run
 from qafs_utils.cnn import checkpoints, datasets, extraction, feature_maps, networks, pretrained
@@ -57,7 +57,7 @@ def test_logits_follow_from_the_published_maps_and_heads():
 def test_scored_selections_are_the_exact_optima(n):
     m = PUBLISHED.load(f"02_maps_nf{n}")
     problems = feature_selection.problems(m["maps_block"], m["importance_block"])
-    exact, _ = by_name.solve_all(problems, n, "brute_force")
+    exact, _ = by_name.solve_all(problems, "brute_force")
     assert np.array_equal(PUBLISHED.load("08_scores")[f"selection/nf{n}_qa"], exact)
 
 

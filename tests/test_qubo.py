@@ -1,5 +1,6 @@
 """The QUBO against the paper's formula written out, for every pair-sum convention."""
 
+import dataclasses
 import itertools
 
 import dimod
@@ -99,13 +100,13 @@ def test_energy_of_a_selection_is_that_of_its_candidates():
 
 def test_subsample_is_the_problem_of_the_maps_drawn():
     maps, importance = RNG.random((20, 4, 4)), np.r_[RNG.uniform(0.1, 1, 15), -RNG.random(5)]
-    p = feature_selection.subsample(maps, importance, 6, 3)
+    p = feature_selection.subsample(maps, importance, 6, rng=3)
     alone = feature_selection.problem(maps[p.maps], importance[p.maps])
     assert p.d == 6 and (np.diff(p.maps) > 0).all() and set(p.maps) <= set(range(15))
     assert p.field.min() == -1 and np.array_equal(p.field, alone.field)
     assert np.array_equal(p.redundancy, alone.redundancy)
-    assert np.array_equal(feature_selection.subsample(maps, importance, 6, 3).maps, p.maps)
-    assert len({tuple(feature_selection.subsample(maps, importance, 6, seed).maps) for seed in range(9)}) > 5
+    assert np.array_equal(feature_selection.subsample(maps, importance, 6, rng=3).maps, p.maps)
+    assert len({tuple(feature_selection.subsample(maps, importance, 6, rng=seed).maps) for seed in range(9)}) > 5
     everything = feature_selection.subsample(maps, importance, 15)
     assert np.array_equal(everything.redundancy, feature_selection.problem(maps, importance).redundancy)
 
@@ -120,16 +121,16 @@ def test_subsample_refuses_more_than_the_candidates(d):
 @pytest.mark.parametrize("d", [1, 2, 3, 12])
 def test_null_couplings(kind, d):
     J = problem(d).redundancy
-    K, pairs = feature_selection.null_couplings(J, kind, 5), np.triu_indices(d, 1)
+    K, pairs = feature_selection.null_couplings(J, kind, rng=5), np.triu_indices(d, 1)
     assert np.array_equal(K, K.T) and np.array_equal(np.diag(K), np.diag(J))
-    assert np.array_equal(K, feature_selection.null_couplings(J, kind, 5))
+    assert np.array_equal(K, feature_selection.null_couplings(J, kind, rng=5))
     if kind == "cosine":
         assert np.array_equal(K, J)
     elif kind == "zero":
         assert not K[pairs].any()
     elif d > 1:
         assert K[pairs].mean() == pytest.approx(J[pairs].mean()) and K[pairs].std() == pytest.approx(J[pairs].std())
-        assert d < 3 or not np.allclose(K, feature_selection.null_couplings(J, kind, 6))
+        assert d < 3 or not np.allclose(K, feature_selection.null_couplings(J, kind, rng=6))
 
 
 def test_null_couplings_of_unknown_kind():
@@ -157,16 +158,16 @@ def test_descent_ends_in_a_local_minimum_and_solves_independent_maps():
 
 
 def test_stored_problems_come_back_with_rounded_cosines():
-    problems = [problem(5), problem(3)]
-    stored = feature_selection.to_arrays(problems, 8)
+    problems = [problem(5), dataclasses.replace(problem(3), n_features=8)]
+    stored = feature_selection.to_arrays(problems)
     assert stored["field"].shape == (2, 8) and stored["redundancy"].dtype == np.float16
-    for before, after in zip(problems, feature_selection.from_arrays(**stored)):
+    for before, after in zip(problems, feature_selection.from_arrays(stored)):
         assert np.array_equal(before.maps, after.maps)
         np.testing.assert_allclose(after.field, before.field, atol=1e-7)
         np.testing.assert_allclose(after.redundancy, before.redundancy, atol=2.5e-4)
         assert np.array_equal(after.redundancy, after.redundancy.T)
     with pytest.raises(ValueError, match="redundancy must be"):
-        feature_selection.from_arrays(stored["field"], stored["redundancy"][:, :4, :4])
+        feature_selection.from_arrays(stored | {"redundancy": stored["redundancy"][:, :4, :4]})
 
 
 def test_best_of_size_is_the_lowest_of_its_size():
@@ -268,7 +269,7 @@ def test_reversed_redundancy_is_rewarded_and_selects_everything(pair_sum):
 
 def test_a_selection_keeps_what_it_was_given():
     maps, field, redundancy = np.array([2, 5]), np.array([-1.0, -0.5]), np.array([[1.0, 0.6], [0.6, 1.0]])
-    p = feature_selection.Problem(maps, field, redundancy)
+    p = feature_selection.Problem(maps, field, redundancy, 6)
     before = p.bqm(0.5)
     maps[:], field[:], redundancy[:] = 0, 0, 0
     assert p.maps.tolist() == [2, 5] and p.bqm(0.5) == before
@@ -280,15 +281,15 @@ def test_a_selection_keeps_what_it_was_given():
 @pytest.mark.parametrize("kind", [list, tuple, iter, pd.Series, torch.tensor, lambda x: np.array(x, dtype=object)])
 def test_sequences_of_any_kind(kind):
     J, h = [[1.0, 0.5], [0.5, 1.0]], [-1.0, -0.5]
-    p = feature_selection.Problem(kind([2, 5]), kind(h), J)
+    p = feature_selection.Problem(kind([2, 5]), kind(h), J, 6)
     assert p.maps.tolist() == [2, 5] and p.bqm(0.5) == feature_selection.feature_selection_bqm(J, kind(h), 0.5)
     assert p.energy(kind([0, 0, 1, 0, 0, 1]), 0.5) == -0.5 and feature_selection.field(kind([2.0, 1.0])).tolist() == h
-    stored = feature_selection.to_arrays((problem for problem in [p]), 6)
-    assert feature_selection.from_arrays(stored["field"].tolist(), stored["redundancy"].tolist())[0].bqm() == p.bqm()
+    stored = feature_selection.to_arrays(problem for problem in [p])
+    assert feature_selection.from_arrays({k: v.tolist() for k, v in stored.items()})[0].bqm() == p.bqm()
     assert landscape.descend(kind([0.0, -1.0, 1.0, -3.0])) == 3
 
 
-GOOD = {"maps": [2, 5], "field": [-1.0, -0.5], "redundancy": np.eye(2)}
+GOOD = {"maps": [2, 5], "field": [-1.0, -0.5], "redundancy": np.eye(2), "n_features": 6}
 
 
 @pytest.mark.parametrize(
@@ -311,6 +312,8 @@ GOOD = {"maps": [2, 5], "field": [-1.0, -0.5], "redundancy": np.eye(2)}
         {"redundancy": [[0, 1e-9], [0, 0]]},
         {"redundancy": None},
         {"redundancy": np.eye(2) * 1j},
+        {"n_features": 5},
+        {"n_features": None},
     ],
     ids=str,
 )
@@ -326,9 +329,10 @@ CALLS = {
     "pair_sum": lambda x: P.matrix(0.5, x),
     "importance": lambda x: feature_selection.field(x),
     "maps": lambda x: feature_selection.problem(x, [1.0, 2.0, 3.0]),
-    "problems": lambda x: feature_selection.to_arrays(x, 6),
-    "n_features": lambda x: feature_selection.to_arrays([P], x),
-    "rng": lambda x: feature_selection.subsample(MAPS[0], [1.0, 2.0, 3.0], 2, x),
+    "problems": lambda x: feature_selection.to_arrays(x),
+    "arrays": lambda x: feature_selection.from_arrays(x),
+    "bits": lambda x: P.selected(x),
+    "rng": lambda x: feature_selection.subsample(MAPS[0], [1.0, 2.0, 3.0], 2, rng=x),
     "d, of": lambda x: feature_selection.subsample(MAPS[0], [1.0, 2.0, 3.0], x),
     "redundancy": lambda x: feature_selection.null_couplings(x, "zero"),
     "kind": lambda x: feature_selection.null_couplings(np.eye(2), x),
@@ -339,7 +343,7 @@ CALLS = {
     "start": lambda x: landscape.descend(E, x),
     "labels": lambda x: baselines.common_maps(np.eye(2), x, 0, 1),
     "first": lambda x: baselines.common_maps(np.eye(2), [0, 1], x, 1),
-    "count": lambda x: baselines.common_maps(np.eye(2), [0, 1], 0, 1, x),
+    "count": lambda x: baselines.common_maps(np.eye(2), [0, 1], 0, 1, count=x),
 }
 
 
@@ -357,15 +361,18 @@ def test_odd_arguments_are_refused_by_name(name, odd):
         (lambda: feature_selection.problems(MAPS[:, :2], np.ones((2, 3))), "importance"),
         (lambda: feature_selection.problem(np.full((3, 2, 2), np.nan), [1, 2, 3]), "maps must be finite, got NaN"),
         (lambda: P.energy([0, 1]), "selected"),
-        (lambda: feature_selection.from_arrays(np.ones((2, 3)), np.ones((1, 3, 3))), "redundancy"),
-        (lambda: feature_selection.to_arrays([P], 5), "n_features"),
+        (
+            lambda: feature_selection.from_arrays({"field": np.ones((2, 3)), "redundancy": np.ones((1, 3, 3))}),
+            "redundancy",
+        ),
+        (lambda: feature_selection.to_arrays([P, dataclasses.replace(P, n_features=7)]), "n_features of 6, 7"),
         (lambda: landscape.best_of_size(np.ones((2, 4))), "energies"),
         (
-            lambda: feature_selection.to_arrays([feature_selection.Problem([0, 1], [-1, -1e-60], np.eye(2))], 2),
+            lambda: feature_selection.to_arrays([feature_selection.Problem([0, 1], [-1, -1e-60], np.eye(2), 2)]),
             "problem 0",
         ),
         (
-            lambda: feature_selection.to_arrays([feature_selection.Problem([0, 1], [-1, -1], 1e9 * np.eye(2))], 2),
+            lambda: feature_selection.to_arrays([feature_selection.Problem([0, 1], [-1, -1], 1e9 * np.eye(2), 2)]),
             "problem 0",
         ),
         (lambda: baselines.common_maps(np.eye(2), [0, 1], 1, 1), "different classes"),
@@ -411,4 +418,4 @@ def test_a_penalty_that_drowns_the_energies_is_refused(penalty):
 @pytest.mark.parametrize("kind", feature_selection.COUPLINGS)
 def test_couplings_whose_squares_overflow_are_refused(kind):
     with pytest.raises(ValueError, match="redundancy must lie in .*check the feature maps"):
-        feature_selection.null_couplings([[1e308, 1e308], [1e308, 1e308]], kind, 0)
+        feature_selection.null_couplings([[1e308, 1e308], [1e308, 1e308]], kind, rng=0)

@@ -8,12 +8,18 @@ import torch
 from qafs_utils import require
 
 SEQUENCES = {
-    "list": [1.0, 2.0], "tuple": (1, 2), "array": np.array([1, 2]), "series": pd.Series([1, 2], index=[7, 9]),
-    "index": pd.Index([1, 2]), "range": range(1, 3), "generator": (x for x in (1, 2)),
+    "list": [1.0, 2.0],
+    "tuple": (1, 2),
+    "array": np.array([1, 2]),
+    "series": pd.Series([1, 2], index=[7, 9]),
+    "index": pd.Index([1, 2]),
+    "range": range(1, 3),
+    "generator": (x for x in (1, 2)),
     "objects": np.array([1, 2], object),
-    "tensor": torch.tensor([1.0, 2.0], requires_grad=True), "tensors": [torch.tensor(1.0, requires_grad=True), 2.0],
+    "tensor": torch.tensor([1.0, 2.0], requires_grad=True),
+    "tensors": [torch.tensor(1.0, requires_grad=True), 2.0],
     "bfloat16": torch.tensor([1, 2], dtype=torch.bfloat16),
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("given", SEQUENCES.values(), ids=SEQUENCES)
@@ -22,10 +28,26 @@ def test_sequences_of_any_kind_are_read(given):
 
 
 NO_VECTORS = [
-    None, "12", {1: 2}, [1, [2]], [1j, 2], 1.0, [[1, 2]], [1, np.nan], {1, 2}, ["1", "2"],
-    np.array(["1", "2"], object), pd.Series(["1", "2"]), np.ma.masked_array([1, 2], [False, True]), [10**400, 1],
-    torch.tensor([1j, 2]), torch.ones(2).to_sparse(), torch.ones(2, device="meta"), np.complex128, np.ones(2, complex),
-]  # fmt: skip
+    None,
+    "12",
+    {1: 2},
+    [1, [2]],
+    [1j, 2],
+    1.0,
+    [[1, 2]],
+    [1, np.nan],
+    {1, 2},
+    ["1", "2"],
+    np.array(["1", "2"], object),
+    pd.Series(["1", "2"]),
+    np.ma.masked_array([1, 2], [False, True]),
+    [10**400, 1],
+    torch.tensor([1j, 2]),
+    torch.ones(2).to_sparse(),
+    torch.ones(2, device="meta"),
+    np.complex128,
+    np.ones(2, complex),
+]
 
 
 @pytest.mark.parametrize("given", NO_VECTORS)
@@ -62,6 +84,12 @@ def test_whole_numbers_are_refused_by_name(given):
         require.whole("k", given, 0, 3)
 
 
+@pytest.mark.parametrize("given", [None, "yes", 1, 0.0, np.nan, pd.NA, [True], np.array([True, False])])
+def test_flags_are_refused_by_name(given):
+    with pytest.raises(ValueError, match="^holds must be True or False, got "):
+        require.flag("holds", given)
+
+
 @pytest.mark.parametrize("one", [1, 1.0, np.int64(1), np.float32(1), np.array(1), torch.tensor(1)])
 def test_one_is_a_number_in_any_form(one):
     assert require.whole("k", one) == require.number("x", one, "(0, 1]") == 1
@@ -80,9 +108,11 @@ def test_letters_stand_for_one_length():
 
 
 ODD_ARRAYS = {
-    "reversed": np.array([2.0, 1.0])[::-1], "swapped": np.array([1, 2], ">f8"), "long": np.array([1, 2], np.longdouble),
+    "reversed": np.array([2.0, 1.0])[::-1],
+    "swapped": np.array([1, 2], ">f8"),
+    "long": np.array([1, 2], np.longdouble),
     "read-only": np.broadcast_to(np.array([1.0, 2.0]), (2,)),
-}  # fmt: skip
+}
 
 
 @pytest.mark.filterwarnings("error")

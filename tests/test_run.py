@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from matplotlib import pyplot as plt
-from repository import move_root
+from repository import ROOT, move_root
 
 from qafs_utils import __main__
 from qafs_utils.artefacts import files
@@ -25,7 +25,7 @@ from qafs_utils.make import execute, publish
 def root(tmp_path, monkeypatch):
     move_root(monkeypatch, tmp_path)
     for folder in ("notebooks", "qafs_utils"):
-        (tmp_path / folder).symlink_to(files.ROOT / folder)
+        (tmp_path / folder).symlink_to(ROOT / folder)
     return tmp_path
 
 
@@ -90,9 +90,9 @@ def test_published_artefacts_are_checked(root):
 
 def test_publishing_refuses_an_incomplete_or_large_run(root):
     make("images").save("02_x", a=np.arange(9))
-    with pytest.raises(files.ArtefactError, match=r"\['01', '06', '12'\] left nothing"):
+    with pytest.raises(files.ArtefactError, match=r"\['01', '08', '15'\] left nothing"):
         publish.publish(root / "build/images/data", files.PUBLISHED)
-    for number in ("01", "06", "12"):
+    for number in ("01", "08", "15"):
         make("images").save(f"{number}_x", a=np.random.default_rng(0).random(2000))
     with pytest.raises(files.ArtefactError, match="more than the 0.01 MB"):
         publish.publish(root / "build/images/data", files.PUBLISHED, limit_mb=0.01)
@@ -119,7 +119,6 @@ def test_figures_say_what_made_them(root):
 
 
 def test_every_figure_and_table_is_recorded(root, monkeypatch):
-
     run = make()
     run.uses({"train_X.bin": "md5"})
     run.save("02_x", a=np.arange(3))
@@ -151,6 +150,65 @@ def test_the_lab_leaves_what_make_has_made_alone(root, monkeypatch, capsys):
     assert make(get_ipython=print).load("02_x")["a"].tolist() == [0, 1]  # another notebook in the lab
     assert "02_x.npz is the one made in the lab: delete build/lab/smoke/data/02_x.npz" in capsys.readouterr().out
     assert make().load("02_x")["a"].tolist() == [0, 1, 2]
+
+
+def test_answers_to_the_paper_are_kept_in_full(root):
+    (root / "data").mkdir()
+    (root / "data/paper_values").symlink_to(ROOT / "data/paper_values")
+    run = make()
+    run.claim("shots", 1 / 3, np.float64(0.25), 0.5, holds=np.True_, why="as it is", seeds=[0.5, np.nan, 0.25])
+    run.claim("overlap_pairs", 12, reported=14)
+    run.claim("overlap_pairs", np.int64(17), 17.0, 19.0, reported=14.0, partly=True, verdict="reproduced")
+    run.claim("accuracy", None, testable=False)
+    answers = make().load_table("02_claims", dtype=str).set_index("id")
+    assert answers.index.tolist() == ["shots", "overlap_pairs", "accuracy"]  # the last answer to a statement
+    assert answers.loc["shots", ["ours", "low", "holds", "seeds"]].tolist() == [
+        "0.3333333333333333",
+        "0.25",
+        "yes",
+        "0.25 to 0.5",
+    ]
+    assert answers.loc["overlap_pairs", ["ours", "low", "partly", "verdict"]].tolist() == [
+        "17",
+        "17.0",
+        "True",
+        "reproduced",
+    ]
+    assert pd.isna(answers.loc["accuracy", ["ours", "low", "reported", "holds"]]).all()
+    shown = run.claims()
+    assert shown.statement["accuracy"].startswith("validation and test accuracy") and shown.ours["shots"] == 1 / 3
+    assert shown.reported["overlap_pairs"] == 14 and shown.index.tolist() == answers.index.tolist()
+
+
+@pytest.mark.parametrize(
+    "answer, message",
+    [
+        ({"name": "shot"}, "unknown claim 'shot': choose from d_max_nf16, "),
+        ({"ours": "0.5"}, "ours must be"),
+        ({"ours": [0.5]}, "ours must be"),
+        ({"ours": np.inf}, "ours must be finite"),
+        ({"ours": 1, "low": "0"}, "low must be"),
+        ({"ours": 1, "reported": 1j}, "reported must be"),
+        ({"ours": 1, "holds": np.nan}, "holds must be True or False, got nan"),
+        ({"ours": 1, "partly": 1}, "partly must be True or False"),
+        ({"ours": 1, "testable": None}, "testable must be True or False"),
+        ({"ours": 1, "seeds": ["a"]}, "seeds must be"),
+    ],
+    ids=str,
+)
+def test_an_answer_that_is_none_is_refused_by_name(root, answer, message):
+    (root / "data").mkdir()
+    (root / "data/paper_values").symlink_to(ROOT / "data/paper_values")
+    with pytest.raises(ValueError, match=message):
+        make().claim(**{"name": "shots"} | answer)
+    assert not (root / "build").exists()
+
+
+def test_a_saved_table_is_given_back_as_it_is_read(root):
+    table = pd.DataFrame({"gap": [1 / 3, np.nan], "name": ["a", ""]})
+    kept = make().save_table("02_t", table)
+    pd.testing.assert_frame_equal(kept, make().load_table("02_t"))
+    assert kept.gap[0] == 0.333333 and make().load_table("02_t", dtype=str).gap[0] == "0.333333"
 
 
 def test_unknown_profile():

@@ -1,8 +1,9 @@
 import numpy as np
 import pytest
+import torch
 from scipy.optimize import minimize_scalar
 
-from qafs_utils.annealing import cpu, schedules, spectrum
+from qafs_utils.annealing import cpu, gap_search, schedules, spectrum
 from qafs_utils.annealing.schedules import Schedule, find_schedule, tabulated
 from qafs_utils.annealing.spectrum import level_curves, levels, minimum_gap
 from qafs_utils.qubo import binary, memory
@@ -56,7 +57,7 @@ def dense_minimum(E, driver, schedule="linear"):
 def test_levels_are_the_dense_ones(d, driver):
     E = selection_energies(d)
     for s in (0.0, 0.3, 0.9, 1.0):
-        values, vectors = levels(E, s, driver)
+        values, vectors = levels(E, s, driver=driver)
         H = dense(E, s, driver)
         np.testing.assert_allclose(values, np.linalg.eigvalsh(H)[:2], atol=1e-9)
         np.testing.assert_allclose(vectors @ H, values[:, None] * vectors, atol=1e-7)
@@ -66,7 +67,7 @@ def test_levels_are_the_dense_ones(d, driver):
 @pytest.mark.parametrize("d", [1, 2, 3, 10, 13])
 def test_sum_of_flips(d):
     x, out, k = np.random.default_rng(0).normal(size=2**d), np.empty(2**d), np.arange(2**d)
-    cpu.hamiltonian(x, np.zeros_like(x), 1.0, out)
+    cpu.Loops.hamiltonian(x, np.zeros_like(x), 1.0, out)
     np.testing.assert_allclose(out, sum(x[k ^ (1 << p)] for p in range(d)), atol=1e-13)
 
 
@@ -80,7 +81,7 @@ def test_curves_of_several_levels():
 @pytest.mark.parametrize("d, seed", [(1, 0), (2, 0), (4, 1), (5, 2), (6, 3), (6, 4)])
 def test_minimum_gap_is_the_dense_one(d, seed, driver):
     E = selection_energies(d, seed)
-    gap, exact = minimum_gap(E, driver), dense_minimum(E, driver)
+    gap, exact = minimum_gap(E, driver=driver), dense_minimum(E, driver)
     assert gap.gap == pytest.approx(exact, abs=1e-6)
     assert gap.gap - 1e-6 <= gap.lower_bound <= exact + 1e-9
     assert gap.end_gap == pytest.approx(np.diff(np.sort(E)[:2])[0], abs=1e-9)
@@ -114,16 +115,26 @@ def test_gaps_do_not_depend_on_threads_or_company():
 
 def test_memory_held_for_later_searches_is_not_asked_for_again(monkeypatch):
     E, d = selection_energies(13), 13
-    needed = 8 * 2**d * (2 * (300 + 4 * 3 + 20) + spectrum._SAMPLES)  # of two threads
+    needed = 8 * 2**d * (2 * (300 + 4 * 3 + 20) + gap_search._SAMPLES)  # of two threads
     free = [0.99 * needed]
-    spare = spectrum._SPARE
+    spare = cpu._SPARE
     spare.clear()
-    monkeypatch.setattr(memory, "_free_bytes", lambda: free[0] - sum(memory.nbytes for memory in spare))
+    monkeypatch.setattr(memory, "free_bytes", lambda: free[0] - sum(lent.nbytes for lent in spare))
     with pytest.raises(MemoryError, match="the Lanczos basis of d = 13"):
         minimum_gap(E, threads=2)
     free[0] = 1.01 * needed
     assert minimum_gap(E, threads=2) == minimum_gap(E, threads=2)
     assert spare
+
+
+@pytest.mark.parametrize("d", [1, 4, 9])
+@pytest.mark.parametrize("device", ["cpu", "cuda"] if torch.cuda.is_available() else ["cpu"])
+def test_minimum_gaps_on_a_device_are_those_of_the_compiled_loops(d, device):
+    E = selection_energies(d, seed=d)
+    ours, theirs = minimum_gap(E), minimum_gap(torch.as_tensor(E), device=device)
+    for field in ("gap", "end_gap", "two_level_gap", "lower_bound"):
+        assert getattr(theirs, field) == pytest.approx(getattr(ours, field), abs=2e-6, nan_ok=True)
+    assert theirs.flips == ours.flips
 
 
 def test_degenerate_problem_has_no_gap_at_the_end():
@@ -137,7 +148,7 @@ def test_degenerate_problem_has_no_gap_at_the_end():
 
 
 def test_one_qubit_is_the_two_level_formula():
-    gap = minimum_gap([0.0, -0.7], "uniform")
+    gap = minimum_gap([0.0, -0.7], driver="uniform")
     assert gap.gap == pytest.approx(gap.two_level_gap, abs=1e-6)
     assert gap.s == pytest.approx(gap.two_level_s, abs=2e-3) and gap.flips == 1
     assert gap.two_level_gap == pytest.approx(2 * 0.7 / np.sqrt(0.7**2 + 4))
@@ -145,41 +156,44 @@ def test_one_qubit_is_the_two_level_formula():
 
 @pytest.mark.parametrize("driver, gap", [("uniform", 2.0), ("scaled", 2 / 6)])
 def test_gap_of_the_driver(driver, gap):
-    assert np.diff(levels(selection_energies(6), 0.0, driver)[0])[0] == pytest.approx(gap, abs=1e-9)
+    assert np.diff(levels(selection_energies(6), 0.0, driver=driver)[0])[0] == pytest.approx(gap, abs=1e-9)
 
 
-@pytest.mark.parametrize("call, message", [
-    (lambda: levels([0.0, 1.0], 1.5), "s must be a number"),
-    (lambda: levels([0.0, 1.0], 0.5, k=3), "k must be a whole number from 1 to 2"),
-    (lambda: level_curves([0.0, 1.0], [0.5, 2.0]), "s must lie"),
-    (lambda: minimum_gap([0.0, np.inf]), "infinite"),
-    (lambda: minimum_gap([[0.0, 1.0]]), "one problem"),
-    (lambda: minimum_gap([0.0]), "d >= 1"),
-    (lambda: minimum_gap([0.0, 1.0], tolerance=0), "tolerance"),
-    (lambda: spectrum.minimum_gap([0.0, 1.0], "x"), "unknown driver"),
-    (lambda: spectrum.occupations(np.zeros(2**11), np.zeros((1, 2**11)), 0.5), "at most 10 qubits"),
-    (lambda: spectrum.occupations([0.0, 1.0], np.zeros((2, 2)), 0.5), r"states \(2, 2\)"),
-    (lambda: spectrum.occupations([0.0, 1.0], np.zeros((1, 2)), 2.0), r"s must lie in \[0, 1\]"),
-    (lambda: levels([0.0, 1.0], "half"), "s must be a number"),
-    (lambda: levels([0.0, 1.0], 0.5, k=1.5), "k must be a whole number"),
-    (lambda: level_curves([0.0, 1.0], [0.5, np.nan]), "s must be finite, got NaN"),
-    (lambda: level_curves([0.0, 1.0], [0.5], residual=0), "residual must be"),
-    (lambda: minimum_gap([0.0, 1.0], residual=-1), "residual must be"),
-    (lambda: minimum_gap([0.0, 1.0], threads=0), "threads must be a whole number of at least 1"),
-    (lambda: minimum_gap([0.0, 1.0], tolerance="small"), "tolerance must be a number"),
-    (lambda: minimum_gap([0.0, 1.0], tolerance=1e-11), "tolerance must be at least 1.0e-10"),
-    (lambda: minimum_gap([0.0, 1e6], tolerance=1e-7), "tolerance must be at least 1.0e-06"),
-    (lambda: minimum_gap([0.0, 1.0], schedule=tabulated([0, 1], [1, -1], [0, 1])), "negative weights"),
-    (lambda: minimum_gap([0.0, 1.0], schedule=tabulated([0, 1], [0, 0], [0, 0])), "no weights"),
-    (lambda: minimum_gap(np.array([0.0, 1.0]) + 1e12), "subtract their offset"),
-    (lambda: minimum_gap([0.0, 1.0], residual=10.0), "residual must be a number in .0, 0.0001"),
-    (lambda: spectrum.minimum_gaps(5), "energies must be B times"),
-    (lambda: spectrum.two_level([0.0]), "d >= 1"),
-    (lambda: spectrum.occupations([0.0, 1.0], [[np.nan, 0.0]], 0.5), "states must be finite"),
-    (lambda: spectrum.occupations([0.0, 1.0], [["a", "b"]], 0.5), "states must be finite"),
-    (lambda: minimum_gap("energies"), "energies must be"),
-    (lambda: spectrum.minimum_gaps([[0.0, 1.0], [0.0, np.nan]]), "energies must be finite, got NaN"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    "call, message",
+    [
+        (lambda: levels([0.0, 1.0], 1.5), "s must be a number"),
+        (lambda: levels([0.0, 1.0], 0.5, k=3), "k must be a whole number from 1 to 2"),
+        (lambda: level_curves([0.0, 1.0], [0.5, 2.0]), "s must lie"),
+        (lambda: minimum_gap([0.0, np.inf]), "infinite"),
+        (lambda: minimum_gap([[0.0, 1.0]]), "one problem"),
+        (lambda: minimum_gap([0.0]), "d >= 1"),
+        (lambda: minimum_gap([0.0, 1.0], tolerance=0), "tolerance"),
+        (lambda: spectrum.minimum_gap([0.0, 1.0], driver="x"), "unknown driver"),
+        (lambda: spectrum.occupations(np.zeros(2**11), np.zeros((1, 2**11)), 0.5), "at most 10 qubits"),
+        (lambda: spectrum.occupations([0.0, 1.0], np.zeros((2, 2)), 0.5), r"states \(2, 2\)"),
+        (lambda: spectrum.occupations([0.0, 1.0], np.zeros((1, 2)), 2.0), r"s must lie in \[0, 1\]"),
+        (lambda: levels([0.0, 1.0], "half"), "s must be a number"),
+        (lambda: levels([0.0, 1.0], 0.5, k=1.5), "k must be a whole number"),
+        (lambda: level_curves([0.0, 1.0], [0.5, np.nan]), "s must be finite, got NaN"),
+        (lambda: level_curves([0.0, 1.0], [0.5], residual=0), "residual must be"),
+        (lambda: minimum_gap([0.0, 1.0], residual=-1), "residual must be"),
+        (lambda: minimum_gap([0.0, 1.0], threads=0), "threads must be a whole number of at least 1"),
+        (lambda: minimum_gap([0.0, 1.0], tolerance="small"), "tolerance must be a number"),
+        (lambda: minimum_gap([0.0, 1.0], tolerance=1e-11), "tolerance must be at least 1.0e-10"),
+        (lambda: minimum_gap([0.0, 1e6], tolerance=1e-7), "tolerance must be at least 1.0e-06"),
+        (lambda: minimum_gap([0.0, 1.0], schedule=tabulated([0, 1], [1, -1], [0, 1])), "negative weights"),
+        (lambda: minimum_gap([0.0, 1.0], schedule=tabulated([0, 1], [0, 0], [0, 0])), "no weights"),
+        (lambda: minimum_gap(np.array([0.0, 1.0]) + 1e12), "subtract their offset"),
+        (lambda: minimum_gap([0.0, 1.0], residual=10.0), "residual must be a number in .0, 0.0001"),
+        (lambda: spectrum.minimum_gaps(5), "energies must be B times"),
+        (lambda: spectrum.two_level([0.0]), "d >= 1"),
+        (lambda: spectrum.occupations([0.0, 1.0], [[np.nan, 0.0]], 0.5), "states must be finite"),
+        (lambda: spectrum.occupations([0.0, 1.0], [["a", "b"]], 0.5), "states must be finite"),
+        (lambda: minimum_gap("energies"), "energies must be"),
+        (lambda: spectrum.minimum_gaps([[0.0, 1.0], [0.0, np.nan]]), "energies must be finite, got NaN"),
+    ],
+)
 def test_bad_input_is_named(call, message):
     with pytest.raises(ValueError, match=message):
         call()
@@ -220,7 +234,7 @@ def test_bounds_of_tables_are_certificates(family, seed):
     d, driver = rng.integers(1, 6), ("uniform", "scaled")[seed % 2]
     E, (points, A, B) = rng.normal(size=2**d), family(rng.integers(0, 25), rng)
     schedule = tabulated(points, A, B)
-    found = minimum_gap(E, driver, schedule)
+    found = minimum_gap(E, driver=driver, schedule=schedule)
     s = np.union1d(np.linspace(0, 1, 1001), np.linspace(points[:-1], points[1:], 9))
     s = np.union1d(s, np.clip(found.s + 1e-4 * np.linspace(-1, 1, 21), 0, 1))
     H = schedule.A(s)[:, None, None] * dense(0 * E, 0.0, driver) + schedule.B(s)[:, None, None] * np.diag(E)
@@ -239,7 +253,7 @@ def test_a_function_without_knots_is_not_certified(width):
 
     E = selection_energies(3)
     schedule = Schedule("dip", lambda s: (1 - s) * dip(s), lambda s: np.asarray(s) * dip(s))
-    found = minimum_gap(E, "uniform", schedule)
+    found = minimum_gap(E, driver="uniform", schedule=schedule)
     assert found.lower_bound == 0
     values = np.linalg.eigvalsh(dense(E, found.s, "uniform", schedule))
     assert found.gap == pytest.approx(values[1] - values[0], abs=1e-9)
@@ -259,7 +273,6 @@ def test_the_least_tolerance_is_kept(seed, scale):
 
 
 def test_generators_and_tensors_are_read():
-    torch = pytest.importorskip("torch")
     E = [0.0, 0.3, 1.0, 0.7]
     s = torch.tensor([0.2, 0.6], dtype=torch.float64, requires_grad=True)
     assert minimum_gap(x for x in E) == minimum_gap(E) == spectrum.minimum_gaps(x for x in [E])[0]

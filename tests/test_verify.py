@@ -12,7 +12,7 @@ from qafs_utils.make import verify
 
 
 def test_the_repository_passes(monkeypatch, capsys):
-    monkeypatch.setattr(verify.data, "verify_stl10", lambda: ["test_X.bin"])
+    monkeypatch.setattr(verify.datasets, "verify_stl10", lambda: ["test_X.bin"])
     verify.verify()
     lines = capsys.readouterr().out.splitlines()
     assert len(lines) == len(verify.CHECKS)
@@ -25,7 +25,7 @@ def test_code_that_has_changed_is_named_with_what_to_do(monkeypatch):
     compared, wrong = verify._records()
     assert not wrong and "the code of 00, 01, 02, 03" in compared
     assert "the numbers are still those of the records: if the change matters to them, `make figures`, for" in compared
-    assert "01, 02, 06, 12 with INPUT=images renews both" in compared
+    assert "01, 02, 08, 15 with INPUT=images renews both" in compared
 
 
 @pytest.fixture
@@ -83,7 +83,9 @@ def test_records_that_no_longer_fit_are_named(copy, monkeypatch):
     path = copy / files.RECORDS
     records = json.loads(path.read_text())
     records["09_average_drop"]["inputs"]["08_scores.npz"] = "0" * 16
-    del records["10_bhattacharyya"]["figures"]["fig13_sweep.csv"]
+    records["00_gone"] = records["10_bhattacharyya"] | {"figures": {}}
+    for record in records.values():
+        record["figures"].pop("fig13_sweep.csv", None)
     path.write_text(json.dumps(records))
     (copy / "figures/table04_controls.csv").unlink()
     monkeypatch.setattr(verify, "defaults", lambda notebook: parameters.defaults(notebook) | {"resamples": 7})
@@ -91,6 +93,7 @@ def test_records_that_no_longer_fit_are_named(copy, monkeypatch):
     assert "09_average_drop: its figures were made from another 08_scores.npz than is published" in wrong
     assert "figures/fig03_beta.png was made with other 08_scores.npz than its record says" in wrong
     assert "figures/fig13_sweep.csv has no record" in wrong and "figures/table04_controls.csv is missing" in wrong
+    assert "there is no notebook 00_gone" in wrong
     assert "10_bhattacharyya now has other parameters than its figures were made with: resamples" in wrong
 
 

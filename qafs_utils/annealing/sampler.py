@@ -6,24 +6,25 @@ from types import MappingProxyType
 import dimod
 import numpy as np
 
-from ..qubo.binary import bits, energies
-from .evolution import anneal, draw
+from ..qubo.binary import bits
+from .evolution import anneal, draw, loops_on
 from .schedules import DRIVERS, SCHEDULES, find_schedule
+
+_PARAMETERS = "num_reads", "annealing_time", "driver", "schedule", "tolerance", "dt", "seed", "device", "dtype"
 
 
 class SchrodingerSampler(dimod.Sampler):
     """Exact annealer that follows Ocean's conventions: bit-strings drawn from |psi(annealing_time)|^2."""
 
-    parameters = MappingProxyType({
-        name: []
-        for name in ("num_reads", "annealing_time", "driver", "schedule", "dt", "tolerance", "seed", "device", "dtype")
-    })  # fmt: skip
-    properties = MappingProxyType({
-        "category": "simulator",
-        "annealing_time_unit": "1/energy",
-        "drivers": tuple(DRIVERS),
-        "schedules": tuple(SCHEDULES),
-    })  # fmt: skip
+    parameters = MappingProxyType({name: [] for name in _PARAMETERS})
+    properties = MappingProxyType(
+        {
+            "category": "simulator",
+            "annealing_time_unit": "1/energy",
+            "drivers": tuple(DRIVERS),
+            "schedules": tuple(SCHEDULES),
+        }
+    )
 
     def sample(
         self,
@@ -32,8 +33,8 @@ class SchrodingerSampler(dimod.Sampler):
         annealing_time=50.0,
         driver="scaled",
         schedule="linear",
-        dt=None,
         tolerance=1e-6,
+        dt=None,
         seed=None,
         device=None,
         dtype="complex128",
@@ -41,7 +42,7 @@ class SchrodingerSampler(dimod.Sampler):
     ):
         """Anneal and measure num_reads times, d^2 for None (paper, Sec. II.2): model  ->  dimod.SampleSet.
 
-        device, dtype: as in `anneal`. seed: of the measurements.
+        tolerance, dt, device, dtype: as in `anneal`. seed: of the measurements.
         info: ground_state_probability (the fidelity), expected_energy, ground_energy, steps, error, timing in
         seconds, annealing_time, driver, schedule. Raises as `energies`, `anneal` and `draw`.
 
@@ -52,23 +53,14 @@ class SchrodingerSampler(dimod.Sampler):
         """
         self.remove_unknown_kwargs(**unknown)
         clock = [time.perf_counter()]
-        if device is None:
-            E = energies(bqm)
-        else:
-            from . import gpu
-
-            E = gpu.energies(bqm, gpu.find_device(device))
+        energies = loops_on(device).energies(bqm)
         clock.append(time.perf_counter())
-        result = anneal(E, annealing_time, driver, schedule, tolerance, dt, device, dtype)
+        options = {"driver": driver, "schedule": schedule, "tolerance": tolerance, "dt": dt}
+        result = anneal(energies, annealing_time, **options, device=device, dtype=dtype)
         clock.append(time.perf_counter())
         d = bqm.num_variables
         num_reads = max(d**2, 1) if num_reads is None else num_reads
-        if device is None:
-            drawn = draw(result.probabilities, num_reads, seed)
-            drawn_energies = E[drawn]
-        else:
-            drawn = gpu.draw(result.probabilities, num_reads, seed)
-            drawn_energies, drawn = E[drawn].cpu().numpy(), drawn.cpu().numpy()
+        drawn = draw(result.probabilities, num_reads, seed, device=device)
         samples = bits(drawn, d).astype(np.int8)
         if bqm.vartype is dimod.SPIN:
             samples = 2 * samples - 1
@@ -76,7 +68,7 @@ class SchrodingerSampler(dimod.Sampler):
         info = {
             "ground_state_probability": float(result.fidelity),
             "expected_energy": float(result.energy),
-            "ground_energy": float(E.min()),
+            "ground_energy": float(energies.min()),
             "steps": result.steps,
             "error": result.error,
             "timing": dict(zip(("energies", "evolution", "sampling"), np.diff(clock).tolist())),
@@ -84,7 +76,7 @@ class SchrodingerSampler(dimod.Sampler):
             "driver": driver,
             "schedule": find_schedule(schedule).name,
         }
-        labels = list(bqm.variables)
+        drawn_energies = np.array(energies[drawn].tolist())  # of an array or a tensor
         return dimod.SampleSet.from_samples(
-            (samples, labels), bqm.vartype, drawn_energies, info=info, sort_labels=False
+            (samples, list(bqm.variables)), bqm.vartype, drawn_energies, info=info, sort_labels=False
         )

@@ -13,6 +13,7 @@ DRIVERS = {  # strength g of H_D = g sum sigma_x
     "uniform": lambda d: -1.0,  # the paper's text
     "scaled": lambda d: 1.0 / max(d, 1),  # the authors' code
 }
+_EIGHTHS = np.linspace(0, 1, 9)
 _PROBES = 2**16  # intervals at whose ends a schedule is looked at
 _BETWEEN = (0, 0.25, 0.5, 0.75)  # and, in shares of the interval, between two knots
 _NO_GAP = ": a locally adiabatic schedule needs gap > 0 everywhere, which degenerate ground states do not have"
@@ -47,8 +48,7 @@ class Schedule:
         if self.knots is None:
             return
         knots = require.array("knots", self.knots, "n", interval="[0, 1]")
-        if not (len(knots) > 1 and knots[0] == 0 and knots[-1] == 1 and (np.diff(knots) > 0).all()):
-            raise ValueError(f"schedule {self.name!r}: its knots must rise from 0 to 1")
+        _require_rise(f"schedule {self.name!r}: its knots", knots)
         object.__setattr__(self, "knots", tuple(knots.tolist()))
         s = knots[:-1, None] + np.diff(knots)[:, None] * np.linspace(0, 1, 17)
         for weight in "AB":
@@ -60,7 +60,7 @@ class Schedule:
                 why = f"{weight} turns between the knots {between}: give a knot where it does"
                 raise ValueError(f"schedule {self.name!r}: {why}")
 
-    def weight(self, name, s):
+    def weight(self, name: str, s: np.ndarray) -> np.ndarray:
         """A or B, by its name, at s: an array of any shape  ->  array of that shape.
 
         Raises ValueError for NaN and infinity, naming the place, and for a function that gives another shape.
@@ -82,7 +82,7 @@ class Schedule:
             raise ValueError(f"schedule {self.name!r} gives NaN or infinite weights: {name} at s = {place:.6g}")
         return values
 
-    def cells(self, A, B):
+    def cells(self, A: float, B: float) -> np.ndarray:
         """Intervals in which A and B are polynomials, up to these distances: ends (n,), rising from 0 to 1.
 
         One interval if eighths of the anneal are such (of order 5, through six points). An eighth that is not is cut at
@@ -95,48 +95,70 @@ class Schedule:
         >>> len(tabulated([0, 0.5, 0.501, 1], [1, 1, 0, 0], [0, 0, 1, 1]).cells(1e-9, 1e-9))
         10
         """
-        if not self._exact and (A, B) not in self._kept:
-            self._kept[A, B] = self._cut(A, B)
-        return np.array(self._kept.get((A, B), [0.0, 1.0]))
+        if (A, B) not in self._kept:
+            self._kept[A, B] = np.array([0.0, 1.0]) if self._exact else self._cut(A, B)
+        return self._kept[A, B].copy()
+
+    def _places(self):
+        """Where the schedule is looked at: (n,)."""
+        knots = np.asarray(self.knots or (0, 1))
+        return np.union1d(np.linspace(0, 1, _PROBES + 1), [knots[:-1] + share * np.diff(knots) for share in _BETWEEN])
+
+    @functools.cached_property
+    def _rounding(self):
+        """Distance from a polynomial that is no more than rounding, of A and of B."""
+        return {name: 1e-13 * abs(self.weight(name, self._places())).max() for name in "AB"}
 
     @functools.cached_property
     def _exact(self):
         """Whether both weights are polynomials in eighths of the anneal, up to rounding: as they are in SCHEDULES."""
-        return len(self._cut(0.0, 0.0, once=True)) == 2
+        return not self._unlike_polynomials(_EIGHTHS[:-1], _EIGHTHS[1:], self._places(), 0.0, 0.0)[0].any()
 
-    def _cut(self, A, B, once=False):
-        """What `cells` gives; once: after at most one cut."""
-        knots, ends = np.asarray(self.knots or (0, 1)), np.linspace(0, 1, 9)
-        places = np.union1d(np.linspace(0, 1, _PROBES + 1), [knots[:-1] + q * np.diff(knots) for q in _BETWEEN])
-        floor = {name: 1e-13 * abs(self.weight(name, places)).max() for name in "AB"}
-        left, right = ends[:-1], ends[1:]
-        while len(left) and not (once and len(ends) > 9):
-            width = right - left
-            inside = np.searchsorted(left, places, side="right") > np.searchsorted(right, places, side="right")
-            places = np.union1d(places[inside], np.linspace(left, right, 21)[:-1])
-            cell, wrong = np.searchsorted(left, places, side="right") - 1, np.zeros(len(left), bool)
-            for name, distance in (("A", A), ("B", B)):
-                six = self.weight(name, np.linspace(left, right, 6))
-                off = abs(self.weight(name, places) - _through_six((places - left[cell]) / width[cell], six[:, cell]))
-                allowed = max(distance, floor[name])
-                wrong[cell[(off > allowed) & (off * width[cell] > 1e-3 * allowed)]] = True
+    def _cut(self, A, B):
+        """What `cells` gives for a schedule that is no polynomial."""
+        ends, left, right, places = _EIGHTHS, _EIGHTHS[:-1], _EIGHTHS[1:], self._places()
+        while len(left):
+            wrong, places = self._unlike_polynomials(left, right, places, A, B)
             left, right = left[wrong], right[wrong]
-            middle = (left + right) / 2
-            near = knots[np.clip(np.searchsorted(knots, middle), 1, len(knots) - 1) - [[0], [1]]]
-            near = np.where(abs(near[0] - middle) < abs(near[1] - middle), *near)
-            middle = np.where((near > left) & (near < right), near, middle)
+            middle = self._middle(left, right)
             left, right = np.sort([*left, *middle]), np.sort([*middle, *right])
             ends = np.union1d(ends, middle)
-        return ends if len(ends) > 9 else np.array([0.0, 1.0])
+        return ends if len(ends) > len(_EIGHTHS) else np.array([0.0, 1.0])
+
+    def _unlike_polynomials(self, left, right, places, A, B):
+        """In which cells (n,) a weight is no polynomial up to these distances, and the places inside of the cells."""
+        width = right - left
+        inside = np.searchsorted(left, places, side="right") > np.searchsorted(right, places, side="right")
+        places = np.union1d(places[inside], np.linspace(left, right, 21)[:-1])
+        cell, wrong = np.searchsorted(left, places, side="right") - 1, np.zeros(len(left), bool)
+        for name, distance in (("A", A), ("B", B)):
+            six = self.weight(name, np.linspace(left, right, 6))  # (6, n)
+            off = abs(self.weight(name, places) - _through_six((places - left[cell]) / width[cell], six[:, cell]))
+            allowed = max(distance, self._rounding[name])
+            wrong[cell[(off > allowed) & (off * width[cell] > 1e-3 * allowed)]] = True
+        return wrong, places
+
+    def _middle(self, left, right):
+        """Where cells are cut: at the knot inside that is nearest to the middle, else in the middle, (n,)."""
+        knots, middle = np.asarray(self.knots or (0, 1)), (left + right) / 2
+        before, after = knots[np.clip(np.searchsorted(knots, middle), 1, len(knots) - 1) - [[1], [0]]]
+        nearest = np.where(abs(after - middle) < abs(before - middle), after, before)
+        return np.where((nearest > left) & (nearest < right), nearest, middle)
 
 
 def _through_six(t, values):
     """The polynomial of order 5 through values (6, n) at 0, 1/5, ..., 1, at t (n,)  ->  (n,)."""
-    nodes, found = np.linspace(0, 1, 6), 0.0
+    nodes, result = np.linspace(0, 1, 6), 0.0
     for i in range(6):
         factors = [(t - nodes[j]) / (nodes[i] - nodes[j]) for j in range(6) if j != i]
-        found = found + values[i] * np.prod(factors, axis=0)
-    return found
+        result = result + values[i] * np.prod(factors, axis=0)
+    return result
+
+
+def _require_rise(name, s, remedy=""):
+    """Raise ValueError unless s (n,) rises from 0 to 1."""
+    if not (len(s) > 1 and s[0] == 0 and s[-1] == 1 and (np.diff(s) > 0).all()):
+        raise ValueError(f"{name} must rise from 0 to 1, in at least 2 points{remedy}")
 
 
 SCHEDULES = {
@@ -145,7 +167,7 @@ SCHEDULES = {
 }
 
 
-def tabulated(s, A, B, name="tabulated"):
+def tabulated(s, A, B, name: str = "tabulated") -> Schedule:
     """Schedule through tabulated points: s (n,) rising from 0 to 1, A and B (n,); monotone cubic in between.
 
     Its knots are the points. Raises ValueError when s does not rise from 0 to 1, or for other shapes or NaN.
@@ -156,13 +178,11 @@ def tabulated(s, A, B, name="tabulated"):
     """
     sizes = {}
     s, A, B = (require.array(f"the tabulated {x}", values, "n", sizes) for x, values in (("s", s), ("A", A), ("B", B)))
-    if not (len(s) > 1 and s[0] == 0 and s[-1] == 1 and (np.diff(s) > 0).all()):
-        why = "divide the times by the annealing time"
-        raise ValueError(f"the tabulated s must rise from 0 to 1, in at least 2 points: {why}")
+    _require_rise("the tabulated s", s, ": divide the times by the annealing time")
     return Schedule(name, PchipInterpolator(s, A), PchipInterpolator(s, B), s)
 
 
-def locally_adiabatic(x, gap, power=2.0):
+def locally_adiabatic(x, gap, power: float = 2.0) -> Schedule:
     """Schedule A = 1 - x(s), B = x(s) with dx/ds ~ gap(x)^power: slow where the gap is small.
 
     x: (n,) rising from 0 to 1; gap: (n,) > 0 of the linear schedule there (`spectrum.level_curves`).
@@ -176,14 +196,13 @@ def locally_adiabatic(x, gap, power=2.0):
     sizes, power = {}, require.number("power", power)
     x = require.array("x", x, "n", sizes, interval="[0, 1]")
     gap = require.array("gap", gap, "n", sizes, "(0, inf)", remedy=_NO_GAP)
-    if not (len(x) > 1 and x[0] == 0 and x[-1] == 1 and (np.diff(x) > 0).all()):
-        raise ValueError("x must rise from 0 to 1, in at least 2 points")
+    _require_rise("x", x)
     slowness = gap**-power
     s = np.concatenate([[0.0], np.cumsum(np.diff(x) * (slowness[1:] + slowness[:-1]) / 2)])
     return tabulated(s / s[-1], 1 - x, x, "locally_adiabatic")
 
 
-def find_schedule(schedule):
+def find_schedule(schedule: str | Schedule) -> Schedule:
     """The Schedule of that name, or the Schedule itself. Raises ValueError for an unknown name.
 
     >>> float(find_schedule("quadratic").B(0.5))
@@ -194,7 +213,7 @@ def find_schedule(schedule):
     return SCHEDULES[require.choice("schedule", schedule, SCHEDULES, ", or make one with tabulated")]
 
 
-def driver_strength(driver, d):
+def driver_strength(driver: str, d: int) -> float:
     """g of H_D = g sum sigma_x: -1 for "uniform", 1/d for "scaled". Raises ValueError for another name.
 
     >>> driver_strength("uniform", 4), driver_strength("scaled", 4)

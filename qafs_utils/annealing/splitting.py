@@ -3,6 +3,8 @@
 Strang's (order 2) and Blanes and Moan's (order 4; J. Comput. Appl. Math. 142, 313, 2002).
 """
 
+from collections.abc import Iterator
+
 import numpy as np
 
 _STRANG = (np.array([0.5, 0.5]), np.array([1.0]))
@@ -16,40 +18,41 @@ SPLITTINGS = {2: _STRANG, 4: _BLANES_MOAN}  # order: weights of the phases, weig
 _STEPS = 2**14  # whose angles are in memory at a time
 
 
-def layers(annealing_time, g, schedule, steps, order, s0=0.0, s1=1.0):
+def splitting_angles(annealing_time, g, schedule, steps, order, *, s0=0.0, s1=1.0) -> tuple[np.ndarray, np.ndarray]:
     """Angles of `steps` splitting steps of that order from s0 to s1: phases (n + 1,), rotations (n,).
 
-    With the time as two more coordinates, one moved by each part, the splitting keeps its order although H
-    depends on the time: each part sees the time that the other has reached.
+    The time is treated as two more coordinates, of which each part moves one: each part sees the time that the other
+    has reached. So the splitting keeps its order although H depends on the time.
 
-    >>> phases, rotations = layers(10.0, -1.0, find_schedule("linear"), steps=2, order=2)
-    >>> phases, rotations  # B and A g over the anneal: the sums are 5 and -5
+    >>> from qafs_utils.annealing.schedules import find_schedule
+    >>> splitting_angles(10.0, -1.0, find_schedule("linear"), steps=2, order=2)  # the sums are 5 and -5
     (array([0. , 2.5, 2.5]), array([-3.75, -1.25]))
     """
     phase_weights, rotation_weights = SPLITTINGS[order]
     ds = (s1 - s0) / steps
     start = s0 + ds * np.arange(steps)[:, None]
-    s_phase = start + ds * np.concatenate([[0.0], np.cumsum(rotation_weights)])
-    s_rotation = start + ds * np.cumsum(phase_weights)[:-1]
+    s_phase = start + ds * np.concatenate([[0.0], np.cumsum(rotation_weights)])  # (steps, parts + 1)
+    s_rotation = start + ds * np.cumsum(phase_weights)[:-1]  # (steps, parts)
     phase = annealing_time * ds * phase_weights * schedule.weight("B", s_phase)
-    angles = (annealing_time * ds * rotation_weights * schedule.weight("A", s_rotation) * g).ravel()
+    rotations = (annealing_time * ds * rotation_weights * schedule.weight("A", s_rotation) * g).ravel()
     phases = np.concatenate([phase[:, :-1].ravel(), [0.0]])
     # a step's last phase joins the first of the next
     phases[len(rotation_weights) :: len(rotation_weights)] += phase[:, -1]
-    return phases, angles
+    return phases, rotations
 
 
-def layers_in_parts(annealing_time, g, schedule, plan, order):
-    """`layers` of the steps of a plan, intervals of s and the steps in each: yields phases, rotations.
+def angles_in_parts(annealing_time, g, schedule, intervals, order) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """`splitting_angles` of intervals (s, s, number of steps), one after the other: yields phases, rotations.
 
     At most 2^14 steps at a time, so that their angles are no matter for the memory.
 
-    >>> plan = [(0.0, 0.5, 20_000), (0.5, 1.0, 10)]
-    >>> [len(angles) for _, angles in layers_in_parts(1e4, -1.0, find_schedule("linear"), plan, order=2)]
+    >>> from qafs_utils.annealing.schedules import find_schedule
+    >>> parts = angles_in_parts(1e4, -1.0, find_schedule("linear"), [(0.0, 0.5, 20_000), (0.5, 1.0, 10)], order=2)
+    >>> [len(rotations) for _, rotations in parts]
     [10000, 10000, 10]
     """
-    for a, b, count in plan:
-        ends = np.linspace(0, count, -(-count // _STEPS) + 1).astype(int)
-        for first, last in zip(ends, ends[1:]):
-            part = a + (b - a) * (first / count), a + (b - a) * (last / count) if last < count else b
-            yield layers(annealing_time, g, schedule, last - first, order, *part)
+    for a, b, count in intervals:
+        bounds = np.linspace(0, count, -(-count // _STEPS) + 1).astype(int)
+        for first, last in zip(bounds, bounds[1:]):
+            s0, s1 = a + (b - a) * (first / count), a + (b - a) * (last / count) if last < count else b
+            yield splitting_angles(annealing_time, g, schedule, last - first, order, s0=s0, s1=s1)

@@ -3,47 +3,19 @@
 import ast
 import json
 import sys
-from collections.abc import Mapping
 
 import numpy as np
 import yaml
 
 from .. import require
-from .files import ROOT, _shown
-from .provenance import image_notebooks
+from .files import ROOT, shown
+from .provenance import PROFILES, code_of_notebooks, reads_images
 
-PROFILES = {
-    "published": "starts from the committed outcome of the image-reading notebooks",
-    "images": "everything from STL-10 and the ImageNet weights",
-    "smoke": "synthetic images and a random trunk: minutes, never for results",
-}
-IMAGE_NOTEBOOKS = image_notebooks()  # numbers
+IMAGE_NOTEBOOKS = tuple(name[:2] for name, code in code_of_notebooks().items() if reads_images(code))
 _LARGEST = sys.float_info.max
 
 
-def check_profile(profile):
-    """Raise ValueError unless `profile` is one of PROFILES.
-
-    >>> check_profile("smoke")
-    >>> check_profile("paper")
-    Traceback (most recent call last):
-    ValueError: unknown profile 'paper': choose from published, images, smoke
-    """
-    require.choice("profile", profile, PROFILES)
-
-
-def check_notebook(notebook):
-    """Raise ValueError unless `notebook` is the name of one in notebooks/, without its ending.
-
-    >>> check_notebook("03_qubo")
-    >>> check_notebook("../03_qubo")  # doctest: +ELLIPSIS
-    Traceback (most recent call last):
-    ValueError: unknown notebook '../03_qubo': choose from 00_quickstart, 01_fine_tuning, ...
-    """
-    require.choice("notebook", notebook, sorted(p.stem for p in (ROOT / "notebooks").glob("[0-9]*.ipynb")))
-
-
-def literal(name, value):
+def literal(name: str, value):
     """A parameter's value as a record keeps it, a copy: tuples become lists, NumPy's numbers Python's.
 
     Raises ValueError, naming the parameter, for what is no finite number, text, bool, None, or list or dict of these.
@@ -76,7 +48,7 @@ def _copied(value):
     raise TypeError(value)
 
 
-def defaults(notebook):
+def defaults(notebook: str) -> dict:
     """{name: value} of a notebook's parameter cell, literals only.
 
     Raises ValueError if there is no such notebook or cell, or if the cell holds anything but lines `name = literal`.
@@ -84,14 +56,14 @@ def defaults(notebook):
     >>> defaults("03_qubo")["beta"]
     0.7
     """
-    check_notebook(notebook)
+    require.choice("notebook", notebook, sorted(p.stem for p in (ROOT / "notebooks").glob("[0-9]*.ipynb")))
     path = ROOT / "notebooks" / f"{notebook}.ipynb"
     try:
         cells = json.loads(path.read_text(encoding="utf-8"))["cells"]
         tagged = ["".join(c["source"]) for c in cells if "parameters" in c["metadata"].get("tags", [])]
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         why = f"{type(error).__name__}: {error}"
-        raise ValueError(f"{_shown(path)} is no notebook ({why}): mend it, or restore it with `git checkout`") from None
+        raise ValueError(f"{shown(path)} is no notebook ({why}): mend it, or restore it with `git checkout`") from None
     if len(tagged) != 1:
         raise ValueError(f"{notebook}: expected one cell tagged 'parameters', found {len(tagged)}")
     try:
@@ -109,28 +81,27 @@ def _assigned(line):
         raise ValueError(f"not {ast.unparse(line)!r}") from None
 
 
-def overrides(notebook, profile):
+def overrides(notebook: str, profile: str) -> dict:
     """Parameters of params/<profile>/<notebook>.yaml, checked against the notebook's parameter cell.
 
     Raises ValueError, naming the file and the line, for what is no YAML, a name that the notebook does not have, one
     given twice, or a value of another type; a whole number will do for a float.
 
-    >>> overrides("04_annealing", "smoke")
-    {'betas_full': [0.5, 0.7, 0.99, 1.0], 'seeds': [0, 1]}
+    >>> overrides("04_annealing", "smoke")["seeds"]
+    [0, 1]
     """
-    check_profile(profile)
+    require.choice("profile", profile, PROFILES)
     known = defaults(notebook)
     path = ROOT / "params" / profile / f"{notebook}.yaml"
-    if not path.exists():
-        return {}
-    values, lines = _yaml(path)
+    values, lines = _yaml(path) if path.exists() else ({}, [])
+    names = [name for name, _ in lines]
     for name, line in lines:
-        where = f"{_shown(path)}, line {line}: {name}"
+        where = f"{shown(path)}, line {line}: {name}"
         if name not in known:
             raise ValueError(f"{where} is not a parameter of {notebook}; it has {', '.join(sorted(known))}")
         if name == "profile":
             raise ValueError(f"{where} is chosen by the command, not by a file: delete the line")
-        if [n for n, _ in lines].count(name) > 1:
+        if names.count(name) > 1:
             raise ValueError(f"{where} is there twice: delete one")
         try:
             values[name] = _typed(values[name], known[name])
@@ -142,27 +113,26 @@ def overrides(notebook, profile):
 
 def _yaml(path):
     """({name: value} of a YAML file, [(name, number of its line)])."""
+    file = shown(path)
     try:
         content = path.read_bytes()
         text = content.decode()
         root, values = yaml.compose(text), yaml.safe_load(text)
     except UnicodeDecodeError as error:
         line = content.count(b"\n", 0, error.start) + 1
-        raise ValueError(f"{_shown(path)}, line {line}: not UTF-8, save it in that encoding") from None
+        raise ValueError(f"{file}, line {line}: not UTF-8, save it in that encoding") from None
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         line = f", line {mark.line + 1}" if mark else ""
         problem = getattr(error, "problem", None) or getattr(error, "reason", None) or "not readable"
-        raise ValueError(f"{_shown(path)}{line}: broken YAML, {problem}") from None
+        raise ValueError(f"{file}{line}: broken YAML, {problem}") from None
     except Exception as error:  # of the disk; or whatever the reader of YAML meets in `!!int x`, or a date of month 13
-        raise ValueError(f"{_shown(path)} cannot be read, {type(error).__name__}: {error}") from None
+        raise ValueError(f"{file} cannot be read, {type(error).__name__}: {error}") from None
     if root is None:
         return {}, []
     if not isinstance(values, dict):
-        raise ValueError(
-            f"{_shown(path)}, line {root.start_mark.line + 1}: must hold lines `name: value`, "
-            f"got a {type(values).__name__}"
-        )
+        line, kind = root.start_mark.line + 1, type(values).__name__
+        raise ValueError(f"{file}, line {line}: must hold lines `name: value`, got a {kind}")
     return values, [(key.value, key.start_mark.line + 1) for key, _ in root.value]
 
 
@@ -178,9 +148,3 @@ def _typed(value, default):
         except TypeError as wanted:
             raise TypeError(f"a list of {wanted}") from None
     return value
-
-
-def _dict(name, given):
-    if not isinstance(given, Mapping):
-        raise ValueError(f"{name} must be a dict, got {require.described(given)}")
-    return given

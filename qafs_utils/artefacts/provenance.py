@@ -9,12 +9,17 @@ import tokenize
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
+PROFILES = {
+    "published": "starts from the committed outcome of the image-reading notebooks",
+    "images": "everything from STL-10 and the ImageNet weights",
+    "smoke": "synthetic images and a random trunk: minutes, never for results",
+}
 ELSEWHERE = ("annealing.gpu",)  # modules for other hardware, of which no committed result comes
 DOCUMENTED = (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
 
 
 @functools.cache
-def bare(source):
+def bare(source: str) -> str:
     '''Python source without comments, docstrings and blank lines: what decides the results. Strings stay as they are.
 
     >>> bare('def f():\\n    """One."""\\n\\n    return 1  # always\\n')
@@ -51,71 +56,90 @@ def _within_strings(source):
 
 
 @functools.cache
-def imported(source, package=""):
-    """What Python source imports of qafs_utils, or reaches through it  ->  frozenset of dotted names below qafs_utils.
+def imported(source: str, package: str = "") -> frozenset[str]:
+    """What Python source takes from qafs_utils, by import or as an attribute  ->  set of dotted names below qafs_utils.
 
     package: the folder of the source below qafs_utils, from which its relative imports start.
 
-    >>> sorted(imported("import numpy, qafs_utils.require\\nfrom . import cpu\\nfrom ..qubo import binary", "annealing"))
+    >>> sorted(imported("import qafs_utils.require\\nfrom . import cpu\\nfrom ..qubo import binary", "annealing"))
     ['annealing.cpu', 'qubo.binary', 'require']
     >>> sorted(imported("import qafs_utils as q\\nq.explain(image)"))
     ['explain']
     """
-    names, packages, tree = set(), set(), ast.parse(source)
-    for node in ast.walk(tree):
+    bound, paths = {}, set()  # {local name: what it stands for}
+    nodes = list(ast.walk(ast.parse(source)))
+    for node in nodes:
         if isinstance(node, ast.ImportFrom):
-            above = ["qafs_utils", *filter(None, [package])][: 3 - node.level] if node.level else []
-            path = ".".join([*above, *filter(None, [node.module])])
-            names |= {f"{path}.{alias.name}" for alias in node.names}
+            folder = ["qafs_utils", *package.split(".")] if package else ["qafs_utils"]
+            above = folder[: len(folder) + 1 - node.level] if node.level else []
+            for alias in node.names:
+                bound[alias.asname or alias.name] = path = ".".join(filter(None, [*above, node.module, alias.name]))
+                paths.add(path)
         elif isinstance(node, ast.Import):
-            names |= {alias.name for alias in node.names}
-            packages |= {
-                alias.asname or "qafs_utils"
-                for alias in node.names
-                if alias.name == "qafs_utils" or (alias.name.startswith("qafs_utils.") and not alias.asname)
-            }
-    for node in ast.walk(tree):
-        if isinstance(node, ast.Attribute):
-            path = ast.unparse(node).split(".")
-            if path[0] in packages:
-                names.add(".".join(["qafs_utils", *path[1:]]))
-    return frozenset(name.removeprefix("qafs_utils.") for name in names if name.startswith("qafs_utils."))
+            for alias in node.names:
+                paths.add(alias.name)
+                bound[alias.asname or alias.name.split(".")[0]] = (
+                    alias.name if alias.asname else alias.name.split(".")[0]
+                )
+    for name, *attributes in filter(None, map(_dotted, nodes)):
+        paths.add(".".join([bound.get(name, name), *attributes]))
+    return frozenset(path.removeprefix("qafs_utils.") for path in paths if path.startswith("qafs_utils."))
+
+
+def _dotted(node):
+    """["a", "b", "c"] of the expression a.b.c, [] of any other."""
+    names = []
+    while isinstance(node, ast.Attribute):
+        names.append(node.attr)
+        node = node.value
+    return [node.id, *reversed(names)] if names and isinstance(node, ast.Name) else []
 
 
 def _module(name, root):
-    """The module that holds a dotted name below qafs_utils: "qubo.binary.bits"  ->  "qubo.binary", None if there is none."""
+    """The module that holds a dotted name below qafs_utils: "qubo.binary.bits"  ->  "qubo.binary", None of a folder."""
     parts = name.split(".")
     for count in range(len(parts), 0, -1):
-        if (root / "qafs_utils" / "/".join(parts[:count])).with_suffix(".py").exists():
+        if _file(".".join(parts[:count]), root).exists():
             return ".".join(parts[:count])
     return None if (root / "qafs_utils" / parts[0]).is_dir() else "__init__"  # a name of the package itself
 
 
-@functools.cache
-def code_of_notebooks(root=ROOT):
+def _file(module, root):
+    return (root / "qafs_utils" / module.replace(".", "/")).with_suffix(".py")
+
+
+def code_of_notebooks(root: Path = ROOT) -> dict[str, str]:
     """{notebook: its code} of all in root/notebooks, in their order; magics and shell lines left out.
 
     >>> list(code_of_notebooks())[:2]
     ['00_quickstart', '01_fine_tuning']
     """
-    found = {}
-    for path in sorted((root / "notebooks").glob("[0-9]*.ipynb")):
-        cells = json.loads(path.read_text(encoding="utf-8"))["cells"]
-        lines = "\n".join("".join(c["source"]) for c in cells if c["cell_type"] == "code").splitlines()
-        found[path.stem] = "\n".join(line for line in lines if not line.startswith(("%", "!")))
-    return found
+    return {path.stem: _code(path) for path in sorted((root / "notebooks").glob("[0-9]*.ipynb"))}
 
 
-def image_notebooks(root=ROOT):
-    """Numbers of the notebooks that read photographs: those whose own profile is "images".
+def _code(notebook):
+    cells = json.loads(notebook.read_text(encoding="utf-8"))["cells"]
+    return "\n".join(_python("".join(c["source"])) for c in cells if c["cell_type"] == "code")
 
-    >>> image_notebooks()
-    ('01', '02', '06', '12')
+
+def _python(cell):
+    try:
+        ast.parse(cell)
+    except SyntaxError:
+        return "\n".join(line for line in cell.split("\n") if not line.startswith(("%", "!")))
+    return cell
+
+
+def reads_images(code: str) -> bool:
+    """Whether a notebook reads photographs: its own profile is then "images".
+
+    >>> reads_images('profile = "published"\\nbeta = 0.7')
+    False
     """
-    return tuple(name[:2] for name, code in code_of_notebooks(root).items() if '\nprofile = "images"' in f"\n{code}")
+    return '\nprofile = "images"' in f"\n{code}"
 
 
-def modules(source, root=ROOT):
+def modules(source: str, root: Path = ROOT) -> dict[str, str]:
     """{name: source} of the qafs_utils modules that Python source rests on: imported, and imported by those in turn.
 
     Without those of ELSEWHERE.
@@ -126,12 +150,12 @@ def modules(source, root=ROOT):
     found, waiting = {}, {_module(name, root) for name in imported(source)}
     while waiting := waiting - found.keys() - {None, *ELSEWHERE}:
         name = waiting.pop()
-        found[name] = (root / "qafs_utils" / name.replace(".", "/")).with_suffix(".py").read_text(encoding="utf-8")
+        found[name] = _file(name, root).read_text(encoding="utf-8")
         waiting |= {_module(other, root) for other in imported(found[name], name.rpartition(".")[0])}
     return found
 
 
-def code_hash(notebook, root=ROOT):
+def code_hash(notebook: str, root: Path = ROOT) -> str | None:
     """SHA-256 (16 digits) of the code of root/notebooks/<notebook>.ipynb and of all modules it rests on.
 
     Without comments and docstrings, and without `artefacts`, which stores and does not compute. Taken from the
@@ -141,13 +165,10 @@ def code_hash(notebook, root=ROOT):
     >>> len(code_hash("03_qubo")), code_hash("no_such_notebook")
     (16, None)
     """
-    from IPython.core.inputtransformer2 import TransformerManager
-
     path = root / "notebooks" / f"{notebook}.ipynb"
     if not path.exists():
         return None
-    cells = [c for c in json.loads(path.read_text(encoding="utf-8"))["cells"] if c["cell_type"] == "code"]
-    source = "".join(TransformerManager().transform_cell("".join(c["source"])) for c in cells)  # magics, if any
+    source = _code(path)
     try:
         bare(source)
     except (SyntaxError, tokenize.TokenError):  # somebody is at work on it, and may run the other cells

@@ -9,6 +9,10 @@ import importlib.metadata
 import io
 import json
 import os
+import zipfile
+from collections.abc import Mapping
+from numbers import Integral, Real
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -20,22 +24,20 @@ from .files import (
     PUBLISHED,
     ROOT,
     ArtefactError,
-    _arrays,
-    _named,
-    _plain,
-    _require_same,
-    _shown,
-    _table,
+    checked_name,
     committed_table,
     decoded,
+    from_csv,
     published_sums,
+    shown,
     to_csv,
     write_atomically,
 )
-from .parameters import IMAGE_NOTEBOOKS, _dict, check_profile, defaults, literal
-from .provenance import code_hash
+from .parameters import IMAGE_NOTEBOOKS, defaults, literal
+from .provenance import PROFILES, code_hash
 
 WITHIN_MAKE = "QAFS_RUN"  # set in the environment of the kernels that `python -m qafs_utils run` starts
+RESERVED = ("record", "file", "allow_pickle")  # no names for arrays: the record's own, and arguments of NumPy
 PACKAGES = ("torch", "torchvision", "numpy", "scipy", "numba", "dimod", "dwave-samplers")
 
 
@@ -50,12 +52,12 @@ class Artefacts:
     'build/published/data/03_nf16.npz'
     """
 
-    def __init__(self, profile, in_lab=False):
-        check_profile(profile)
+    def __init__(self, profile: str, in_lab: bool = False):
+        require.choice("profile", profile, PROFILES)
         self.profile, self.folder, self.inputs = profile, ROOT / "build" / profile, {}
         self.target = ROOT / "build" / "lab" / profile if in_lab else self.folder
 
-    def path(self, name):
+    def path(self, name: str) -> Path:
         """Where a file is read from: build/<profile>/data, or data/published for published image notebooks.
 
         In the lab what the lab has made comes first.
@@ -66,47 +68,47 @@ class Artefacts:
             return PUBLISHED / name
         return self.folder / "data" / name
 
-    def load(self, name):
+    def load(self, name: str) -> dict:
         """Arrays of an artefact as a dict, the record decoded.
 
         Raises ArtefactError when it is missing, damaged, or (published) not the file that was committed.
         """
-        return self._read(f"{_named(name)}.npz", _arrays)
+        return self._read(f"{checked_name(name)}.npz", _arrays)
 
-    def load_table(self, name):
-        """A table artefact as a DataFrame. Raises ArtefactError as `load`."""
-        return self._read(f"{_named(name)}.csv", _table)
+    def load_table(self, name: str, dtype: type | None = None) -> pd.DataFrame:
+        """A table artefact. dtype: str for all cells as they are written. Raises ArtefactError as `load`."""
+        return self._read(f"{checked_name(name)}.csv", lambda content: from_csv(content, dtype))
 
-    def paper(self, name):
-        """Numbers reported in the paper: data/paper_values/<name>.csv as a DataFrame. Raises ArtefactError."""
-        return committed_table(PAPER_VALUES / f"{_named(name)}.csv")
+    def paper(self, name: str) -> pd.DataFrame:
+        """Numbers reported in the paper: data/paper_values/<name>.csv. Raises ArtefactError."""
+        return committed_table(PAPER_VALUES / f"{checked_name(name)}.csv")
 
-    def measured(self, name):
-        """Times measured by `make benchmark`: benchmarks/<name>.csv as a DataFrame. Raises ArtefactError."""
+    def measured(self, name: str) -> pd.DataFrame:
+        """Times measured by `make benchmark`: benchmarks/<name>.csv. Raises ArtefactError."""
         remedy = "restore it with `git checkout`, or measure again with `make benchmark`"
-        return committed_table(BENCHMARKS / f"{_named(name)}.csv", remedy)
+        return committed_table(BENCHMARKS / f"{checked_name(name)}.csv", remedy)
 
     def _read(self, file, decode):
         path, number = self.path(file), file.split("_")[0]
         if not path.exists():
             raise ArtefactError(
-                f"{_shown(path)} is missing: run notebook {number} with profile {self.profile!r} first "
+                f"{shown(path)} is missing: run notebook {number} with profile {self.profile!r} first "
                 "(`make figures` runs them all), or `git checkout data/published` if it was deleted there"
             )
         if path.is_relative_to(self.target) and self.target != self.folder:
-            print(f"{file} is the one made in the lab: delete {_shown(path)} to read the one of `make` again")
+            print(f"{file} is the one made in the lab: delete {shown(path)} to read the one of `make` again")
         remedy = f"delete it and run notebook {number} again"
         content = decoded(path, bytes, remedy)
         digest = hashlib.sha256(content).hexdigest()
         if path.parent == PUBLISHED and published_sums().get(file) != digest:
             raise ArtefactError(
-                f"{_shown(path)} is not the published file (SHA-256 differs from SHA256SUMS): "
+                f"{shown(path)} is not the published file (SHA-256 differs from SHA256SUMS): "
                 "restore it with `git checkout data/published`, or rebuild it with `make figures INPUT=images`"
             )
         for record in (path.parents[1] / "records").glob(f"{number}_*.json"):  # of the notebook that made it
             made = decoded(record, lambda text: dict(json.loads(text)["artefacts"]), remedy)
             if made.get(file, digest[:16]) != digest[:16]:
-                raise ArtefactError(f"{_shown(path)} is damaged, not what notebook {number} wrote: {remedy}")
+                raise ArtefactError(f"{shown(path)} is damaged, not what notebook {number} wrote: {remedy}")
         self.inputs[file] = digest[:16]
         return decoded(path, decode, remedy, content)
 
@@ -121,11 +123,9 @@ class Run(Artefacts):
     >>> run = Run("04_annealing", defaults("04_annealing") | {"beta": 0.9, "token": "mine", "np": np})
     >>> run.parameters["beta"], "token" in run.parameters
     (0.9, False)
-    >>> [run.path(name).relative_to(ROOT).as_posix() for name in ("02_images.npz", "03_nf16.npz")]
-    ['data/published/02_images.npz', 'build/published/data/03_nf16.npz']
     """
 
-    def __init__(self, notebook, namespace):
+    def __init__(self, notebook: str, namespace: dict):
         names = defaults(notebook)
         missing = [name for name in names if name not in _dict("namespace", namespace)]
         if missing:
@@ -136,105 +136,100 @@ class Run(Artefacts):
         self.answers = {}  # to the paper's statements, by id
         self.code = code_hash(notebook, ROOT)
 
-    def uses(self, sources):
+    def uses(self, sources: dict) -> None:
         """Note raw files that the notebook reads, {name: checksum}, for the record of what it makes."""
         self.sources |= literal("sources", _dict("sources", sources))
 
-    def save(self, name, **arrays):
+    def save(self, name: str, **arrays) -> Path:
         """Write an artefact `<name>.npz` with arrays, and the record of what made it  ->  its path.
 
         Raises ValueError, naming it, for an array of Python objects, which `load` could not read.
         """
-        record = json.dumps(self.record(), sort_keys=True)
-        arrays = {key: _plain(name, key, array) for key, array in arrays.items()}
-        content = io.BytesIO()
-        np.savez_compressed(content, record=record, **arrays)
-        return self._write("artefacts", name, "npz", content.getvalue())
+        return self._write("artefacts", name, "npz", _npz(name, self.record(), arrays))
 
-    def save_table(self, name, table):
-        """Write an artefact `<name>.csv` from a DataFrame, and `<name>.json` with the record of what made it.
+    def save_table(self, name: str, table: pd.DataFrame) -> pd.DataFrame:
+        """Write an artefact `<name>.csv`, and `<name>.json` with the record of what made it.
 
         ->  the table as `load_table` reads it: six digits of each number.
         Raises ValueError, naming the column, for what `load_table` would read as something else: "001", a named index.
-        Only whole numbers among text may become text, and text of no length a missing value.
         """
         record, content = json.dumps(self.record(), sort_keys=True, indent=1) + "\n", to_csv(table)
-        _require_same(table, content)
+        _require_readable(table, content)
         self._write("artefacts", name, "json", record.encode())
         self._write("artefacts", name, "csv", content)
-        return _table(content)
+        return from_csv(content)
 
     def claim(
         self,
-        name,
-        ours=np.nan,
-        low=np.nan,
-        high=np.nan,
+        name: str,
+        ours: float = np.nan,
+        low: float = np.nan,
+        high: float = np.nan,
         *,
-        reported=None,
-        holds=None,
-        partly=False,
-        testable=True,
-        verdict="",
-        why="",
+        reported: float | None = None,
+        holds: bool | None = None,
+        partly: bool = False,
+        testable: bool = True,
+        verdict: str = "",
+        why: str = "",
         seeds=(),
-    ):
+    ) -> None:
         """Answer a statement of the paper, by its id in data/paper_values/claims.csv, with what this notebook measures.
 
         ours, low, high: our value and its 95 % interval; reported: the paper's value, where claims.csv has none;
-        holds, partly, testable: as for `claims.verdict`, which judges it; verdict: instead of that rule's; why: one line
-        beside it; seeds: our values for other training seeds. The answers are the artefact <number>_claims.csv.
-        Raises ValueError for an unknown id.
-
+        holds, partly, testable: as for `claims.verdict`, which judges it; verdict: instead of that rule's; why: one
+        line beside it; seeds: our values for other training seeds. A second answer to a statement replaces the first.
+        The answers are the artefact <number>_claims.csv, numbers in full. Raises ValueError for an unknown id, and,
+        naming it, for what is no number (NaN is one) or neither true nor false.
         """
-        known = self.paper("claims").id.tolist()
-        self.answers[require.choice("claim", name, known)] = {
+        require.choice("claim", name, self.paper("claims").id.tolist())
+        numbers = {"reported": reported, "ours": ours, "low": low, "high": high}
+        for key, value in numbers.items():
+            numbers[key] = require.array(key, np.nan if value is None else value, "", nan=True, dtype=None).item()
+        over = require.array("seeds", list(seeds), "S", nan=True)
+        over = over[~np.isnan(over)]
+        self.answers[name] = {
             "id": name,
-            "reported": np.nan if reported is None else reported,
-            "ours": ours,
-            "low": low,
-            "high": high,
-            "holds": {None: "", True: "yes", False: "no"}[holds if holds is None else bool(holds)],
-            "partly": bool(partly),
-            "testable": bool(testable),
+            **numbers,
+            "holds": "" if holds is None else {True: "yes", False: "no"}[require.flag("holds", holds)],
+            "partly": require.flag("partly", partly),
+            "testable": require.flag("testable", testable),
             "verdict": verdict,
-            "seeds": f"{min(seeds):.3g} to {max(seeds):.3g}" if len(seeds) else "",
+            "seeds": f"{over.min():.3g} to {over.max():.3g}" if len(over) else "",
             "why": why,
         }
-        self.save_table(f"{self.notebook[:2]}_claims", pd.DataFrame(self.answers.values()))
+        self.save_table(f"{self.notebook[:2]}_claims", pd.DataFrame(self.answers.values(), dtype=object))
 
-    def claims(self):
-        """What the paper says of this notebook's subject, beside what was answered: a DataFrame to show."""
-        answers = pd.DataFrame(self.answers.values())[["id", "reported", "ours", "low", "high", "why"]]
-        stated = self.paper("claims")[["id", "place", "statement", "reported"]]
-        shown = answers.merge(stated, on="id", how="left", suffixes=("", "_by_paper"))
-        shown["reported"] = shown.reported.fillna(shown.reported_by_paper)
-        return shown[["place", "statement", "reported", "ours", "low", "high", "why"]]
+    def claims(self) -> pd.DataFrame:
+        """What the paper says of this notebook's subject, beside what was answered: a table to show."""
+        columns = ["place", "statement", "reported", "ours", "low", "high", "why"]
+        answers = pd.DataFrame(self.answers.values(), columns=["id", *columns[2:]]).set_index("id")
+        return answers.combine_first(self.paper("claims").set_index("id")).loc[answers.index, columns]
 
-    def figure(self, name, figure):
-        """Write a figure as PNG and PDF into the run's figures, with what made it as metadata."""
+    def figure(self, name: str, figure) -> None:
+        """Write a Matplotlib figure as PNG and PDF into the run's figures, with what made it as metadata."""
         if not hasattr(figure, "savefig"):
             raise ValueError(f"figure must be a Matplotlib figure, got {require.described(figure)}")
         record = json.dumps(self.record(versions=False), sort_keys=True)
         for suffix, metadata in (
-            ("png", {"Title": _named(name), "Description": record, "Software": None}),
+            ("png", {"Title": checked_name(name), "Description": record, "Software": None}),
             ("pdf", {"Title": name, "Subject": record, "CreationDate": None}),
         ):
             content = io.BytesIO()
             figure.savefig(content, format=suffix, metadata=metadata)
             self._write("figures", name, suffix, content.getvalue())
 
-    def table(self, name, table):
+    def table(self, name: str, table: pd.DataFrame) -> None:
         """Write a published table as CSV into the run's figures."""
         self._write("figures", name, "csv", to_csv(table))
 
-    def page(self, name, text):
+    def page(self, name: str, text: str) -> None:
         """Write a published page of Markdown into the run's figures."""
         if not isinstance(text, str):
             raise ValueError(f"text must be text, got {require.described(text)}")
         self._write("figures", name, "md", text.encode())
 
-    def record(self, versions=True):
+    def record(self, versions: bool = True) -> dict:
         """What made an artefact: notebook, parameters, SHA-256 of the artefacts read, package versions."""
         parameters = {k: v for k, v in self.parameters.items() if k != "profile"}
         record = {"notebook": self.notebook, "parameters": parameters, "inputs": self.inputs}
@@ -244,7 +239,7 @@ class Run(Artefacts):
 
     def _write(self, kind, name, suffix, content):
         """Write a file, and the record of all that this notebook has made (figures/RECORDS.json later)  ->  path."""
-        path = self.target / {"artefacts": "data", "figures": "figures"}[kind] / f"{_named(name)}.{suffix}"
+        path = self.target / {"artefacts": "data", "figures": "figures"}[kind] / f"{checked_name(name)}.{suffix}"
         write_atomically(path, content)
         self.made[kind][path.name] = hashlib.sha256(content).hexdigest()[:16]
         record = self.record() | {"code": self.code, "sources": self.sources} | self.made
@@ -253,16 +248,77 @@ class Run(Artefacts):
         return path
 
 
-def require_same_parameters(run, artefact, names):
+def _npz(name, record, arrays):
+    """Arrays and a record, {name: value} each, as the bytes of an .npz. Raises ValueError for what it cannot hold."""
+    plain = {}
+    for key, given in arrays.items():
+        if key in RESERVED:
+            raise ValueError(f"{name}: {key} is no name for an array: {', '.join(RESERVED)} are taken")
+        try:
+            plain[key] = np.asanyarray(given)
+        except (ValueError, TypeError, RuntimeError):  # of several lengths; a tensor on a GPU, or with a graph
+            plain[key] = np.asarray(None)
+        if plain[key].dtype.hasobject or isinstance(plain[key], np.ma.MaskedArray):  # its mask would be lost
+            raise ValueError(
+                f"{name}: {key} must be an array of numbers, text or booleans, on the CPU, or it could not be "
+                f"read again, got {require.described(given)}"
+            )
+    content = io.BytesIO()
+    np.savez_compressed(content, record=json.dumps(record, sort_keys=True), **plain)
+    return content.getvalue()
+
+
+def _arrays(content):
+    """{name: array} of the bytes of an .npz, its record decoded. Each member is read to its end: its check-sum."""
+    with zipfile.ZipFile(io.BytesIO(content)) as archive:
+        members = {name.removesuffix(".npy"): io.BytesIO(archive.read(name)) for name in archive.namelist()}
+    loaded = {name: np.lib.format.read_array(member, allow_pickle=False) for name, member in members.items()}
+    return loaded | {"record": dict(json.loads(str(loaded["record"])))}
+
+
+def _require_readable(table, content):
+    """Raise ValueError, naming the column, unless `from_csv` reads the bytes of a table as what it holds.
+
+    Only whole numbers among text may become text, and text of no length a missing value.
+    """
+    has_columns = len(table.columns) and table.index.names == [None]
+    read = from_csv(content) if has_columns else table
+    if not has_columns or list(table.columns) != list(read):
+        raise ValueError(
+            "table must have columns, of different names that are text, and no named index (reset_index "
+            f"makes a column of it), got {list(table.columns)} and index {table.index.names}"
+        )
+    for column in table.select_dtypes(exclude=["integer", "floating", "bool"]):
+        for value, again in zip(table[column], read[column]):
+            if not _same(value, again):
+                raise ValueError(f"column {column} must come back as it is, but {value!r} is read as {again!r}")
+
+
+def _same(value, again):
+    """Whether a cell of a table is read as what it was, but for rounding."""
+    if any(value is none for none in (None, pd.NA, pd.NaT)) or (isinstance(value, Real) and value != value):
+        return pd.isna(again)
+    if isinstance(value, (str, Integral)):
+        return again in (value, str(value)) or (value == "" and pd.isna(again))
+    return isinstance(value, Real) and isinstance(again, Real) and np.isclose(float(value), float(again), rtol=1e-5)
+
+
+def _dict(name, given):
+    if not isinstance(given, Mapping):
+        raise ValueError(f"{name} must be a dict, got {require.described(given)}")
+    return given
+
+
+def require_same_parameters(run: Run, artefact: dict, names: list) -> None:
     """Raise ArtefactError unless this run has the parameters that an artefact was made with.
 
     artefact: as `Run.load` returns it; names: parameters that both notebooks have.
 
     >>> run = Run("04_annealing", defaults("04_annealing") | {"beta": 0.9})
     >>> made = {"record": {"notebook": "03_qubo", "parameters": {"beta": 0.7}}}
-    >>> require_same_parameters(run, made, ["beta"])
+    >>> require_same_parameters(run, made, ["beta"])  # doctest: +ELLIPSIS
     Traceback (most recent call last):
-    qafs_utils.artefacts.files.ArtefactError: 04_annealing and 03_qubo disagree: beta = 0.9 (was 0.7). Set both alike and rerun
+    qafs_utils.artefacts.files.ArtefactError: 04_annealing and 03_qubo disagree: beta = 0.9 (was 0.7). Set both alike...
     """
     made, now = artefact["record"], run.parameters
     was = {name: made["parameters"].get(name, "not recorded") for name in names}

@@ -6,6 +6,7 @@ is -z. Unless a class is asked for, it is class 1. Logits are (B, 1) then; `tens
 
 import difflib
 import warnings
+from collections.abc import Callable
 
 import numpy as np
 import torch
@@ -16,9 +17,13 @@ from .feature_maps import importance
 from .tensors import dense, require_evaluation, require_kind, require_logits
 
 _FEATURES = "features must be (B, channels, s, s) floats, what a trunk gives"
+_IMAGES = "images must be (B, 3, S, S) floats, normalised as the network expects"
+
+Derivatives = tuple[torch.Tensor, torch.Tensor, torch.Tensor]  # maps, gradients, logits
+Reshape = Callable[[torch.Tensor], torch.Tensor]
 
 
-def channels_last(output):
+def channels_last(output: torch.Tensor) -> torch.Tensor:
     """A `reshape` for layers that put the maps last, as in Swin and inside ConvNeXt: (B, H, W, N)  ->  (B, N, H, W).
 
     >>> channels_last(torch.zeros(1, 7, 7, 768)).shape
@@ -27,11 +32,10 @@ def channels_last(output):
     return output.permute(0, 3, 1, 2)
 
 
-def tokens(height, width, skip=1):
+def tokens(height: int, width: int, skip: int = 1) -> Reshape:
     """A `reshape` for vision transformers: (B, skip + height * width, N)  ->  (B, N, height, width).
 
     skip: tokens before those of the image, the class token say. A ViT-B/16 has 14 x 14 of an image of 224 pixels.
-    Raises ValueError for less than one row or column.
 
     >>> tokens(14, 14)(torch.zeros(1, 197, 768)).shape
     torch.Size([1, 768, 14, 14])
@@ -41,7 +45,9 @@ def tokens(height, width, skip=1):
     return lambda output: output[:, skip:].unflatten(1, (height, width)).permute(0, 3, 1, 2)
 
 
-def capture(head, features, target="block", class_index=None, batch=64):
+def capture(
+    head: torch.nn.Module, features, target: str = "block", class_index=None, *, batch: int = 64
+) -> Derivatives:
     """Maps of a head's stage, the class-score gradients with respect to them, and the logits.
 
     Only the head is differentiated: the trunk that made `features` needs no graph.
@@ -54,13 +60,11 @@ def capture(head, features, target="block", class_index=None, batch=64):
     >>> from qafs_utils.cnn.networks import ReducedHead
     >>> head = ReducedHead(4, size=2)
     >>> maps, gradients, logits = capture(head, torch.rand(3, 256, 2, 2), class_index=[0, 7, 7])
-    >>> maps.shape, logits.shape
-    (torch.Size([3, 4, 2, 2]), torch.Size([3, 10]))
     >>> torch.equal(gradients[1].flatten(), head.classifier.weight[7])  # the classifier is linear in the maps
     True
     """
     if not hasattr(head, "stages"):
-        raise ValueError(f"the head must have stages, as models.build_head makes it, got {type(head).__name__}")
+        raise ValueError(f"the head must have stages, as networks.build_head makes it, got {type(head).__name__}")
     stage = head.stages[-1] if isinstance(target, str) and target == "block" else target
     if not isinstance(stage, str) or stage not in head.stages:
         raise ValueError(f"the head has no stage {target!r} to take maps from: choose 'block' or one of {head.stages}")
@@ -86,18 +90,18 @@ def capture(head, features, target="block", class_index=None, batch=64):
     return _derivatives(forward, features, class_index, batch, "the trunk's inputs and the trained head")
 
 
-def capture_layer(network, layer, images, class_index=None, batch=16, reshape=None):
+def capture_layer(
+    network: torch.nn.Module, layer: str, images, class_index=None, *, batch: int = 16, reshape: Reshape | None = None
+) -> Derivatives:
     """As `capture`, for a layer of any convolutional network (torchvision's, say), by its name.
 
-    Only what follows the layer is differentiated. network: in eval mode, images -> logits (B, classes); its parameters
-    and their requires_grad stay as they are. layer: a name of `network.named_modules()`, as "layer3" or "features.28".
+    Only what follows the layer is differentiated. network: in eval mode, images -> logits (B, classes); it stays as it
+    is. layer: a name of `network.named_modules()`, as "layer3" or "features.28".
     images: (B, 3, S, S) float tensor, normalised as the network expects; as many channels as it takes.
-    class_index: as in `capture`.
     reshape: for a layer whose output is not (B, N, H, W), a function of it that gives such maps: `channels_last`,
-    `tokens(14, 14)`, or what pytorch-grad-cam calls reshape_transform. It may select and reorder numbers, no more: the
-    network goes on with the output as it was, and gradients are those with respect to the numbers selected.
-    Without reshape, a layer that puts N = H = W maps last cannot be told from others: a network with LayerNorm, which
-    is often so, then gets a warning.
+    `tokens(14, 14)`, or what pytorch-grad-cam calls reshape_transform. It may select and reorder numbers, no more.
+    Without it, a layer that puts N = H = W maps last cannot be told from others: a network with LayerNorm, which is
+    often so, then gets a warning.
     ->  maps (B, N, H, W), gradients (B, N, H, W), logits (B, classes), float32 on the CPU.
     Raises ValueError for an unknown layer, one that does not run exactly once or whose output is not (B, N, H, W), is
     not square though the images are, or gets no gradient; a reshape that computes; a network in training mode, without
@@ -106,8 +110,8 @@ def capture_layer(network, layer, images, class_index=None, batch=16, reshape=No
 
     >>> network = torch.nn.Sequential(torch.nn.Conv2d(3, 2, 1), torch.nn.Flatten(), torch.nn.Linear(8, 5)).eval()
     >>> maps, gradients, logits = capture_layer(network, "0", torch.rand(1, 3, 2, 2), class_index=[4])
-    >>> maps.shape, torch.equal(gradients.flatten(), network[2].weight[4])
-    (torch.Size([1, 2, 2, 2]), True)
+    >>> torch.equal(gradients.flatten(), network[2].weight[4])
+    True
     """
     network, layer, images = _checked(network, layer, images)
 
@@ -121,8 +125,9 @@ def capture_layer(network, layer, images, class_index=None, batch=16, reshape=No
 
         logits = _replaced(network, layer, part, hold)
         if not logits.requires_grad:
-            why = "the network detaches it, or runs under torch.no_grad"
-            raise ValueError(f"no gradient reaches layer {layer!r}: {why}")
+            raise ValueError(
+                f"no gradient reaches layer {layer!r}: the network detaches it, or runs under torch.no_grad"
+            )
         places, leaf = held
         return leaf, logits, places
 
@@ -130,7 +135,9 @@ def capture_layer(network, layer, images, class_index=None, batch=16, reshape=No
 
 
 @torch.no_grad()
-def propagate(network, layer, images, kept, batch=16, reshape=None):
+def propagate(
+    network: torch.nn.Module, layer: str, images, kept, *, batch: int = 16, reshape: Reshape | None = None
+) -> torch.Tensor:
     """Logits when only some maps of a layer are handed on, the others set to zero.
 
     network, layer, images, reshape: as for `capture_layer`; kept: (B, N) bool  ->  (B, classes) float32 on the CPU.
@@ -143,8 +150,8 @@ def propagate(network, layer, images, kept, batch=16, reshape=None):
     True
     """
     network, layer, images = _checked(network, layer, images)
-    given = kept if isinstance(kept, torch.Tensor) else require.array("kept", kept, "B N", nan=True, dtype=None)
-    kept = torch.as_tensor(given)
+    if not isinstance(kept, torch.Tensor):
+        kept = torch.as_tensor(require.array("kept", kept, "B N", nan=True, dtype=None))
 
     def only(part):
         def keep(output):
@@ -179,10 +186,7 @@ def _floats(given, wanted):
 
 
 def _checked(network, layer, images):
-    """The network inside torch.compile's and DataParallel's wrappers, the layer's name in it, and images as a tensor.
-
-    Raises ValueError for networks that cannot be differentiated or are in training mode, unknown layers, other images.
-    """
+    """The network inside torch.compile's and DataParallel's wrappers, the layer's name in it, and the images."""
     require_kind("the network", network, torch.nn.Module)
     if isinstance(layer, list | tuple | set | dict):
         raise ValueError(f"one layer at a time: give a name of network.named_modules(), got {require.described(layer)}")
@@ -197,7 +201,7 @@ def _checked(network, layer, images):
         hint = f"did you mean {' or '.join(map(repr, near))}?" if near else "its names are in network.named_modules()"
         raise ValueError(f"the network has no layer {layer!r}: {hint}")
     require_evaluation(network, "network")
-    return network, layer, _floats(images, "images must be (B, 3, S, S) floats, normalised as the network expects")
+    return network, layer, _floats(images, _IMAGES)
 
 
 def _require_differentiable(network, modules):
@@ -215,10 +219,7 @@ def _require_differentiable(network, modules):
 
 
 def _run(network, *inputs):
-    """Logits (B, classes) of a network's inputs, the first B images; parameters take no part in any gradient.
-
-    Raises ValueError for what the network cannot take, with the network's own words, and another output than logits.
-    """
+    """Logits (B, classes) of a network's inputs, the first B images; parameters take no part in any gradient."""
     state = {name: value.detach() for name, value in network.named_parameters()}
     state |= {name: value for name, value in network.named_buffers() if value.is_inference()}
     state = {name: value.clone() if value.is_inference() else value for name, value in state.items()}
@@ -256,7 +257,7 @@ def _replaced(network, layer, images, change):
 def _places(output, network, layer, images, reshape):
     """Where the numbers of the maps stand in a layer's flattened output: (B, N, H, W) int; None if it is the maps.
 
-    Found by reshaping the places instead of the numbers. Raises ValueError for outputs that are no maps.
+    Found by reshaping the places instead of the numbers.
     """
     got = tuple(output.shape) if isinstance(output, torch.Tensor) else type(output).__name__
     real = isinstance(output, torch.Tensor) and output.is_floating_point() and output.layout == torch.strided
@@ -296,7 +297,7 @@ def _places(output, network, layer, images, reshape):
 def _derivatives(forward, inputs, class_index, batch, origin):
     """What `capture` returns, in batches: forward(part of inputs) -> leaf, logits, places of the maps in the leaf.
 
-    Raises ValueError naming the origin of maps, logits and gradients that are not finite.
+    origin: what to check when maps, logits or gradients are not finite.
     """
     outputs, classes, batch = [], None, require.whole("batch", batch, 1)
     for start in range(0, len(inputs), batch):
@@ -304,8 +305,8 @@ def _derivatives(forward, inputs, class_index, batch, origin):
             leaf, logits, places = forward(inputs[start : start + batch])
             known = max(logits.shape[1], 2)
             if class_index is not None and classes is None:
-                sizes = {"B": len(inputs)}
-                classes = torch.as_tensor(require.indices("class_index", class_index, "B", known, sizes))
+                classes = require.indices("class_index", class_index, "B", known, {"B": len(inputs)})
+                classes = torch.as_tensor(classes)
             default = logits.argmax(1) if known == logits.shape[1] else torch.ones_like(logits[:, 0], dtype=torch.long)
             chosen = default if classes is None else classes[start : start + batch].to(logits.device)
             score = logits[:, 0] * (2 * chosen - 1) if logits.shape[1] == 1 else logits.gather(1, chosen[:, None])
@@ -320,16 +321,15 @@ def _derivatives(forward, inputs, class_index, batch, origin):
     return tuple(found)
 
 
-def arrays(head, features, targets):
+def arrays(head: torch.nn.Module, features, targets) -> dict[str, np.ndarray]:
     """What is kept of the images: a dict of arrays by name; head, features: as for `capture`, whose errors it raises.
 
     maps_<target> (B, N_f, H, W) float16 and importance_<target> (B, N_f) float32 for each of the targets, at least
     one; logits (B, classes) float32. Raises ValueError for maps that half precision cannot hold, too.
 
     >>> from qafs_utils.cnn.networks import ReducedHead
-    >>> kept = arrays(ReducedHead(4, size=2), torch.rand(3, 256, 2, 2), ("conv",))
-    >>> {name: (values.shape, str(values.dtype)) for name, values in kept.items()}
-    {'maps_conv': ((3, 4, 2, 2), 'float16'), 'importance_conv': ((3, 4), 'float32'), 'logits': ((3, 10), 'float32')}
+    >>> list(arrays(ReducedHead(4, size=2), torch.rand(3, 256, 2, 2), ["conv"]))
+    ['maps_conv', 'importance_conv', 'logits']
     """
     targets = list(targets) if np.iterable(targets) and not isinstance(targets, str) else [targets]
     if not targets:

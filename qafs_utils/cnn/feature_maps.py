@@ -42,7 +42,7 @@ def importance(gradients):
     return means
 
 
-def contributions(maps, weight):
+def contributions(maps, weight) -> np.ndarray:
     """What each map adds to the logits, for maps taken after the block: the classifier is linear in them.
 
     maps: (B, N_f, H, W); weight: (C, N_f * H * W) of a classifier on the flattened maps, or (C, N_f) after global
@@ -71,7 +71,7 @@ def contributions(maps, weight):
     return added
 
 
-def candidates(importance):
+def candidates(importance) -> np.ndarray:
     """Indices of the maps that support the class (paper, Eq. 2): importance (N_f,)  ->  (d,) int.
 
     Raises NoPositiveMapError if there is none, ValueError for another shape, NaN and infinity.
@@ -80,15 +80,14 @@ def candidates(importance):
     array([0, 3])
     """
     importance = require.array("importance", importance, "N_f", remedy=": check the feature maps it comes from")
-    found = np.flatnonzero(importance > 0)
-    if not len(found):
-        raise NoPositiveMapError(
-            "no feature map has a positive importance for this class: leave the image out, or explain another class"
-        )
-    return found
+    positive = np.flatnonzero(importance > 0)
+    if not len(positive):
+        why = "no feature map has a positive importance for this class"
+        raise NoPositiveMapError(f"{why}: leave the image out, or explain another class")
+    return positive
 
 
-def cosine_matrix(maps):
+def cosine_matrix(maps) -> np.ndarray:
     """Absolute cosine similarity between feature maps (paper, Eq. 3).
 
     maps: (..., d, H, W), of any scale  ->  (..., d, d) float64 in [0, 1], unit diagonal; a zero map has a zero row and

@@ -1,4 +1,4 @@
-"""Networks, and the pixels they take: the frozen ImageNet trunk, heads that end in the feature maps to be selected."""
+"""The frozen ImageNet trunk, and the heads that end in the feature maps to be selected."""
 
 import copy
 from collections import OrderedDict
@@ -10,8 +10,7 @@ from torch.overrides import TorchFunctionMode
 from tqdm import tqdm
 
 from .. import require
-from .preprocessing import _photographs, require_pixels, to_pixels
-from .pretrained import _require_resnet18
+from .preprocessing import require_photographs, require_pixels, to_pixels
 from .tensors import require_evaluation, require_kind
 
 NORMALISATIONS = {
@@ -19,6 +18,18 @@ NORMALISATIONS = {
     "none": ((0.0, 0.0, 0.0), (1.0, 1.0, 1.0)),  # the authors' code
 }
 PRECISIONS = {"float32": None, "bfloat16": torch.bfloat16}
+
+
+def _require_resnet18(net):
+    """Raise ValueError unless a network is a ResNet-18 in eval mode, of single precision, that sees three colours."""
+    blocks = [type(block).__name__ for i in range(1, 5) for block in getattr(net, f"layer{i}", ())]
+    if blocks != ["BasicBlock"] * 8:
+        raise ValueError(f"net must be a ResNet-18, as pretrained.resnet18 gives it, got {type(net).__name__}")
+    require_evaluation(net, "net")
+    channels, kinds = net.conv1.weight.shape[1], {str(p.dtype) for p in net.parameters()}
+    if channels != 3 or kinds != {"torch.float32"}:
+        got = f"got one of {channels} and {', '.join(sorted(kinds))}"
+        raise ValueError(f"net must be a ResNet-18 of three colours and torch.float32, {got}: call net.float()")
 
 
 class _Rounded(TorchFunctionMode):
@@ -43,20 +54,20 @@ class Trunk(nn.Module):
     Raises ValueError for another net, an unknown normalisation or precision; forward for a trunk in training mode,
     pixels of another shape or range, and features that are not finite, as weights that are not make them.
 
+    >>> from qafs_utils.cnn.pretrained import resnet18
     >>> Trunk(resnet18("random"))(torch.rand(1, 3, 32, 32)).shape
     torch.Size([1, 256, 2, 2])
     """
 
-    def __init__(self, net, normalisation="imagenet", precision="float32"):
+    def __init__(self, net: nn.Module, normalisation: str = "imagenet", precision: str = "float32"):
         super().__init__()
         _require_resnet18(net)
         require.choice("normalisation", normalisation, NORMALISATIONS)
         mean, std = (torch.tensor(v).view(1, 3, 1, 1) for v in NORMALISATIONS[normalisation])
         self.register_buffer("mean", mean)
         self.register_buffer("std", std)
-        self.layers = nn.Sequential(net.conv1, net.bn1, net.relu, net.maxpool, net.layer1, net.layer2, net.layer3).to(
-            memory_format=torch.channels_last
-        )
+        layers = net.conv1, net.bn1, net.relu, net.maxpool, net.layer1, net.layer2, net.layer3
+        self.layers = nn.Sequential(*layers).to(memory_format=torch.channels_last)
         self.dtype = PRECISIONS[require.choice("precision", precision, PRECISIONS)]
         self.eval()
 
@@ -68,7 +79,7 @@ class Trunk(nn.Module):
         return torch.autocast(device.type, self.dtype, enabled=self.dtype is not None)
 
     @torch.no_grad()
-    def forward(self, pixels):
+    def forward(self, pixels: torch.Tensor) -> torch.Tensor:
         """pixels (B, 3, S, S) in [0, 1]  ->  features (B, 256, S/16, S/16) float32."""
         require_evaluation(self, "trunk")
         own = {} if self.mean.any() else {"interval": "[-10, 10]"}  # without a mean, the caller may have subtracted it
@@ -80,52 +91,48 @@ class Trunk(nn.Module):
         return features
 
 
-def trunk_features(trunk, images, size=224, batch=64, desc="trunk"):
+def trunk_features(trunk: Trunk, images, size: int = 224, *, batch: int = 64, desc: str = "trunk") -> torch.Tensor:
     """Trunk outputs of uint8 images, computed once and held in half precision.
 
     images: (N, 3, h, w) uint8, at least one  ->  (N, 256, size/16, size/16) float16 tensor on the CPU.
     Raises ValueError for another trunk, images of another type or shape, and features not finite in half precision.
 
-    >>> features = trunk_features(Trunk(resnet18("random")), np.zeros((3, 3, 8, 8), np.uint8), size=16)
-    >>> features.shape, features.dtype
-    (torch.Size([3, 256, 1, 1]), torch.float16)
+    >>> from qafs_utils.cnn.pretrained import resnet18
+    >>> trunk_features(Trunk(resnet18("random")), torch.zeros(3, 3, 8, 8, dtype=torch.uint8), size=16).shape
+    torch.Size([3, 256, 1, 1])
     """
     require_kind("trunk", trunk, Trunk)
-    images = _photographs(images)
+    images, batch, features = require_photographs(images), require.whole("batch", batch, 1), None
     if not len(images):
         raise ValueError("there are no images for the trunk")
-    device, batch, out = trunk.mean.device, require.whole("batch", batch, 1), None
     for start in tqdm(range(0, len(images), batch), desc=desc, unit="batch"):
-        part = trunk(to_pixels(images[start : start + batch], size, device)).half().cpu()
-        if out is None:
-            out = torch.empty((len(images), *part.shape[1:]), dtype=torch.float16)
-        out[start : start + len(part)] = part
-    require.values("features", out, remedy=": check the trunk's weights")
-    return out
+        part = trunk(to_pixels(images[start : start + batch], size, trunk.mean.device)).half().cpu()
+        if features is None:
+            features = torch.empty((len(images), *part.shape[1:]), dtype=torch.float16)  # once: it can be a gigabyte
+        features[start : start + len(part)] = part
+    require.values("features", features, remedy=": check the trunk's weights")
+    return features
 
 
 class ReducedHead(nn.Module):
-    """New block with n_features maps and a linear classifier on the flattened maps (paper, Sec. IV.2).
+    """New block with n_features maps and a linear classifier on the flattened maps (paper, Sec. IV.2), in eval mode.
 
     forward: features (B, 256, s, s)  ->  logits (B, classes). Every stage is offered to `tap(name, maps)`, which may
     return a replacement: the project's way to read or differentiate the maps.
-    block: "paper" (conv, BatchNorm, ReLU) or "authors_code" (conv, ReLU, BatchNorm). It is made in eval mode; `train`
-    trains it. Raises ValueError for another block, fewer than one map, pixel or class, and more than 2^31 weights.
+    block: "paper" (conv, BatchNorm, ReLU) or "authors_code" (conv, ReLU, BatchNorm).
+    Raises ValueError for another block, fewer than one map, pixel or class, and more than 2^31 weights.
 
     >>> head = ReducedHead(16, size=2)
-    >>> def tap(name, maps):
-    ...     print(name, tuple(maps.shape))
-    ...     return maps
-    >>> head(torch.rand(5, 256, 2, 2), tap).shape
-    conv (5, 16, 2, 2)
-    bn (5, 16, 2, 2)
-    relu (5, 16, 2, 2)
+    >>> head(torch.rand(5, 256, 2, 2), tap=lambda name, maps: print(name, maps.shape[1:]) or maps).shape
+    conv torch.Size([16, 2, 2])
+    bn torch.Size([16, 2, 2])
+    relu torch.Size([16, 2, 2])
     torch.Size([5, 10])
     """
 
     BLOCKS = {"paper": ("conv", "bn", "relu"), "authors_code": ("conv", "relu", "bn")}
 
-    def __init__(self, n_features, block="paper", size=14, n_classes=10):
+    def __init__(self, n_features: int, block: str = "paper", size: int = 14, n_classes: int = 10):
         super().__init__()
         n_features = require.whole("n_features", n_features, 1)
         size, n_classes = require.whole("size", size, 1), require.whole("n_classes", n_classes, 1)
@@ -139,7 +146,7 @@ class ReducedHead(nn.Module):
         self.classifier = nn.Linear(n_features * size**2, n_classes)
         self.eval()
 
-    def forward(self, features, tap=lambda name, maps: maps):
+    def forward(self, features, tap=lambda name, maps: maps) -> torch.Tensor:
         """features (B, 256, s, s), tap(name, maps) -> maps  ->  logits (B, classes)."""
         for name in self.stages:
             features = tap(name, getattr(self.block, name)(features))
@@ -147,25 +154,26 @@ class ReducedHead(nn.Module):
 
 
 class FullHead(nn.Module):
-    """ResNet-18's frozen layer4 (512 maps), global average pooling and a new linear classifier.
+    """ResNet-18's frozen layer4 (512 maps), global average pooling and a new linear classifier, in eval mode.
 
     forward: as ReducedHead; stages "conv", "bn", "relu" are those of the last residual block (ReLU after the sum).
-    It is made in eval mode. Raises ValueError unless net is a ResNet-18 in eval mode.
+    Raises ValueError unless net is a ResNet-18 in eval mode.
 
+    >>> from qafs_utils.cnn.pretrained import resnet18
     >>> FullHead(resnet18("random"))(torch.rand(2, 256, 2, 2)).shape
     torch.Size([2, 10])
     """
 
     stages = ("conv", "bn", "relu")
 
-    def __init__(self, net, n_classes=10):
+    def __init__(self, net: nn.Module, n_classes: int = 10):
         super().__init__()
         _require_resnet18(net)
         self.layer4 = net.layer4
         self.classifier = nn.Linear(512, require.whole("n_classes", n_classes, 1))
         self.eval()
 
-    def forward(self, features, tap=lambda name, maps: maps):
+    def forward(self, features, tap=lambda name, maps: maps) -> torch.Tensor:
         """features (B, 256, s, s), tap(name, maps) -> maps  ->  logits (B, classes)."""
         shortcut = self.layer4[0](features)
         last = self.layer4[1]
@@ -176,10 +184,10 @@ class FullHead(nn.Module):
         return self.classifier(maps.mean((2, 3)))
 
 
-def build_head(n_features, block, net, size=14, seed=0):
-    """The head for n_features maps: ReducedHead, or FullHead for 512, with a seeded initialisation.
+def build_head(n_features: int, block: str, net: nn.Module | None, size: int = 14, seed: int = 0) -> nn.Module:
+    """The head for n_features maps: ReducedHead, or FullHead for 512, with a seeded initialisation, in eval mode.
 
-    net: `resnet18`, used for 512 maps only. In eval mode. Raises ValueError as `ReducedHead` and `FullHead`.
+    net: `resnet18`, used for 512 maps only. Raises ValueError as `ReducedHead` and `FullHead`.
 
     >>> build_head(16, "authors_code", net=None, size=2).stages  # N_f below 512 needs no net
     ('conv', 'relu', 'bn')
@@ -190,16 +198,16 @@ def build_head(n_features, block, net, size=14, seed=0):
         return FullHead(net) if n_features == 512 else ReducedHead(n_features, block, size)
 
 
-def full_network(net, head):
+def full_network(net: nn.Module, head: FullHead) -> nn.Module:
     """The ResNet-18 under a trained FullHead, with torchvision's layer names: a copy of net whose fc is the classifier.
 
     forward: (pixels - trunk.mean) / trunk.std, (B, 3, S, S)  ->  logits (B, classes), those of head(trunk(pixels)).
     Raises ValueError for a ReducedHead, which is no part of ResNet-18, and for a net or a head in training mode.
 
+    >>> from qafs_utils.cnn.pretrained import resnet18
     >>> net = resnet18("random")
-    >>> network = full_network(net, FullHead(net))
-    >>> network.fc.out_features, net.fc.out_features  # net is not changed
-    (10, 1000)
+    >>> full_network(net, FullHead(net)).fc.out_features
+    10
     """
     if not isinstance(head, FullHead):
         raise ValueError(f"only a FullHead (N_f = 512) fits on ResNet-18's layer4, got {type(head).__name__}")

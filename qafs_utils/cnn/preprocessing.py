@@ -11,15 +11,15 @@ import torch.nn.functional as F
 from PIL import Image, ImageOps
 
 from .. import require
-from . import tensors
 from .datasets import DataError
 from .tensors import LARGEST_SIDE, dense, pick_device
 
 LARGEST = 8192  # pixels a side that an image is stretched to: 0.8 GB
 GREY = (0.299, 0.587, 0.114)  # shares of red, green and blue in a grey image (ITU-R BT.601), as in Pillow
+_TO_PIXELS = ": preprocessing.to_pixels makes them of uint8"
 
 
-def read_image(image):
+def read_image(image) -> np.ndarray:
     """An image as uint8 (3, h, w): a path, bytes, an open file, a PIL image, or an array (3, h, w) or (h, w, 3).
 
     Turned upright as its EXIF data say; grey (h, w) and with transparency (h, w, 4), which is dropped, too.
@@ -33,26 +33,25 @@ def read_image(image):
     ValueError: pixels must be uint8 from 0 to 255, these are float64: of [0, 1] make (255 * x).astype('uint8')
     """
     if isinstance(image, torch.Tensor):
-        pixels = tensors.dense("the image", image, "...").detach().cpu()
-        pixels = pixels.float().numpy() if pixels.is_floating_point() else pixels.numpy()
-    elif isinstance(image, np.ndarray):
-        pixels = image
-    else:
-        return np.moveaxis(_decoded(image), 2, 0)
-    if pixels.dtype != np.uint8:
-        finite = pixels.dtype.kind != "f" or np.isfinite(pixels).all()
-        kind = f"are {pixels.dtype}" if finite else "hold NaN or infinite values"
-        raise ValueError(f"pixels must be uint8 from 0 to 255, these {kind}: of [0, 1] make (255 * x).astype('uint8')")
-    if pixels.ndim == 3 and pixels.shape[0] == 3 and pixels.shape[2] in (3, 4):
-        raise ValueError(f"an image {pixels.shape} reads as rows first and as colours first: give a PIL image")
-    if pixels.size and (pixels.ndim == 2 or pixels.ndim == 3 and pixels.shape[2] == 4):
-        pixels = np.asarray(Image.fromarray(pixels).convert("RGB"))
-    if pixels.ndim == 3 and pixels.shape[0] != 3 and pixels.shape[2] == 3:
-        pixels = np.moveaxis(pixels, 2, 0)
-    if pixels.ndim != 3 or pixels.shape[0] != 3 or not pixels.size:
-        several = ": give one image at a time" if pixels.ndim == 4 else ""
-        raise ValueError(f"the image must be (3, h, w) or (h, w, 3), got {pixels.shape}{several}")
-    return pixels
+        image = dense("the image", image, "...").detach().cpu()
+        image = image.float().numpy() if image.is_floating_point() else image.numpy()
+    if isinstance(image, np.ndarray):
+        if image.dtype != np.uint8:
+            finite = image.dtype.kind != "f" or np.isfinite(image).all()
+            kind = f"are {image.dtype}" if finite else "hold NaN or infinite values"
+            remedy = "of [0, 1] make (255 * x).astype('uint8')"
+            raise ValueError(f"pixels must be uint8 from 0 to 255, these {kind}: {remedy}")
+        colours_first = image.ndim == 3 and image.shape[0] == 3
+        rows_first = image.ndim == 2 or (image.ndim == 3 and image.shape[2] in (3, 4))
+        if colours_first and rows_first:
+            raise ValueError(f"an image {image.shape} reads as rows first and as colours first: give a PIL image")
+        if not image.size or not (colours_first or rows_first):
+            several = ": give one image at a time" if image.ndim == 4 else ""
+            raise ValueError(f"the image must be (3, h, w) or (h, w, 3), got {image.shape}{several}")
+        if colours_first:
+            return image
+        image = Image.fromarray(image)
+    return np.moveaxis(_decoded(image), 2, 0)
 
 
 def _decoded(image):
@@ -60,9 +59,8 @@ def _decoded(image):
     kinds = "a path, bytes, a PIL image, or an array (3, h, w) or (h, w, 3) of uint8"
     if isinstance(image, list | tuple | set | Mapping):
         raise ValueError(f"the image must be {kinds}, one image at a time, got {type(image).__name__}")
-    address = str(image) if isinstance(image, str | Path) else ""
-    if address.startswith(("http://", "https://")):
-        raise DataError(f"{address} is no file: give urllib.request.urlopen({address!r}).read()")
+    if isinstance(image, str | Path) and str(image).startswith(("http://", "https://")):
+        raise DataError(f"{image} is no file: give urllib.request.urlopen({str(image)!r}).read()")
     if isinstance(image, bytes | bytearray | memoryview):
         image = io.BytesIO(image)
     try:
@@ -84,44 +82,12 @@ def _decoded(image):
     return pixels
 
 
-def to_square(image, size):
-    """uint8 (3, h, w) to pixels (1, 3, size, size) in [0, 1]: the whole image, stretched; averaged when it shrinks.
+def require_photographs(images) -> torch.Tensor:
+    """Images as a uint8 tensor (B, C, h, w). Raises ValueError for another type or shape.
 
-    Where it grows it is `preprocessing.to_pixels`. Raises ValueError for another type or shape, and a size outside 1..8192.
-
-    >>> to_square(np.zeros((3, 40, 60), np.uint8), 32).unique()
-    tensor([0.])
+    >>> require_photographs(np.zeros((2, 3, 5, 7), np.uint8)).shape
+    torch.Size([2, 3, 5, 7])
     """
-    image, size = tensors.dense("the image", image, "...").cpu().numpy(), _size(size)
-    if image.dtype != np.uint8 or image.ndim != 3 or len(image) != 3 or not image.size:
-        got = f"got {image.shape} {image.dtype}"
-        raise ValueError(f"the image must be uint8 (3, h, w), as read_image gives it, {got}")
-    pixels = torch.as_tensor(image)[None].float() / 255
-    shrinks = max(image.shape) > size
-    return F.interpolate(pixels, size=(size, size), mode="bilinear", align_corners=False, antialias=shrinks)
-
-
-def require_pixels(name, pixels, sizes=None, interval="[-0.001, 1.001]"):
-    """Pixels (B, channels, H, W) in [0, 1] as a floating-point tensor. Raises ValueError for others, uint8 say.
-
-    sizes: as for `require.shape`; interval: [0, 1] with room for rounding.
-
-    >>> require_pixels("images", torch.zeros(1, 3, 2, 2, dtype=torch.uint8))  # doctest: +ELLIPSIS
-    Traceback (most recent call last):
-    ValueError: images must be pixels in [0, 1], got torch.uint8: models.to_pixels makes them of uint8
-    """
-    made = ": models.to_pixels makes them of uint8"
-    pixels = dense(name, pixels, "B C H W", sizes)
-    if not pixels.is_floating_point():
-        raise ValueError(f"{name} must be pixels in [0, 1], got {pixels.dtype}{made}")
-    if 0 in pixels.shape[1:]:
-        raise ValueError(f"{name} must have pixels, got {require.described(pixels)}")
-    require.values(name, pixels, interval, remedy=f", as pixels are in [0, 1]{made}")
-    return pixels
-
-
-def _photographs(images):
-    """Images as a uint8 tensor (B, C, h, w). Raises ValueError for another type or shape."""
     images = dense("images", images, "B C h w")
     if images.dtype != torch.uint8:
         raise ValueError(f"images must be uint8 from 0 to 255, got {images.dtype}")
@@ -130,7 +96,36 @@ def _photographs(images):
     return images
 
 
-def to_pixels(images, size=224, device="cpu"):
+def require_pixels(name: str, pixels, sizes: dict | None = None, *, interval: str = "[-0.001, 1.001]") -> torch.Tensor:
+    """Pixels (B, channels, H, W) in [0, 1] as a floating-point tensor. Raises ValueError for others, uint8 say.
+
+    sizes: as for `require.shape`; interval: [0, 1] with room for rounding.
+
+    >>> require_pixels("images", torch.ones(1, 3, 1, 1, dtype=torch.uint8))
+    Traceback (most recent call last):
+    ValueError: images must be pixels in [0, 1], got torch.uint8: preprocessing.to_pixels makes them of uint8
+    """
+    pixels = dense(name, pixels, "B C H W", sizes)
+    if not pixels.is_floating_point():
+        raise ValueError(f"{name} must be pixels in [0, 1], got {pixels.dtype}{_TO_PIXELS}")
+    if 0 in pixels.shape[1:]:
+        raise ValueError(f"{name} must have pixels, got {require.described(pixels)}")
+    require.values(name, pixels, interval, remedy=f", as pixels are in [0, 1]{_TO_PIXELS}")
+    return pixels
+
+
+def require_image_size(image_size: int, least: int = 1) -> int:
+    """A whole number of pixels a side, up to 8192. Raises ValueError for others, 64.0 included.
+
+    >>> require_image_size(224)
+    224
+    """
+    if not isinstance(image_size, Integral):
+        raise ValueError(f"image_size must be a whole number of pixels, got {require.described(image_size)}")
+    return require.whole("image_size", image_size, least, LARGEST)
+
+
+def to_pixels(images, size: int = 224, device: str | torch.device = "cpu") -> torch.Tensor:
     """uint8 (B, 3, h, w) to float pixels in [0, 1], upsampled bilinearly to (B, 3, size, size).
 
     Raises ValueError for images of another type or shape, a size outside 1..32768, and a device that is not there.
@@ -140,12 +135,22 @@ def to_pixels(images, size=224, device="cpu"):
               [0., 1.]]]])
     """
     size = require.whole("size", size, 1, LARGEST_SIDE)
-    pixels = _photographs(images).to(pick_device(device)).float() / 255
+    pixels = require_photographs(images).to(pick_device(device)).float() / 255
     return F.interpolate(pixels, size=(size, size), mode="bilinear", align_corners=False)
 
 
-def _size(image_size, least=1):
-    """image_size as an int. Raises ValueError for what is no whole number of pixels, 64.0 included."""
-    if not isinstance(image_size, Integral):
-        raise ValueError(f"image_size must be a whole number of pixels, got {require.described(image_size)}")
-    return require.whole("image_size", image_size, least, LARGEST)
+def to_square(image, size: int) -> torch.Tensor:
+    """uint8 (3, h, w) to pixels (1, 3, size, size) in [0, 1]: the whole image, stretched; averaged when it shrinks.
+
+    Where it grows it is `to_pixels`. Raises ValueError for another type or shape, and a size outside 1..8192.
+
+    >>> to_square(np.zeros((3, 40, 60), np.uint8), 32).unique()
+    tensor([0.])
+    """
+    image, size = dense("the image", image, "...").cpu(), require_image_size(size)
+    if image.dtype != torch.uint8 or image.ndim != 3 or len(image) != 3 or 0 in image.shape:
+        got = f"got {tuple(image.shape)} {image.dtype}"
+        raise ValueError(f"the image must be uint8 (3, h, w), as read_image gives it, {got}")
+    shrinks = max(image.shape) > size
+    pixels = image[None].float() / 255
+    return F.interpolate(pixels, size=(size, size), mode="bilinear", align_corners=False, antialias=shrinks)

@@ -10,29 +10,16 @@ from torch import nn
 from .. import require
 from ..artefacts.files import sha256
 from .datasets import DataError
-from .tensors import require_evaluation, require_kind
+from .tensors import state_arrays
 
+WEIGHTS = ("imagenet", "random")
 WEIGHTS_SHA256 = ("f37072fd", "6bc85e43")  # torchvision's file; the copy behind the committed results (data/README.md)
 COPY = "ca18e53c48b8c90d"  # `fingerprint` of that copy's trunk, which is torchvision's to about 1e-5
-IMAGENET_NORMS = (  # of its convolutions, in their order
-    12.5794, 10.2693, 8.6800, 9.7712, 8.4467, 11.2979, 13.0695, 6.3956, 13.1345, 11.5499, 15.7919, 19.2447, 5.9734,
-    17.2205, 15.9132,
-)  # fmt: skip
+_NORMS = "12.5794 10.2693 8.6800 9.7712 8.4467 11.2979 13.0695 6.3956 13.1345 11.5499 15.7919 19.2447 5.9734 17.2205"
+IMAGENET_NORMS = (*map(float, _NORMS.split()), 15.9132)  # of the trunk's 15 convolutions, in their order
 
 
-def _require_resnet18(net):
-    """Raise ValueError unless a network is a ResNet-18 in eval mode, of single precision, that sees three colours."""
-    blocks = [type(block).__name__ for i in range(1, 5) for block in getattr(net, f"layer{i}", ())]
-    if blocks != ["BasicBlock"] * 8:
-        raise ValueError(f"net must be a ResNet-18, as models.resnet18 gives it, got {type(net).__name__}")
-    require_evaluation(net, "net")
-    channels, kinds = net.conv1.weight.shape[1], {str(p.dtype) for p in net.parameters()}
-    if channels != 3 or kinds != {"torch.float32"}:
-        got = f"got one of {channels} and {', '.join(sorted(kinds))}"
-        raise ValueError(f"net must be a ResNet-18 of three colours and torch.float32, {got}: call net.float()")
-
-
-def weights_path():
+def weights_path() -> Path:
     """Where torch hub keeps the ImageNet ResNet-18 (TORCH_HOME is honoured).
 
     >>> weights_path().name
@@ -44,8 +31,8 @@ def weights_path():
     return Path(torch.hub.get_dir()) / "checkpoints" / os.path.basename(url)
 
 
-def resnet18(weights="imagenet", seed=0):
-    """torchvision's ResNet-18 in eval mode: "imagenet" (downloaded when absent) or "random" (seeded).
+def resnet18(weights: str = "imagenet", seed: int = 0) -> nn.Module:
+    """torchvision's ResNet-18, frozen, in eval mode: "imagenet" (downloaded when absent) or "random" (seeded).
 
     Raises DataError for a damaged weights file, or an absent one when there is no network, ValueError for another
     name of weights or a seed that is no whole number.
@@ -56,7 +43,7 @@ def resnet18(weights="imagenet", seed=0):
     """
     import torchvision
 
-    if require.choice("weights", weights, ("imagenet", "random")) == "random":
+    if require.choice("weights", weights, WEIGHTS) == "random":
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(require.whole("seed", seed))
             return torchvision.models.resnet18(weights=None).eval().requires_grad_(False)
@@ -73,17 +60,17 @@ def resnet18(weights="imagenet", seed=0):
     return net.eval().requires_grad_(False)
 
 
-def checksums(weights):
+def checksums(weights: str) -> dict[str, str]:
     """{file: SHA-256} of the weights that `resnet18` reads by that name; none for random ones.
 
     >>> checksums("random")
     {}
     """
-    known = require.choice("weights", weights, ("imagenet", "random"))
+    known = require.choice("weights", weights, WEIGHTS)
     return {weights_path().name: sha256(weights_path())} if known == "imagenet" else {}
 
 
-def fingerprint(module):
+def fingerprint(network: nn.Module) -> str:
     """Short SHA-256 of a network's parameters, to say in an artefact which weights made it.
 
     Raises ValueError for what is no torch.nn.Module.
@@ -95,15 +82,6 @@ def fingerprint(module):
     (16, False)
     """
     digest = hashlib.sha256()
-    for name, value in sorted(_parameters(module), key=lambda of: of[0]):
+    for name, value in sorted(state_arrays(network).items()):
         digest.update(name.encode() + value.tobytes())
     return digest.hexdigest()[:16]
-
-
-def _parameters(module):
-    """Names and arrays of all parameters and buffers. Raises ValueError for no module, and what holds no numbers."""
-    require_kind("network", module, nn.Module)
-    return [
-        (name, require.array(f"the network's {name}", value, "...", None, "[-inf, inf]", nan=True, dtype=None))
-        for name, value in module.state_dict().items()
-    ]

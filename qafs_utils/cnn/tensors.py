@@ -9,7 +9,7 @@ from .. import require
 LARGEST_SIDE = 2**15  # pixels that an image or a CAM is resampled to: 4 GB
 
 
-def pick_device(device="auto"):
+def pick_device(device: str | torch.device = "auto") -> torch.device:
     """The torch.device of that name; "auto" is the GPU when there is one, else the CPU.
 
     Raises ValueError for a name that PyTorch does not know, and for a GPU that is not there.
@@ -27,7 +27,19 @@ def pick_device(device="auto"):
     return device
 
 
-def require_evaluation(network, name):
+def require_kind(name: str, value, kind: type):
+    """Raise ValueError unless an argument is an object of a class of this package, or of PyTorch.
+
+    >>> require_kind("head", "nf16", nn.Module)
+    Traceback (most recent call last):
+    ValueError: head must be a torch.nn.Module, got str
+    """
+    if not isinstance(value, kind):
+        module = "torch.nn" if kind is nn.Module else kind.__module__.rpartition(".")[2]
+        raise ValueError(f"{name} must be a {module}.{kind.__name__}, got {type(value).__name__}")
+
+
+def require_evaluation(network: nn.Module, name: str):
     """Raise ValueError if any module of a network is in training mode. name: what the message calls it.
 
     There BatchNorm takes the statistics of the batch, and changes its own, and dropout is at work.
@@ -41,19 +53,25 @@ def require_evaluation(network, name):
         raise ValueError(f"the {name} is in training mode, where BatchNorm and dropout differ: call {name}.eval()")
 
 
-def require_kind(name, value, kind):
-    """Raise ValueError unless an argument is an object of a class of this module, or of PyTorch.
+def require_logits(logits, images: int):
+    """Raise ValueError unless what a network makes of so many images is logits, a row an image: (images, classes).
 
-    >>> require_kind("trunk", "resnet18", Trunk)
-    Traceback (most recent call last):
-    ValueError: trunk must be a models.Trunk, got str
+    >>> require_logits(torch.zeros(2, 5), 2)
     """
-    if not isinstance(value, kind):
-        module = "torch.nn" if kind is nn.Module else "models"
-        raise ValueError(f"{name} must be a {module}.{kind.__name__}, got {type(value).__name__}")
+    fits = isinstance(logits, torch.Tensor) and logits.ndim == 2 and len(logits) == images and logits.shape[1]
+    if not fits or not logits.is_floating_point() or logits.layout != torch.strided or logits.is_meta:
+        wanted = f"logits ({images}, classes), a row an image"
+        raise ValueError(f"the network must return {wanted}, got {_described(logits)}: wrap it in a module that does")
 
 
-def dense(name, given, axes, sizes=None):
+def _described(given):
+    """What came, as error messages show it: of tensors the shape, type, layout and device."""
+    if not isinstance(given, torch.Tensor):
+        return require.described(given)
+    return f"shape {tuple(given.shape)} of {given.dtype}, {given.layout}, on {given.device}"
+
+
+def dense(name: str, given, axes: str, sizes: dict | None = None) -> torch.Tensor:
     """Numbers as a tensor, of their own precision and where they are, with their graph; others than tensors are copied.
 
     axes, sizes: as for `require.shape`. Raises ValueError for another shape, and for what holds no real numbers in
@@ -73,28 +91,7 @@ def dense(name, given, axes, sizes=None):
     return given
 
 
-def _described(given):
-    """What came, as error messages show it: of tensors the shape, type, layout and device."""
-    if not isinstance(given, torch.Tensor):
-        return require.described(given)
-    return f"shape {tuple(given.shape)} of {given.dtype}, {given.layout}, on {given.device}"
-
-
-def require_logits(logits, images):
-    """Raise ValueError unless what a network makes of so many images is logits, a row an image: (images, classes).
-
-    >>> require_logits(torch.zeros(1, 5), 2)
-    Traceback (most recent call last):
-    ValueError: the network must return logits (2, classes), a row an image, got shape (1, 5) of torch.float32, \
-torch.strided, on cpu: wrap it in a module that does
-    """
-    fits = isinstance(logits, torch.Tensor) and logits.ndim == 2 and len(logits) == images and logits.shape[1]
-    if not fits or not logits.is_floating_point() or logits.layout != torch.strided or logits.is_meta:
-        wanted = f"logits ({images}, classes), a row an image"
-        raise ValueError(f"the network must return {wanted}, got {_described(logits)}: wrap it in a module that does")
-
-
-def two_classes(logits):
+def two_classes(logits) -> torch.Tensor:
     """Logits (B, classes) of at least two: one logit z, trained with a sigmoid, becomes (0, z), of equal probability.
 
     Raises ValueError for another shape, and logits that are not finite.
@@ -104,3 +101,18 @@ def two_classes(logits):
     """
     logits = require.tensor("logits", logits, "N classes")
     return torch.cat([torch.zeros_like(logits), logits], 1) if logits.shape[1] == 1 else logits
+
+
+def state_arrays(network: nn.Module) -> dict[str, np.ndarray]:
+    """All parameters and buffers of a network as arrays by name.
+
+    Raises ValueError for no module, and for one that holds no numbers, on the device "meta".
+
+    >>> list(state_arrays(nn.Linear(2, 1)))
+    ['weight', 'bias']
+    """
+    require_kind("network", network, nn.Module)
+    return {
+        name: require.array(f"the network's {name}", value, "...", interval="[-inf, inf]", nan=True, dtype=None)
+        for name, value in network.state_dict().items()
+    }

@@ -1,6 +1,7 @@
 """Training of the heads, and what they answer: logits, scores, accuracy."""
 
 import copy
+from collections.abc import Callable
 
 import torch
 import torch.nn as nn
@@ -10,22 +11,6 @@ from tqdm import tqdm
 from .. import require
 from .networks import FullHead, Trunk
 from .tensors import dense, require_evaluation, require_kind, require_logits, two_classes
-
-
-@torch.no_grad()
-def predict(model, features, batch=256):
-    """Logits of a head, or of a classifier on pooled maps: features (N, ...)  ->  (N, classes) float32 on the CPU.
-
-    Raises ValueError for a model in training mode, no features, and logits that are not finite.
-
-    >>> predict(nn.Linear(4, 10).eval(), torch.rand(7, 4), batch=3).shape
-    torch.Size([7, 10])
-    """
-    require_evaluation(model, "model")
-    parts = _features("features", features).split(require.whole("batch", batch, 1))
-    logits = torch.cat([_logits(model, part).cpu() for part in parts])
-    require.values("logits", logits, remedy=": check the features and the model's parameters")
-    return logits
 
 
 def _features(name, features):
@@ -51,14 +36,31 @@ def _logits(model, features, *tap):
     return logits
 
 
-def scorer(trunk, head, softmax=False):
+@torch.no_grad()
+def predict(model: nn.Module, features, *, batch: int = 256) -> torch.Tensor:
+    """Logits of a head, or of a classifier on pooled maps: features (N, ...)  ->  (N, classes) float32 on the CPU.
+
+    Raises ValueError for a model in training mode, no features, and logits that are not finite.
+
+    >>> predict(nn.Linear(4, 10).eval(), torch.rand(7, 4), batch=3).shape
+    torch.Size([7, 10])
+    """
+    require_evaluation(model, "model")
+    parts = _features("features", features).split(require.whole("batch", batch, 1))
+    logits = torch.cat([_logits(model, part).cpu() for part in parts])
+    require.values("logits", logits, remedy=": check the features and the model's parameters")
+    return logits
+
+
+def scorer(trunk: Trunk, head: nn.Module, *, softmax: bool = False) -> Callable[[torch.Tensor], torch.Tensor]:
     """The whole network as one function: pixels (B, 3, S, S) in [0, 1]  ->  logits or probabilities (B, classes).
 
     The result is on the pixels' device, wherever the network is. Raises ValueError for a trunk or a head in training
     mode, now or when it is called; the function for pixels outside [0, 1] and for logits that are not finite.
 
-    >>> score = scorer(Trunk(resnet18("random")), ReducedHead(4, size=1), softmax=True)
-    >>> torch.allclose(score(torch.rand(2, 3, 16, 16)).sum(1), torch.ones(2))
+    >>> from qafs_utils.cnn import networks, pretrained
+    >>> trunk, head = networks.Trunk(pretrained.resnet18("random")), networks.ReducedHead(4, size=1)
+    >>> torch.allclose(scorer(trunk, head, softmax=True)(torch.rand(2, 3, 16, 16)).sum(1), torch.ones(2))
     True
     """
     require_kind("trunk", trunk, Trunk)
@@ -75,19 +77,21 @@ def scorer(trunk, head, softmax=False):
     return score
 
 
-def score_all(trunk, head, pixels, desc="scores", batch=50):
+def score_all(trunk: Trunk, head: nn.Module, pixels, *, desc: str = "scores", batch: int = 50) -> torch.Tensor:
     """Logits of many images in batches, with a progress bar: (N, 3, S, S)  ->  (N, classes) float32.
 
     Raises ValueError as `scorer`, and without images.
 
-    >>> score_all(Trunk(resnet18("random")), ReducedHead(4, size=1), torch.rand(2, 3, 16, 16)).shape
+    >>> from qafs_utils.cnn import networks, pretrained
+    >>> trunk, head = networks.Trunk(pretrained.resnet18("random")), networks.ReducedHead(4, size=1)
+    >>> score_all(trunk, head, torch.rand(2, 3, 16, 16)).shape
     torch.Size([2, 10])
     """
     score, parts = scorer(trunk, head), _features("pixels", pixels).split(require.whole("batch", batch, 1))
     return torch.cat([score(part) for part in tqdm(parts, desc=desc, unit="batch")])
 
 
-def accuracy(logits, labels):
+def accuracy(logits, labels) -> float:
     """Fraction of images whose largest logit is the label's: logits (N, classes), labels (N,)  ->  float.
 
     Raises ValueError for no images, other lengths, labels that are no classes, and logits that are not finite.
@@ -104,23 +108,24 @@ def accuracy(logits, labels):
 
 
 def train(
-    model,
+    model: nn.Module,
     features,
     labels,
     validation_features,
     validation_labels,
-    epochs=20,
-    learning_rate=1e-3,
-    batch=64,
-    seed=0,
-    desc="training",
-):
+    *,
+    epochs: int = 20,
+    learning_rate: float = 1e-3,
+    batch: int = 64,
+    seed: int = 0,
+    desc: str = "training",
+) -> list[dict]:
     """Adam on the block and the classifier; the epoch with the best validation accuracy is kept (paper, Sec. IV.3).
 
     model: a ReducedHead on trunk features (N, 256, s, s), or a FullHead's classifier on its `pooled` maps (N, 512).
     labels: (N,)  ->  list of dicts, one an epoch: epoch, loss, validation_accuracy.
-    The model is left in eval mode with the parameters of the best epoch (the earliest of equals), on its own device;
-    called again, it trains on from there, with a new optimiser.
+    The model is left in eval mode with the parameters of the best epoch (the earliest of equals); called again, it
+    trains on from there.
     Raises ValueError for a frozen model, features or labels that do not fit or are not finite, no validation images,
     and settings that are no positive numbers; for a loss that is not finite, where the best epoch so far is kept.
 
@@ -176,12 +181,13 @@ def _training_set(model, kind, features, labels):
 
 
 @torch.no_grad()
-def pooled(head, features, batch=64):
+def pooled(head: FullHead, features, *, batch: int = 64) -> torch.Tensor:
     """Globally averaged layer4 maps of a FullHead: (N, 256, s, s)  ->  (N, 512) float32.
 
     Raises ValueError for another head, one in training mode, and features that do not fit or are not finite.
 
-    >>> pooled(FullHead(resnet18("random")), torch.rand(2, 256, 2, 2)).shape
+    >>> from qafs_utils.cnn import pretrained
+    >>> pooled(FullHead(pretrained.resnet18("random")), torch.rand(2, 256, 2, 2)).shape
     torch.Size([2, 512])
     """
     held = []

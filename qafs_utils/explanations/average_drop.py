@@ -1,6 +1,6 @@
-"""Scores of explanation maps and selections: Average Drop by explicit definition, class overlap, intervals.
+"""Average Drop by explicit definition (paper, Eq. 8), and the area under insertion and deletion curves.
 
-All is numpy, from the network's logits on. Functions raise ValueError, naming the argument, for a wrong shape, type or
+All is NumPy, from the network's logits on. Functions raise ValueError, naming the argument, for a wrong shape, type or
 range, an unknown choice, and NaN or infinity; but NaN among per-image values means "excluded".
 """
 
@@ -11,17 +11,13 @@ import numpy as np
 import scipy.stats
 
 from .. import require
-from ..intervals import _MOST, _RANGE, _mean, nan_mean
+from ..intervals import MOST, SUMMABLE, nan_mean
 
 _NETWORK = ": check the images and the network's precision"
 
 
 class Masking(NamedTuple):
-    """What decides which masked image the network sees: hashable, one set of logits each.
-
-    >>> AverageDropDefinition("threshold", 0.15).masking
-    Masking(mask='threshold', value=0.15, fill='black')
-    """
+    """What decides which masked image the network sees: `AverageDropDefinition.masking`, a key for masked logits."""
 
     mask: str
     value: float | None
@@ -34,8 +30,8 @@ class AverageDropDefinition:
 
     mask: "soft" (heatmap times image), "threshold" (keep heatmap >= value) or "top_fraction" (keep that
     fraction `value` of the pixels whose heatmap is largest); value: in [0, 1], None for soft.
-    Pixels exactly at the cut of a hard mask are kept, those of heatmap 0 masked whatever the cut: an all-zero heatmap
-    masks the whole image, and a top fraction keeps less if fewer pixels are positive.
+    Hard masks keep pixels exactly at their cut, but never those of heatmap 0: an all-zero heatmap masks the whole
+    image, and a top fraction keeps less if fewer pixels are positive.
     fill: masked pixels become "black" (0) or the "mean" colour.
     score, target: Y and O are the "softmax" probability or the "logit" of the class "predicted" on the full
     image or of the "true" one. average: over "all" images or those predicted "correct"ly.
@@ -71,7 +67,7 @@ class AverageDropDefinition:
             raise ValueError(f"value must be None for a soft mask, got {require.described(self.value)}")
 
     @property
-    def masking(self):
+    def masking(self) -> Masking:
         """Key of the masked images (`masks.apply`): definitions of equal masking share their masked logits."""
         return Masking(self.mask, self.value, self.fill)
 
@@ -86,14 +82,15 @@ DEFINITIONS = {
     "threshold_0.5": AverageDropDefinition("threshold", 0.5),
     "top_half": AverageDropDefinition("top_fraction", 0.5),
 }
+DEFAULT = DEFINITIONS["grad_cam_pp"]
 
 
 def _scores(logits_full, logits_masked, labels, definition):
     """Scores Y, O of full and masked images and which images the definition averages over: three (N,)."""
     sizes = {}
-    full = require.array("logits_full", logits_full, "N C", sizes, _RANGE, remedy=_NETWORK)
-    masked = require.array("logits_masked", logits_masked, "N C", sizes, _RANGE, remedy=_NETWORK)
-    require.whole("C, the number of classes (models.two_classes makes two of one logit),", sizes["C"], 2)
+    full = require.array("logits_full", logits_full, "N C", sizes, SUMMABLE, remedy=_NETWORK)
+    masked = require.array("logits_masked", logits_masked, "N C", sizes, SUMMABLE, remedy=_NETWORK)
+    require.whole("C, the number of classes (tensors.two_classes makes two of one logit),", sizes["C"], 2)
     labels = require.indices("labels", labels, "N", sizes["C"], sizes)
     if not isinstance(definition, AverageDropDefinition):
         known = "an AverageDropDefinition, or one of DEFINITIONS by its key"
@@ -107,13 +104,12 @@ def _scores(logits_full, logits_masked, labels, definition):
     return full[rows, target], masked[rows, target], counted
 
 
-def drops(logits_full, logits_masked, labels, definition=DEFINITIONS["grad_cam_pp"]):
+def drops(logits_full, logits_masked, labels, definition: AverageDropDefinition = DEFAULT) -> np.ndarray:
     """Drop of each image in percent, 100 max(0, Y - O) / Y (Chattopadhay et al. 2018; paper, Eq. 8).
 
-    logits of full and masked images: (N, C), labels: (N,) true classes in 0..C-1  ->  (N,), NaN where
-    excluded: outside the averaging set, or Y <= 0, where the ratio means nothing (a probability that
-    underflows to 0, a non-positive logit). A softmax drop lies in [0, 100]; a logit drop exceeds 100 if the
-    masked logit is < 0.
+    logits of full and masked images: (N, C), labels: (N,) true classes in 0..C-1  ->  (N,). NaN are images outside
+    the averaging set, and those of Y <= 0, where the ratio means nothing (a probability that underflows to 0, a
+    logit that is not positive). A softmax drop lies in [0, 100]; a logit drop exceeds 100 if the masked logit is < 0.
 
     >>> full, masked = np.log([[0.8, 0.2], [0.4, 0.6]]), np.log([[0.6, 0.4], [0.3, 0.7]])  # probabilities
     >>> drops(full, masked, [0, 0]).round(9)  # 0.8 -> 0.6; 0.6 -> 0.7
@@ -124,12 +120,12 @@ def drops(logits_full, logits_masked, labels, definition=DEFINITIONS["grad_cam_p
     full, masked, counted = _scores(logits_full, logits_masked, labels, definition)
     counted = counted & (full > 0)
     with np.errstate(over="ignore"):
-        found = np.where(counted, 100 * np.maximum(0, full - masked) / np.where(counted, full, 1), np.nan)
-    require.values("drops", found, nan=True, remedy=": a logit is too near 0, take the score softmax")
-    return found
+        percent = np.where(counted, 100 * np.maximum(0, full - masked) / np.where(counted, full, 1), np.nan)
+    require.values("drops", percent, nan=True, remedy=": a logit is too near 0, take the score softmax")
+    return percent
 
 
-def increases(logits_full, logits_masked, labels, definition=DEFINITIONS["grad_cam_pp"]):
+def increases(logits_full, logits_masked, labels, definition: AverageDropDefinition = DEFAULT) -> np.ndarray:
     """100 for each image whose score grows under the mask (O > Y), 0 for the others, NaN if excluded: (N,).
 
     Arguments as for `drops`; only the averaging set excludes images, since O > Y needs no positive Y.
@@ -141,7 +137,7 @@ def increases(logits_full, logits_masked, labels, definition=DEFINITIONS["grad_c
     return np.where(counted, 100.0 * (masked > full), np.nan)
 
 
-def average_drop(logits_full, logits_masked, labels, definition=DEFINITIONS["grad_cam_pp"]):
+def average_drop(logits_full, logits_masked, labels, definition: AverageDropDefinition = DEFAULT) -> float:
     """Average Drop in percent, lower is better: mean of `drops`, NaN if every image is excluded.
 
     >>> full, masked = np.log([[0.8, 0.2], [0.4, 0.6]]), np.log([[0.6, 0.4], [0.3, 0.7]])
@@ -151,31 +147,21 @@ def average_drop(logits_full, logits_masked, labels, definition=DEFINITIONS["gra
     return nan_mean(drops(logits_full, logits_masked, labels, definition))
 
 
-def average_increase(logits_full, logits_masked, labels, definition=DEFINITIONS["grad_cam_pp"]):
-    """Average Increase in percent, higher is better: mean of `increases`, NaN if every image is excluded.
-
-    >>> average_increase(np.log([[0.8, 0.2], [0.4, 0.6]]), np.log([[0.6, 0.4], [0.3, 0.7]]), [0, 0])
-    50.0
-    """
-    return nan_mean(increases(logits_full, logits_masked, labels, definition))
-
-
-def by_class(values, labels, n_classes):
+def by_class(values, labels, n_classes: int) -> np.ndarray:
     """Mean per class: values (N,), labels (N,) in 0..n_classes-1  ->  (n_classes,), NaN values ignored.
 
     labels may be true or predicted classes. A class without values (never predicted, say) is NaN.
-    Raises ValueError for other shapes and labels.
 
     >>> by_class([1.0, 3.0, np.nan, 5.0], [0, 0, 0, 2], 3)
     array([ 2., nan,  5.])
     """
-    sizes, n_classes = {}, require.whole("n_classes", n_classes, 1, _MOST)
-    values = require.array("values", values, "N", sizes, _RANGE, nan=True)
+    sizes, n_classes = {}, require.whole("n_classes", n_classes, 1, MOST)
+    values = require.array("values", values, "N", sizes, SUMMABLE, nan=True)
     labels = require.indices("labels", labels, "N", n_classes, sizes)
-    return np.array([_mean(values[labels == c]) for c in range(n_classes)])
+    return np.array([nan_mean(values[labels == c]) for c in range(n_classes)])
 
 
-def area_under_curve(curve):
+def area_under_curve(curve) -> np.ndarray:
     """Insertion or deletion AUC (RISE): scores (..., T) at T >= 2 evenly spaced fractions 0..1  ->  (...).
 
     Of the images of `masks.pixel_sequence`, by the trapezoidal rule. Raises ValueError for T < 2, NaN and infinity.
@@ -183,6 +169,6 @@ def area_under_curve(curve):
     >>> float(area_under_curve([0.0, 0.5, 1.0]))
     0.5
     """
-    curve = require.array("curve", curve, "... T", interval=_RANGE)
+    curve = require.array("curve", curve, "... T", interval=SUMMABLE)
     require.whole("T, the points of the curve,", curve.shape[-1], 2)
     return np.trapezoid(curve, axis=-1) / (curve.shape[-1] - 1)

@@ -4,7 +4,7 @@ import numpy as np
 import scipy.stats
 
 from .. import require
-from ..intervals import _RANGE, _images
+from ..intervals import SUMMABLE, per_image
 
 _MAPS = ": check the feature maps they come from"
 
@@ -16,7 +16,7 @@ def _linear(contributions, bias, target, sizes):
     return contributions, bias, require.indices("target", target, "B", len(bias), sizes)
 
 
-def subset_scores(contributions, bias, target, kept):
+def subset_scores(contributions, bias, target, kept) -> np.ndarray:
     """Probability of a class with exactly the kept maps, all others set to zero: a causal test of a selection.
 
     contributions: (B, N_f, C) of `feature_maps.contributions`; bias: (C,); target: (B,) classes; kept: (B, N_f) bool
@@ -35,7 +35,7 @@ def subset_scores(contributions, bias, target, kept):
     return scipy.special.softmax(logits, axis=1)[np.arange(len(kept)), target]
 
 
-def best_subset_scores(contributions, bias, target, keep=True):
+def best_subset_scores(contributions, bias, target, keep: bool = True) -> np.ndarray:
     """The best that any subset of each size can do, by exhaustive search: arguments as `subset_scores`.
 
     ->  (B, N_f + 1): the largest probability with k maps kept, or (keep=False) the smallest with k maps removed.
@@ -46,25 +46,24 @@ def best_subset_scores(contributions, bias, target, keep=True):
     array([[0.5 , 0.75, 0.5 ]])
     """
     contributions, bias, target = _linear(contributions, bias, target, {})
-    if not isinstance(keep, (bool, np.bool_)):
-        raise ValueError(f"keep must be True or False, got {require.described(keep)}")
+    keep = require.flag("keep", keep)
     n = contributions.shape[1]
     if n > 20:
         raise ValueError(f"exhaustive search over 2^{n} subsets an image: at most 20 maps")
-    bits = np.arange(2**n)[:, None] >> np.arange(n) & 1
+    bits = np.arange(2**n)[:, None] >> np.arange(n) & 1  # (2^N_f, N_f)
     size, best = bits.sum(1), np.empty((len(contributions), n + 1))
     order = np.argsort(size, kind="stable")
     starts = np.searchsorted(size[order], np.arange(n + 1))
     ranked = bits[order].astype(float)
-    for b, (of, c) in enumerate(zip(contributions, target)):
-        logits = (ranked if keep else 1 - ranked) @ of + bias
+    for b, (added, c) in enumerate(zip(contributions, target)):
+        logits = (ranked if keep else 1 - ranked) @ added + bias  # (2^N_f, C)
         probability = scipy.special.softmax(logits, axis=1)[:, c]
         best[b] = np.maximum.reduceat(probability, starts) if keep else np.minimum.reduceat(probability, starts)
     require.values("probabilities", best, "[0, 1]", remedy=": the logits overflow, scale contributions and bias down")
     return best
 
 
-def mean_cosines(redundancy, selected):
+def mean_cosines(redundancy, selected) -> np.ndarray:
     """Mean cosine among the selected maps of each image: (B, N, N) and (B, N)  ->  (B,), NaN below two maps.
 
     selected: bool or 0/1. redundancy, selected: arrays, or lists of arrays where the images have different N.
@@ -73,14 +72,14 @@ def mean_cosines(redundancy, selected):
     >>> mean_cosines([[[1.0, 0.2, 0.4], [0.2, 1.0, 0.6], [0.4, 0.6, 1.0]]], [[1, 1, 1]]).round(9)
     array([0.4])
     """
-    redundancy, selected = _images("redundancy", redundancy), _images("selected", selected)
+    redundancy, selected = per_image("redundancy", redundancy), per_image("selected", selected)
     if len(redundancy) != len(selected):
         counts = f"{len(redundancy)} and {len(selected)}"
         raise ValueError(f"redundancy and selected must be of as many images, got {counts}")
     values = np.full(len(selected), np.nan)
     for i, (J, bits) in enumerate(zip(redundancy, selected)):
         sizes = {}
-        J = require.array(f"redundancy of image {i}", J, "N N", sizes, _RANGE, remedy=_MAPS)
+        J = require.array(f"redundancy of image {i}", J, "N N", sizes, SUMMABLE, remedy=_MAPS)
         bits = require.bits(f"selected of image {i}", bits, "N", sizes)
         if bits.sum() > 1:
             values[i] = J[np.ix_(bits, bits)][np.triu_indices(bits.sum(), 1)].mean(dtype=np.float64)

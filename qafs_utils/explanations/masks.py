@@ -1,16 +1,20 @@
 """Masks made of heatmaps, and images seen through them.
 
 Images and heatmaps are torch tensors: images (B, 3, H, W) of pixels in [0, 1], before any mean and standard deviation
-are subtracted, heatmaps (B, H, W) in [0, 1] as `cams.heatmap` makes them. What a mask keeps of a heatmap is said by
-`average_drop.AverageDropDefinition.masking`. Functions raise ValueError for a wrong shape, an unknown choice, NaN, and
-numbers outside [0, 1], images of uint8 among them. A thousandth beyond is let pass in images, for rounding, and in what
-`match_area` ranks; `pixel_sequence` ranks any numbers.
+are subtracted, heatmaps (B, H, W) in [0, 1] as `cams.heatmap` makes them. `AverageDropDefinition.masking` says what a
+mask keeps of a heatmap. Functions raise ValueError for a wrong shape, an unknown choice, NaN, and numbers outside
+[0, 1], images of uint8 among them. For rounding, images and what `match_area` ranks may lie a thousandth beyond;
+`pixel_sequence` ranks any numbers.
 """
 
+from collections.abc import Iterator
+
+import numpy as np
 import torch
 
 from .. import require
 from ..cnn.preprocessing import require_pixels
+from .average_drop import AverageDropDefinition, Masking
 
 
 def _heatmap(heatmap, sizes=None, interval="[0, 1]"):
@@ -21,26 +25,19 @@ def _heatmap(heatmap, sizes=None, interval="[0, 1]"):
 
 
 def _require_masking(masking):
-    if not all(hasattr(masking, name) for name in ("mask", "value", "fill")):
+    if not isinstance(masking, Masking):
         got = f"got {require.described(masking)}"
-        raise ValueError(f"masking must be that of a metrics.AverageDropDefinition, {got}: definition.masking")
-    require.choice("mask of the masking", masking.mask, ("soft", "threshold", "top_fraction"))
-    require.choice("fill of the masking", masking.fill, ("black", "mean"))
-    if masking.mask != "soft":
-        require.number("value of the masking", masking.value, "[0, 1]")
+        raise ValueError(f"masking must be that of an AverageDropDefinition, {got}: definition.masking")
+    AverageDropDefinition(*masking)  # refuses unknown choices
 
 
-def kept(heatmap, masking):
+def kept(heatmap, masking: Masking) -> torch.Tensor:
     """Masks of heatmaps: (B, H, W) in [0, 1]  ->  (B, H, W) float, 1 where the image is kept.
 
     masking: `AverageDropDefinition.masking`. An all-zero heatmap gives a zero mask in every masking.
 
-    >>> from qafs_utils.explanations.average_drop import AverageDropDefinition
-    >>> heatmap = torch.tensor([[[0.0, 0.2, 0.6, 1.0]]])
-    >>> kept(heatmap, AverageDropDefinition("threshold", 0.6).masking)
+    >>> kept(torch.tensor([[[0.0, 0.2, 0.6, 1.0]]]), AverageDropDefinition("threshold", 0.6).masking)
     tensor([[[0., 0., 1., 1.]]])
-    >>> kept(heatmap, AverageDropDefinition("top_fraction", 0.25).masking)
-    tensor([[[0., 0., 0., 1.]]])
     """
     _require_masking(masking)
     heatmap = _heatmap(heatmap)
@@ -55,21 +52,17 @@ def kept(heatmap, masking):
     return ((heatmap >= cut) & (heatmap > 0)).to(heatmap.dtype)
 
 
-def match_area(heatmap, area, masking):
+def match_area(heatmap, area, masking: Masking) -> torch.Tensor:
     """Heatmaps of the same ranking of pixels whose mask has a given area: (B, H, W), area (B,)  ->  (B, H, W).
 
     Applied to noise it gives the control of equal area for a mask (`area`). For a soft mask the heatmap is raised
-    to a power, found by Newton's method (log mean(h^g) is convex in g, so it converges from g = 0 on one side); for a
+    to a power, found by Newton's method; log mean(h^g) is convex in g, so it converges from g = 0 on one side. For a
     hard mask the highest pixels become 1, the others 0, to the nearest pixel (and ties). Area 0 gives zeros, as less
-    than half a pixel does; a soft mask cannot have less than the share of its largest value.
-    Raises ValueError for heatmaps and areas outside [0, 1].
+    than half a pixel does. A soft mask cannot have less than the share of its largest value.
 
-    >>> from qafs_utils.explanations.average_drop import DEFINITIONS
     >>> noise = torch.tensor([[[0.2, 0.6, 0.4, 1.0]]])
-    >>> match_area(noise, [0.25], DEFINITIONS["top_half"].masking)
+    >>> match_area(noise, [0.25], AverageDropDefinition("top_fraction", 0.5).masking)
     tensor([[[0., 0., 0., 1.]]])
-    >>> match_area(noise, [0.4], DEFINITIONS["grad_cam_pp"].masking).mean()  # of a soft mask
-    tensor(0.4000)
     """
     _require_masking(masking)
     sizes = {}
@@ -79,7 +72,7 @@ def match_area(heatmap, area, masking):
     if not len(flat):
         return heatmap.clone()
     if masking.mask == "soft":
-        log_h, wanted = flat.clamp_min(1e-6).log(), area.clamp_min(1e-6).log()
+        log_h, wanted = flat.clamp_min(1e-6).log(), area.clamp_min(1e-6).log()  # (B, H * W), (B,)
         power, raised = torch.zeros_like(area), torch.empty_like(log_h)
         for _ in range(60):
             torch.mul(power[:, None], log_h, out=raised).exp_()
@@ -97,27 +90,23 @@ def match_area(heatmap, area, masking):
     return torch.where(area[:, None] > 0, matched, 0).view_as(heatmap)
 
 
-def area(heatmap, masking):
+def area(heatmap, masking: Masking) -> np.ndarray:
     """Mean of the mask of each image, the fraction kept: (B, H, W)  ->  (B,) array in [0, 1].
 
-    >>> from qafs_utils.explanations.average_drop import DEFINITIONS
-    >>> area(torch.tensor([[[0.0, 0.2, 0.6, 1.0]]]), DEFINITIONS["threshold_0.5"].masking)
+    >>> area(torch.tensor([[[0.0, 0.2, 0.6, 1.0]]]), AverageDropDefinition("threshold", 0.5).masking)
     array([0.5])
     """
     return kept(heatmap, masking).double().mean((1, 2)).cpu().numpy()
 
 
-def apply(images, heatmap, masking):
+def apply(images, heatmap, masking: Masking) -> torch.Tensor:
     """Images with the masked part filled: (B, 3, H, W) in pixel space, (B, H, W)  ->  (B, 3, H, W).
 
-    fill "black" is 0 in pixel space (after the mean is subtracted, 0 is the mean colour); fill "mean" takes each
+    fill "black" is 0 in pixel space (after the mean is subtracted, 0 would be the mean colour); fill "mean" takes each
     image's own mean colour.
 
-    >>> from qafs_utils.explanations.average_drop import DEFINITIONS
     >>> image, heatmap = torch.tensor([0.2, 0.8]).expand(1, 3, 1, 2), torch.tensor([[[0.0, 1.0]]])
-    >>> apply(image, heatmap, DEFINITIONS["grad_cam_pp"].masking)[0, 0]  # the red channel
-    tensor([[0.0000, 0.8000]])
-    >>> apply(image, heatmap, DEFINITIONS["mean_fill"].masking)[0, 0]
+    >>> apply(image, heatmap, AverageDropDefinition(fill="mean").masking)[0, 0]  # the red channel
     tensor([[0.5000, 0.8000]])
     """
     sizes = {}
@@ -129,7 +118,9 @@ def apply(images, heatmap, masking):
     return images * mask + images.mean((2, 3), keepdim=True) * (1 - mask)
 
 
-def pixel_sequence(images, heatmap, steps=20, baseline=0.0, mode="insertion", seed=0):
+def pixel_sequence(
+    images, heatmap, *, steps: int = 20, baseline=0.0, mode: str = "insertion", seed: int = 0
+) -> Iterator[torch.Tensor]:
     """Images with ever more pixels replaced, batch by batch, most important first (Petsiuk et al. 2018, RISE).
 
     images: (B, 3, H, W), heatmap: (B, H, W), baseline: a number, or a tensor that broadcasts to images (a

@@ -3,7 +3,7 @@
 import contextlib
 import inspect
 import threading
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import matplotlib.pyplot as plt
@@ -13,12 +13,12 @@ import torch.nn as nn
 from tqdm import tqdm
 
 from .. import require
-from ..cnn import networks, tensors
-from ..cnn.checkpoints import HEADS, Trained, _trained
+from ..cnn import checkpoints, networks, tensors
+from ..cnn.checkpoints import HEADS, Trained
 from ..cnn.datasets import CLASSES
 from ..cnn.extraction import capture, capture_layer
 from ..cnn.feature_maps import NoPositiveMapError, importance
-from ..cnn.preprocessing import GREY, _size, read_image, to_square
+from ..cnn.preprocessing import GREY, read_image, require_image_size, to_square
 from ..plots import method, style
 from ..qubo import feature_selection, fixed_size
 from ..solvers import by_name
@@ -32,15 +32,12 @@ class Explanation:
     """What `explain` found for one image and one class.
 
     image: uint8 (3, h, w); class_index, label: the class explained; probabilities: (C,) of all classes;
-    maps: (N, H, W); importance: (N,); problem: the candidates' feature_selection.Problem; selected: (N,) bool, the numbers of the
-    maps are `np.flatnonzero(selected)`; heatmap: (S, S) in [0, 1]; matrix: (d, d) of `Problem.matrix`; info: what the
-    solver says, with its name and the energy.
+    maps: (N_f, H, W); importance: (N_f,); problem: the candidates' `feature_selection.Problem`; selected: (N_f,) bool,
+    `np.flatnonzero(selected)` are the numbers of the maps; heatmap: (S, S) in [0, 1]; matrix: (d, d) of
+    `Problem.matrix`; info: what the solver says, with its name and the energy.
 
-    >>> found = explain(np.arange(192, dtype=np.uint8).reshape(8, 8, 3), models.resnet18("random"), layer="layer3")
-    >>> found.heatmap.shape, bool(found.importance[found.selected].min() > 0)
-    ((224, 224), True)
-    >>> [text.get_text() for text in found.plot().texts][4::2]  # doctest: +ELLIPSIS
-    ['P(class ...)', 'energy', 'proven bound']
+    >>> from qafs_utils.cnn.pretrained import resnet18
+    >>> found = explain(np.arange(192, dtype=np.uint8).reshape(8, 8, 3), resnet18("random"), layer="layer3")
     >>> found  # doctest: +ELLIPSIS
     <Explanation of 'class ...', P = 0...: maps ... of ... candidates; energy ..., proven>
     """
@@ -58,79 +55,85 @@ class Explanation:
     info: dict
 
     @property
-    def silent(self):
-        """(N,) bool: maps that are zero in every pixel. Like no other, any positive importance selects them."""
+    def silent(self) -> np.ndarray:
+        """(N_f,) bool: maps that are zero in every pixel. Like no other map, any importance selects them."""
         return method.silent_maps(self.maps)
 
     @property
-    def proven(self):
+    def proven(self) -> bool:
         """Whether no selection (of that size) has a lower energy: "exact" says so, "brute_force" has seen them all."""
         return bool(self.info.get("proven", self.info["solver"] == "brute_force"))
 
     def __repr__(self):
-        chosen, silent = (np.flatnonzero(of).tolist() for of in (self.selected, self.selected & self.silent))
-        of_silence = f" ({', '.join(map(str, silent))} silent)" if silent else ""
-        maps = f"maps {', '.join(map(str, chosen)) or 'none'}{of_silence} of {self.problem.d} candidates"
+        numbers = ", ".join(map(str, np.flatnonzero(self.selected))) or "none"
+        silent = ", ".join(map(str, np.flatnonzero(self.selected & self.silent)))
+        maps = f"maps {numbers}{f' ({silent} silent)' if silent else ''} of {self.problem.d} candidates"
         energy = f"energy {self.info['energy']:.4f}, {'proven' if self.proven else 'not proven the lowest'}"
         return f"<Explanation of {self.label!r}, P = {self.probabilities[self.class_index]:.3f}: {maps}; {energy}>"
 
-    def plot(self):
-        """Image, candidate maps with the selected ones framed, QUBO and explanation map as a matplotlib Figure.
-
-        In the style of the paper; matplotlib's settings stay as they are, and decide how it is saved (dpi, margins).
-        """
-        info = self.info
-        label = self.label if len(self.label) <= 30 else "class"  # the title has it in full
-        lines = [(f"P({label})", f"{self.probabilities[self.class_index]:.3f}")]
+    def plot(self) -> plt.Figure:
+        """Image, candidate maps with the selected ones framed, QUBO and explanation map, in the style of the paper."""
+        info, name = self.info, self.label if len(self.label) <= 30 else "class"  # the title has it in full
+        lines = [(f"P({name})", f"{self.probabilities[self.class_index]:.3f}")]
         lines.append(("energy" if self.proven else "energy (not proven)", method.number_text(info["energy"], 4)))
         if "bound" in info:
             lines.append(("proven bound" if info["proven"] else "lower bound", method.number_text(info["bound"], 4)))
         if "ground_state_probability" in info:
             lines.append(("P(optimum), one read", f"{info['ground_state_probability']:.3f}"))
-        of = self.maps, self.problem, self.matrix, self.selected, self.heatmap
+        parts = self.maps, self.problem, self.matrix, self.selected, self.heatmap
         with plt.style.context(style.STYLE):
-            figure = method.explanation(self.image, *of, self.label, lines)
+            figure = method.explanation(self.image, *parts, self.label, lines)
             figure.draw_without_rendering()  # ticks take their style when they are drawn first
         return figure
 
 
-def select(problem, n_features, solver="exact", beta=0.7, pair_sum="p<q", size=None, seed=0, **options):
-    """The maps that a solver selects for one problem: feature_selection.Problem  ->  (n_features,) bool, its info with the energy.
+def select(
+    problem: feature_selection.Problem,
+    solver: str = "exact",
+    *,
+    beta: float = 0.7,
+    pair_sum: str = "p<q",
+    size: int | None = None,
+    seed: int | None = 0,
+    **options,
+) -> tuple[np.ndarray, dict]:
+    """The maps that a solver selects for one problem (Eq. 4)  ->  (N_f,) bool, its info with the solver and the energy.
 
-    size: exactly so many maps. "exact" searches among these alone; for other solvers the model gets the penalty of
-    `fixed_size.exactly`, and what they find need not be of that size: the energy is that of the selection without penalty.
-    Seeded as the first image of `by_name.solve_all`; options are the solver's. One that works long says so on stderr.
-    Raises as `solve_all` and `require_size`, and ValueError for options that the solver does not have or cannot take.
+    size: exactly so many maps. "exact" searches among these alone. For other solvers the model gets the penalty of
+    `fixed_size.exactly`; what they find need not be of that size, and the energy is that without penalty.
+    seed: the solver is seeded as for the first image of `by_name.solve_all`; options are the solver's. A solver that
+    works long says so on stderr. Raises as `solve_all` and `fixed_size.require_size`, and ValueError for options that
+    the solver does not have or cannot take.
 
-    >>> problem = feature_selection.problem(np.ones((3, 2, 2)), np.array([1.0, -1.0, 0.5]))  # candidates 0 and 2 are alike
-    >>> selected, info = select(problem, 3)
+    >>> problem = feature_selection.problem(np.ones((3, 2, 2)), np.array([1.0, -1.0, 0.5]))  # maps 0 and 2 are alike
+    >>> selected, info = select(problem)
     >>> selected, round(info["energy"], 3)
     (array([ True, False,  True]), -0.75)
     """
     if not isinstance(problem, feature_selection.Problem):
         raise ValueError(f"problem must be a feature_selection.Problem, got {type(problem).__name__}")
-    n_features = require.whole("n_features", n_features, int(max(problem.maps, default=-1)) + 1)
     by_name.require_options(solver, options)
     sampler, bqm = by_name.solver(solver), problem.bqm(beta, pair_sum)
-    asked, given = bqm, options
-    size = size if size is None else require.whole("size", size)
+    model, given = bqm, options
     if size is not None and solver == "exact":
-        options = options | {"size": size}
+        options = options | {"size": require.whole("size", size)}
     elif size is not None:
-        asked = fixed_size.exactly(bqm, size)
+        model = fixed_size.exactly(bqm, require.whole("size", size))
     if seed is not None and "seed" in sampler.parameters:
         options = {"seed": int(by_name.image_seeds(require.whole("seed", seed), 1)[0])} | options
     try:
         with _shown_working(solver, options):
-            samples = sampler.sample(asked, **options)
+            samples = sampler.sample(model, **options)
     except (TypeError, OverflowError) as error:
         if not given:
             raise
         raise ValueError(f"{solver!r} cannot take the options {given}: {error}") from error
-    found = samples.first.sample
-    selected = np.zeros(n_features, bool)
-    selected[problem.maps] = [found[v] for v in range(problem.d)]
-    return selected, dict(samples.info) | {"solver": solver, "energy": float(bqm.energy(found))}
+    bits = samples.first.sample
+    energy = float(bqm.energy(bits))
+    return problem.selected([bits[v] for v in range(problem.d)]), dict(samples.info) | {
+        "solver": solver,
+        "energy": energy,
+    }
 
 
 @contextlib.contextmanager
@@ -138,12 +141,12 @@ def _shown_working(name, options):
     """A line that counts the seconds which a solver works inside, after the first ones, up to its time limit if any."""
     limit = inspect.signature(by_name.SOLVERS[name].sample).parameters.get("time_limit")
     limit = options.get("time_limit", limit.default if limit else None)
-    of = f" of at most {limit:g}" if isinstance(limit, int | float) else ""
+    most = f" of at most {limit:g}" if isinstance(limit, int | float) else ""
     done = threading.Event()
 
     def show():
         if not done.wait(PATIENCE):
-            with tqdm(desc=f"{name} at work", bar_format="{desc}: {elapsed_s:.0f}" + of + " s{postfix}") as bar:
+            with tqdm(desc=f"{name} at work", bar_format="{desc}: {elapsed_s:.0f}" + most + " s{postfix}") as bar:
                 while not done.wait(0.5):
                     bar.refresh()
                 bar.set_postfix_str("done")
@@ -159,52 +162,56 @@ def _shown_working(name, options):
 
 def explain(
     image,
-    model,
-    beta=0.7,
-    solver="exact",
-    layer=None,
-    class_index=None,
-    size=None,
-    pair_sum="p<q",
-    image_size=None,
+    model: str | Trained | nn.Module,
+    *,
+    beta: float = 0.7,
+    solver: str = "exact",
+    layer: str | None = None,
+    class_index: int | None = None,
+    size: int | None = None,
+    pair_sum: str = "p<q",
+    image_size: int | None = None,
     class_names=None,
-    weigh=None,
-    seed=0,
-    reshape=None,
+    weigh: Callable | None = None,
+    seed: int | None = 0,
+    reshape: Callable | None = None,
     mean=None,
     deviation=None,
     **options,
-):
-    """Explain a network's class for an image with the maps that the QUBO selects  ->  Explanation.
+) -> Explanation:
+    """Explain a network's class for an image with the maps that the QUBO selects.
 
     image: as for `read_image`; it is stretched to a square. model: "nf16", "nf24", "nf32" or "nf512" (the published
     heads on the ImageNet trunk, ten classes of STL-10), a `Trained`, or any network in eval mode with logits
-    (B, classes), or one logit (B, 1) for two classes. layer: whose maps; a name of `model.named_modules()`, or for the
-    compendium's networks a stage of the head ("conv", "bn", "relu"; None for after the block). class_index: the class
-    to explain; for None the predicted one, or class 1 of one logit. beta, pair_sum: of Eq. 4. solver, size (exactly so
-    many maps), seed and the solver's own options, as time_limit of "exact": as for `select`. image_size: of the
-    network's input, 224 by default. class_names: for labels, in the order of the classes, or a dict by their numbers.
-    weigh: importance in place of Eq. 1, a function of maps and gradients, tensors (1, N, H, W)  ->  (1, N).
-    reshape: makes maps of a transformer's layer, as for `extraction.capture_layer`. mean, deviation: what the network's
-    input is normalised with, a number a channel for pixels in [0, 1], ImageNet's for None; of one channel, the network
-    sees the image in grey.
+    (B, classes), or one logit (B, 1) for two classes.
 
-    >>> found = explain("photograph.jpg", "nf16", beta=0.7)  # doctest: +SKIP
-    >>> image = np.arange(192, dtype=np.uint8).reshape(8, 8, 3)
-    >>> found = explain(image, models.resnet18("random"), layer="layer3", size=5)
-    >>> found.maps.shape, found.selected.sum(), found.info["proven"]
-    ((256, 14, 14), np.int64(5), True)
-    >>> by_effect = lambda maps, gradients: (maps * gradients).mean((-2, -1))
-    >>> found = explain(image, models.resnet18("random"), layer="layer3", weigh=by_effect)
+    - layer: whose maps; a name of `model.named_modules()`, or for the compendium's networks a stage of the head
+      ("conv", "bn", "relu"; None for after the block).
+    - class_index: the class to explain; for None the predicted one, or class 1 of one logit.
+    - beta, pair_sum: of Eq. 4. solver, size (exactly so many maps), seed, and the solver's own options, such as
+      time_limit of "exact": as for `select`.
+    - image_size: of the network's input, 224 by default.
+    - class_names: for labels, in the order of the classes, or a dict by their numbers.
+    - weigh: importance in place of Eq. 1, a function of maps and gradients, tensors (1, N_f, H, W)  ->  (1, N_f).
+    - reshape: makes maps of a transformer's layer, as for `extraction.capture_layer`.
+    - mean, deviation: what the network's input is normalised with, a number a channel for pixels in [0, 1]; None for
+      ImageNet's. Of one channel, the network sees the image in grey.
 
     Raises DataError for an unreadable file and missing weights, NoPositiveMapError when no map speaks for the class,
     ValueError for what does not fit: image, model, layer (maps of one pixel), class, weigh, beta, size, solver;
-    run.ArtefactError without the published heads, MemoryError for an anneal of too many maps, and
-    hardware.HardwareError from D-Wave's machines.
+    ArtefactError without the published heads, MemoryError for an anneal of too many maps, and HardwareError from
+    D-Wave's machines.
+
+    >>> found = explain("photograph.jpg", "nf16", beta=0.7)  # doctest: +SKIP
+    >>> from qafs_utils.cnn.pretrained import resnet18
+    >>> image = np.arange(192, dtype=np.uint8).reshape(8, 8, 3)
+    >>> found = explain(image, resnet18("random"), layer="layer3", size=5)
+    >>> found.maps.shape, found.selected.sum(), found.info["proven"]
+    ((256, 14, 14), np.int64(5), True)
     """
     beta, image = require.number("beta", beta, "[0, 1]"), read_image(image)
     classes = None if class_index is None else [require.whole("class_index", class_index)]
-    model = _trained(model) if isinstance(model, str) else model
+    model = checkpoints.published(model) if isinstance(model, str) else model
     if isinstance(model, Trained):
         image_size = _own_size(model, image_size, reshape, mean, deviation)
         features = model.trunk(to_square(image, image_size).to(model.trunk.mean.device))
@@ -212,7 +219,7 @@ def explain(
     elif isinstance(model, nn.Module):
         if layer is None:
             raise ValueError("give the layer whose maps are selected: its name in model.named_modules(), as 'layer4'")
-        image_size = 224 if image_size is None else _size(image_size)
+        image_size = 224 if image_size is None else require_image_size(image_size)
         pixels = _normalised(image, image_size, mean, deviation)
         maps, gradients, logits = capture_layer(model, layer, pixels, classes, reshape=reshape)
     else:
@@ -222,23 +229,15 @@ def explain(
     class_index, logits = default if classes is None else classes[0], tensors.two_classes(logits)
     if class_names is None and isinstance(model, Trained) and logits.shape[1] == len(CLASSES):
         class_names = CLASSES
-    labels = _labels(class_names, logits.shape[1])
+    label = _labels(class_names, logits.shape[1])[class_index]
     alpha = _importance(maps, gradients, weigh, layer)
     problem = feature_selection.problem(maps[0].numpy(), alpha[0].numpy())
-    selected, info = select(problem, maps.shape[1], solver, beta, pair_sum, size, seed, **options)
-    heatmap = cams.heatmap(cams.grad_cam(maps, alpha, torch.as_tensor(selected)[None]), image_size)
+    selected, info = select(problem, solver, beta=beta, pair_sum=pair_sum, size=size, seed=seed, **options)
+    heatmap = cams.heatmap(cams.grad_cam(maps, alpha, torch.as_tensor(selected)[None]), image_size)[0].numpy()
+    probabilities, matrix = logits[0].softmax(0).numpy(), problem.matrix(beta, pair_sum)
+    maps, alpha = maps[0].numpy(), alpha[0].numpy()
     return Explanation(
-        image=image.copy(),
-        class_index=class_index,
-        label=labels[class_index],
-        probabilities=logits[0].softmax(0).numpy(),
-        maps=maps[0].numpy(),
-        importance=alpha[0].numpy(),
-        problem=problem,
-        selected=selected,
-        heatmap=heatmap[0].numpy(),
-        matrix=problem.matrix(beta, pair_sum),
-        info=info,
+        image.copy(), class_index, label, probabilities, maps, alpha, problem, selected, heatmap, matrix, info
     )
 
 
@@ -247,7 +246,7 @@ def _own_size(model, image_size, reshape, mean, deviation):
     foreign = {"reshape": reshape, "mean": mean, "deviation": deviation}
     for name in [name for name, value in foreign.items() if value is not None]:
         raise ValueError(f"{name} is for a torch.nn.Module: this network has its own")
-    if image_size is not None and _size(image_size) != model.image_size:
+    if image_size is not None and require_image_size(image_size) != model.image_size:
         raise ValueError(f"this network takes images of {model.image_size} pixels, not {image_size}")
     return model.image_size
 
@@ -289,10 +288,7 @@ def _labels(class_names, count):
 
 
 def _importance(maps, gradients, weigh, layer):
-    """Importance (1, N) by Eq. 1 or weigh. Raises ValueError for what explains no place or does not fit.
-
-    NoPositiveMapError, a ValueError, if all maps or importances are zero.
-    """
+    """Importance (1, N_f) by Eq. 1 or weigh. Raises ValueError unless it fits and is not all zero."""
     if maps[0, 0].numel() == 1:
         raise ValueError(f"the maps of {layer!r} have one pixel, which explains no place: give an earlier layer")
     where = "the block" if layer is None else repr(layer)
@@ -302,14 +298,9 @@ def _importance(maps, gradients, weigh, layer):
     if weigh is None:
         alpha = importance(gradients)
     elif callable(weigh):
+        given, sizes = weigh(maps.clone(), gradients.clone()), {"images": 1, "maps": maps.shape[1]}
         wanted = f"what weigh returns, a number for every map: {tuple(maps.shape[:2])},"
-        alpha = require.tensor(
-            wanted,
-            weigh(maps.clone(), gradients.clone()),
-            "images maps",
-            {"images": 1, "maps": maps.shape[1]},
-            remedy=": check the function",
-        ).cpu()
+        alpha = require.tensor(wanted, given, "images maps", sizes, remedy=": check the function").cpu()
     else:
         raise ValueError(f"weigh must be a function of maps and gradients, got {require.described(weigh)}")
     if not alpha.any():

@@ -2,7 +2,6 @@
 
 import contextlib
 import errno
-import fcntl
 import json
 import logging
 import os
@@ -12,44 +11,12 @@ import tempfile
 import time
 from pathlib import Path
 
-from ..artefacts.files import ROOT, ArtefactError, _named, unwritable, write_atomically
-from ..artefacts.parameters import check_profile, overrides
+import psutil
+from filelock import FileLock, Timeout
+
+from ..artefacts.files import ROOT, ArtefactError, checked_name, unwritable, write_atomically
+from ..artefacts.parameters import overrides
 from ..artefacts.run import WITHIN_MAKE
-
-
-@contextlib.contextmanager
-def alone(profile, notebook):
-    """Hold a notebook of build/<profile> for one run at a time; the first run clears what killed ones have left there.
-
-    Other notebooks may run meanwhile (`make -j`); temporary files are cleared only while none does. The operating
-    system lets go of the locks when the process ends, however it ends. Raises RuntimeError while another run has the
-    notebook, ArtefactError when the folder cannot be written.
-
-    >>> with alone("doctest", "03_qubo"), alone("doctest", "04_annealing"):
-    ...     with alone("doctest", "03_qubo"):
-    ...         pass
-    Traceback (most recent call last):
-    RuntimeError: another run of 03_qubo, profile 'doctest', is at work: wait for it, or end it first
-    """
-    folder, notebook = ROOT / "build" / _named(profile), _named(notebook)
-    with contextlib.ExitStack() as stack:
-        try:
-            folder.mkdir(parents=True, exist_ok=True)
-            every, own = (stack.enter_context(open(folder / f".{name}.lock", "w")) for name in ("every", notebook))
-        except OSError as error:
-            raise ArtefactError(unwritable(folder, error)) from error
-        try:
-            fcntl.flock(own, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            who = f"{notebook}, profile {profile!r},"
-            raise RuntimeError(f"another run of {who} is at work: wait for it, or end it first") from None
-        with contextlib.suppress(BlockingIOError):  # others are at work, and the files may be theirs
-            fcntl.flock(every, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            for part in folder.glob("*/.*.part"):
-                part.unlink(missing_ok=True)
-        fcntl.flock(every, fcntl.LOCK_SH)
-        yield
-
 
 UNWRITABLE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES)
 # glibc gives large blocks back and faults them in again: a third of a forward pass. Notebook kernels inherit this.
@@ -57,7 +24,38 @@ ALLOCATOR = {"MALLOC_MMAP_MAX_": "0", "MALLOC_TRIM_THRESHOLD_": str(2**40)}
 BARS = 30.0  # seconds between two states of a progress bar in a log that is no terminal
 
 
-def run_notebook(profile, notebook):
+@contextlib.contextmanager
+def alone(profile: str, notebook: str):
+    """Hold a notebook of build/<profile> for one run at a time, after clearing what killed processes have left there.
+
+    Other notebooks may run meanwhile (`make -j`): temporary files carry the number of the process that writes them.
+    The operating system lets go of the lock when the process ends, however it ends. Raises RuntimeError while another
+    run has the notebook, ArtefactError when the folder cannot be written.
+
+    >>> with alone("doctest", "03_qubo"), alone("doctest", "04_annealing"):
+    ...     with alone("doctest", "03_qubo"):
+    ...         pass
+    Traceback (most recent call last):
+    RuntimeError: another run of 03_qubo, profile 'doctest', is at work: wait for it, or end it first
+    """
+    folder = ROOT / "build" / checked_name(profile)
+    lock = FileLock(folder / f".{checked_name(notebook)}.lock", timeout=0)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        lock.acquire()
+    except Timeout:
+        who = f"{notebook}, profile {profile!r},"
+        raise RuntimeError(f"another run of {who} is at work: wait for it, or end it first") from None
+    except OSError as error:
+        raise ArtefactError(unwritable(folder, error)) from error
+    with lock:
+        for part in folder.glob("*/.*.part"):
+            if not psutil.pid_exists(int(part.name.split(".")[-2])):
+                part.unlink(missing_ok=True)
+        yield
+
+
+def run_notebook(profile: str, notebook: str) -> None:
     """Execute one notebook with papermill; the executed copy appears only when it succeeded.
 
     While it runs, it can be watched as <notebook>.running.ipynb; a failed run stays as <notebook>.failed.ipynb,
@@ -69,32 +67,27 @@ def run_notebook(profile, notebook):
     Traceback (most recent call last):
     ValueError: unknown profile 'paper': choose from published, images, smoke
     """
-    check_profile(profile)
     values = overrides(notebook, profile) | {"profile": profile}
-    with alone(profile, notebook):
-        _execute(profile, notebook, values)
-
-
-def _execute(profile, notebook, values):
     done = ROOT / "build" / profile / "notebooks" / f"{notebook}.ipynb"
     running, failed = done.with_suffix(".running.ipynb"), done.with_suffix(".failed.ipynb")
     step = f"[{os.environ['QAFS_STEP']}] {notebook}" if "QAFS_STEP" in os.environ else notebook
     start = time.perf_counter()
-    try:
-        done.parent.mkdir(parents=True, exist_ok=True)
-        print(f"{step} ...", flush=True)
-        _papermill(notebook, running, values)
-    except OSError as error:
-        if error.errno in UNWRITABLE:
-            raise RuntimeError(unwritable(Path(error.filename or running), error)) from None
-        raise
-    except _CellError as error:
-        os.replace(running, failed)
-        where = f"traceback in {failed.relative_to(ROOT)}, Jupyter kernel: {sys.executable}"
-        raise RuntimeError(f"{notebook}: {error} ({where})") from None
-    os.replace(running, done)
-    failed.unlink(missing_ok=True)
-    print(f"{step}: {time.perf_counter() - start:.0f} s -> {done.relative_to(ROOT)}", flush=True)
+    with alone(profile, notebook):
+        try:
+            done.parent.mkdir(parents=True, exist_ok=True)
+            print(f"{step} ...", flush=True)
+            _papermill(notebook, running, values)
+        except OSError as error:
+            if error.errno in UNWRITABLE:
+                raise RuntimeError(unwritable(Path(error.filename or running), error)) from None
+            raise
+        except _CellError as error:
+            os.replace(running, failed)
+            where = f"traceback in {failed.relative_to(ROOT)}, Jupyter kernel: {sys.executable}"
+            raise RuntimeError(f"{notebook}: {error} ({where})") from None
+        os.replace(running, done)
+        failed.unlink(missing_ok=True)
+        print(f"{step}: {time.perf_counter() - start:.0f} s -> {done.relative_to(ROOT)}", flush=True)
 
 
 class _CellError(RuntimeError):

@@ -6,14 +6,14 @@ before there is an environment.
 """
 
 import ast
+from pathlib import Path
 
-from ..artefacts.provenance import ROOT, code_of_notebooks, image_notebooks, modules
+from ..artefacts.provenance import PROFILES, ROOT, code_of_notebooks, modules, reads_images
 
-PROFILES = ("published", "images", "smoke")
-TABLES = {"paper": "data/paper_values", "measured": "benchmarks"}  # methods of Run and the folders they read
+TABLES = {"paper": "data/paper_values", "claim": "data/paper_values", "measured": "benchmarks"}  # methods of Run
 
 
-def calls(source):
+def calls(source: str) -> dict[str, set[str]]:
     """{method: beginnings of the texts it is called with} of the methods that Python source calls.
 
     >>> sorted(calls('run.load(f"02_maps_nf{n}"), run.paper("claims")').items())
@@ -28,33 +28,36 @@ def calls(source):
     return found
 
 
-def rule(profile, notebook, root=ROOT):
-    """The line of the graph for one notebook and profile, without its recipe.
+def needs(notebook: str, profile: str, sources: dict[str, str], root: Path = ROOT) -> list[str]:
+    """What an executed notebook depends on, as Make writes it. sources: {notebook: its code} of all.
 
-    >>> rule("smoke", "09_average_drop")  # doctest: +ELLIPSIS
-    'build/smoke/notebooks/09_average_drop.ipynb: notebooks/09_average_drop.ipynb $(wildcard params/smoke/07_...'
+    >>> needs("03_qubo", "smoke", code_of_notebooks())[:2]
+    ['notebooks/03_qubo.ipynb', '$(wildcard params/smoke/03_qubo.yaml)']
     """
-    sources, images = code_of_notebooks(root), image_notebooks(root)
     called, rests_on = calls(sources[notebook]), modules(sources[notebook], root)
-    read = {text[:2] for method in ("load", "load_table") for text in called.get(method, ())}
-    needs = [f"notebooks/{notebook}.ipynb", f"$(wildcard params/{profile}/{notebook}.yaml)"]
-    needs += [f"qafs_utils/{name.replace('.', '/')}.py" for name in sorted(rests_on)]
-    needs += ["qafs_utils/plots/paper.mplstyle"] if "plots.style" in rests_on else []
-    needs += [f"$(wildcard {folder}/*.csv)" for method, folder in TABLES.items() if method in called]
-    for name in (name for name in sources if name[:2] in read):
-        published = profile == "published" and name[:2] in images
-        needs.append("data/published/SHA256SUMS" if published else f"build/{profile}/notebooks/{name}.ipynb")
-    return f"build/{profile}/notebooks/{notebook}.ipynb: {' '.join(needs)}"
+    found = [f"notebooks/{notebook}.ipynb", f"$(wildcard params/{profile}/{notebook}.yaml)"]
+    found += [f"qafs_utils/{name.replace('.', '/')}.py" for name in sorted(rests_on)]
+    found += ["qafs_utils/plots/paper.mplstyle"] if "plots.style" in rests_on else []
+    found += sorted({f"$(wildcard {folder}/*.csv)" for method, folder in TABLES.items() if method in called})
+    loaded = {text[:2] for method in ("load", "load_table") for text in called.get(method, ())} - {notebook[:2]}
+    for name in (name for name in sources if name[:2] in loaded):
+        published = profile == "published" and reads_images(sources[name])
+        found.append("data/published/SHA256SUMS" if published else f"build/{profile}/notebooks/{name}.ipynb")
+    return found
 
 
-def graph(root=ROOT):
-    """All rules, after the numbers of the notebooks that read photographs, as text for Make.
+def graph(root: Path = ROOT) -> str:
+    """All rules, without recipes, after the numbers of the notebooks that read photographs, as text for Make.
 
     >>> graph().splitlines()[0]
-    'IMAGES := 01 02 06 12'
+    'IMAGES := 01 02 08 15'
     """
-    rules = [rule(profile, name, root) for profile in PROFILES for name in code_of_notebooks(root)]
-    return "\n".join([f"IMAGES := {' '.join(image_notebooks(root))}", *rules])
+    sources = code_of_notebooks(root)
+    lines = [f"IMAGES := {' '.join(name[:2] for name, code in sources.items() if reads_images(code))}"]
+    for profile in PROFILES:
+        for name in sources:
+            lines.append(f"build/{profile}/notebooks/{name}.ipynb: {' '.join(needs(name, profile, sources, root))}")
+    return "\n".join(lines)
 
 
 if __name__ == "__main__":

@@ -6,7 +6,7 @@ import re
 
 import nbformat
 from nbconvert import HTMLExporter
-from nbconvert.preprocessors import CoalesceStreamsPreprocessor
+from nbconvert.preprocessors import CoalesceStreamsPreprocessor, TagRemovePreprocessor
 from pygments.formatters import HtmlFormatter
 
 from ..artefacts.files import RECORDS, ROOT, committed_records, decoded, write_atomically
@@ -21,7 +21,7 @@ td, th { padding: 0.1em 0.6em; text-align: right; }
 """
 
 
-def page(title, body, scripts=""):
+def page(title: str, body: str, scripts: str = "") -> bytes:
     """A whole HTML page as bytes: title as text, body and scripts as HTML.
 
     >>> b"<title>a &lt; b</title>" in page("a < b", "<p>text</p>")
@@ -53,47 +53,39 @@ def _opened(content):
     return notebook, opening(notebook)
 
 
-def render(profile):
+def render(profile: str) -> None:
     """Write build/html: the executed notebooks of a profile, the source of those that it does not run, and an index.
+
+    Cells tagged `text` show what they say, not the code that says it.
 
     >>> render("published")  # doctest: +SKIP
     """
     target, source = ROOT / "build" / "html", ROOT / "build" / profile / "notebooks"
     exporter = HTMLExporter(template_name="basic", exclude_input_prompt=True, exclude_output_prompt=True)
     exporter.register_preprocessor(CoalesceStreamsPreprocessor(enabled=True))  # of a progress bar the last state
+    exporter.register_preprocessor(TagRemovePreprocessor(enabled=True, remove_input_tags={"text"}))
     inline = """<script>window.MathJax = {tex2jax: {inlineMath: [["$", "$"]]}};</script>"""
     mathjax = f'{inline}<script src="{exporter.mathjax_url}"></script>'
-    committed = committed_records() if (ROOT / RECORDS).exists() else {}
     entries, not_run = [], []
     for path in sorted((ROOT / "notebooks").glob("[0-9]*.ipynb")):
-        executed = source / path.name
+        executed, note, mark = source / path.name, "", ""
         remedy = "run its notebook again" if executed.exists() else "restore it with `git checkout notebooks`"
         notebook, (title, sentence) = decoded(executed if executed.exists() else path, _opened, remedy)
-        note = ""
         if not executed.exists():
             not_run.append(path.stem)
-            why = (
-                "it reads the photographs, and its outcome is committed: <code>make html INPUT=images</code> runs it"
-                if path.name[:2] in IMAGE_NOTEBOOKS
-                else "<code>make html</code> runs it"
-            )
+            why, command = "", "make html"
+            if path.name[:2] in IMAGE_NOTEBOOKS:
+                why, command = "it reads the photographs, and its outcome is committed: ", "make html INPUT=images"
+            why += f"<code>{command}</code> runs it"
             note = f'<p class="note">Not run with profile {profile!r}, so without outputs; {why}.</p>'
+            mark = " <em>(not run)</em>"
         body, _ = exporter.from_notebook_node(notebook)
-        top = f'<p><a href="index.html">All notebooks</a></p>\n{note}\n'
         body = body.replace('src="../figures/', 'src="figures/')  # a committed figure that the notebook shows
+        top = f'<p><a href="index.html">All notebooks</a></p>\n{note}\n'
         write_atomically(target / f"{path.stem}.html", page(title, top + body, mathjax))
-        own = ROOT / "build" / profile / "records" / f"{path.stem}.json"  # of this run, else what is committed
-        folder = own.parents[1] / "figures" if own.exists() else ROOT / "figures"
-        record = committed.get(path.stem, {"figures": {}})
-        if own.exists():
-            record = decoded(own, json.loads, f"run notebook {path.stem[:2]} again")
-        pictures = [f for f in sorted(record["figures"]) if f.endswith(".png") and (folder / f).exists()]
-        for name in pictures:
-            write_atomically(target / "figures" / name, (folder / name).read_bytes())
-        shown = "".join(f'<a href="figures/{f}"><img src="figures/{f}" alt="{f[:-4]}"></a>' for f in pictures)
         entries.append(
-            f'<h2><a href="{path.stem}.html">{html.escape(title)}</a></h2>\n<p>{html.escape(sentence)}'
-            f'{" <em>(not run)</em>" if note else ""}</p>\n<p class="figures">{shown}</p>'
+            f'<h2><a href="{path.stem}.html">{html.escape(title)}</a></h2>\n<p>{html.escape(sentence)}{mark}</p>\n'
+            f'<p class="figures">{_pictures(path.stem, profile, target)}</p>'
         )
     index = (
         '<h1>qafs: the notebooks</h1>\n<p>A research compendium for <a href="https://arxiv.org/abs/2604.25649">'
@@ -103,3 +95,17 @@ def render(profile):
     print(f"{len(entries)} notebooks -> {(target / 'index.html').relative_to(ROOT)}")
     if not_run:
         print(f"without outputs, not run with profile {profile!r}: {', '.join(not_run)}")
+
+
+def _pictures(notebook, profile, target):
+    """Copy a notebook's figures to target/figures, this run's or else the committed ones  ->  HTML that shows them."""
+    own = ROOT / "build" / profile / "records" / f"{notebook}.json"
+    if own.exists():
+        folder, record = own.parents[1] / "figures", decoded(own, json.loads, f"run notebook {notebook[:2]} again")
+    else:
+        committed = committed_records() if (ROOT / RECORDS).exists() else {}
+        folder, record = ROOT / "figures", committed.get(notebook, {"figures": {}})
+    names = [name for name in sorted(record["figures"]) if name.endswith(".png") and (folder / name).exists()]
+    for name in names:
+        write_atomically(target / "figures" / name, (folder / name).read_bytes())
+    return "".join(f'<a href="figures/{f}"><img src="figures/{f}" alt="{f[:-4]}"></a>' for f in names)

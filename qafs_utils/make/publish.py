@@ -25,16 +25,13 @@ def publish(source=ROOT / "build" / "images" / "data", target=PUBLISHED, limit_m
 
     Raises ArtefactError if a notebook left none, or they exceed `limit_mb`.
 
-    >>> from tempfile import TemporaryDirectory
-    >>> with TemporaryDirectory() as empty:
-    ...     publish(Path(empty), Path(empty))  # doctest: +ELLIPSIS
+    >>> publish(ROOT / "no such folder")  # doctest: +ELLIPSIS
     Traceback (most recent call last):
-    qafs_utils.artefacts.files.ArtefactError: notebooks ['01', '02', '06', '12'] left nothing in ...
+    qafs_utils.artefacts.files.ArtefactError: notebooks ['01', '02', '08', '15'] left nothing in ...
     """
     files = sorted(p for p in source.glob("[0-9]*") if p.name[:2] in IMAGE_NOTEBOOKS)
-    absent = set(IMAGE_NOTEBOOKS) - {p.name[:2] for p in files}
-    if absent:
-        raise ArtefactError(f"notebooks {sorted(absent)} left nothing in {source}: `make figures INPUT=images` first")
+    if absent := sorted(set(IMAGE_NOTEBOOKS) - {p.name[:2] for p in files}):
+        raise ArtefactError(f"notebooks {absent} left nothing in {source}: `make figures INPUT=images` first")
     size = sum(p.stat().st_size for p in files) / 1e6
     if size > limit_mb:
         raise ArtefactError(f"the artefacts hold {size:.0f} MB, more than the {limit_mb} MB allowed in the repository")
@@ -43,13 +40,15 @@ def publish(source=ROOT / "build" / "images" / "data", target=PUBLISHED, limit_m
         old.unlink()
     for path in files:
         write_atomically(target / path.name, path.read_bytes())
-    sums = "".join(f"{sha256(p)}  {p.name}\n" for p in files)
-    write_atomically(target / "SHA256SUMS", sums.encode())
+    write_atomically(target / "SHA256SUMS", "".join(f"{sha256(p)}  {p.name}\n" for p in files).encode())
     print(f"{len(files)} artefacts, {size:.1f} MB -> {target}")
 
 
-def summary(profile):
-    """Copy the figures and tables of a run to figures/, renew README's claims and RECORDS.json, say what stays."""
+def summary(profile: str) -> None:
+    """Copy the figures and tables of a run to figures/, renew README's claims and RECORDS.json, say what stays.
+
+    >>> summary("published")  # doctest: +SKIP
+    """
     records = collect_records(profile)
     made = [ROOT / "build" / profile / "figures" / name for r in records.values() for name in r["figures"]]
     for path in made:
@@ -68,21 +67,17 @@ def summary(profile):
     print(f"open figures/, or `{pages}` for the notebooks with outputs; `git status` names the figures that changed")
 
 
-def collect_records(profile):
+def collect_records(profile: str) -> dict[str, dict]:
     """Renew figures/RECORDS.json with what this profile's notebooks made; other notebooks' records stay.
 
     ->  {notebook: record} of this profile.
 
     >>> collect_records("published")  # doctest: +SKIP
     """
-    path, exists = ROOT / RECORDS, lambda name: (ROOT / "notebooks" / f"{name}.ipynb").exists()
-    records = committed_records() if path.exists() else {}
-    files = sorted((ROOT / "build" / profile / "records").glob("[!.]*.json"))
-    made = {
-        p.stem: decoded(p, json.loads, f"delete it and run notebook {p.stem[:2]} again")
-        for p in files
-        if exists(p.stem)
-    }
-    records = {name: r for name, r in records.items() if exists(name)} | made
+    path, names = ROOT / RECORDS, {p.stem for p in (ROOT / "notebooks").glob("*.ipynb")}  # of some the notebook is gone
+    files = {p.stem: p for p in sorted((ROOT / "build" / profile / "records").glob("[!.]*.json")) if p.stem in names}
+    made = {n: decoded(p, json.loads, f"delete it and run notebook {n[:2]} again") for n, p in files.items()}
+    before = committed_records() if path.exists() else {}
+    records = {name: record for name, record in before.items() if name in names} | made
     write_atomically(path, (json.dumps(records, sort_keys=True, indent=1) + "\n").encode())
     return made

@@ -1,46 +1,48 @@
-"""Figures of `16_average_drop`."""
+"""Figures of `09_average_drop`."""
 
 import matplotlib.pyplot as plt
+import pandas as pd
 from matplotlib.patheffects import withStroke
 
 from .style import COLUMN, METHOD_COLOURS, PAGE, method_name, with_interval
 
+_MARKERS = {
+    "Grad-CAM": "o",
+    "Grad-CAM++": "s",
+    "HiResCAM": "X",
+    "Score-CAM": "P",
+    "filtered Grad-CAM": "D",
+    "QA-Grad-CAM": "v",
+    "SA-Grad-CAM": "^",
+    "top $k$": "<",
+    "random $k$": ">",
+}
+_CROSS = {"marker": "x", "markersize": 5, "mew": 1.4, "ls": ""}  # the paper's values
 
-def drop_against_area(table):
+
+def drop_against_area(table: pd.DataFrame) -> plt.Figure:
     """Fig. 14: Average Drop against the area of the mask, beside blind masks of equal area; one panel a model.
 
     table: n_features, method (key), area, average_drop, low, high, and the Average Drops random and centred.
 
-    >>> from pandas import DataFrame
     >>> row = {"n_features": 16, "method": "Grad-CAM", "area": 0.3, "average_drop": 32.0, "low": 27.0, "high": 38.0}
-    >>> figure = drop_against_area(DataFrame([row | {"random": 50.0, "centred": 30.0}]))
+    >>> figure = drop_against_area(pd.DataFrame([row | {"random": 50.0, "centred": 30.0}]))
     >>> [text.get_text() for text in figure.legends[0].texts]
     ['random mask, same area', 'centred mask, same area', 'Grad-CAM']
     """
-    sizes = list(table.n_features.unique())
+    sizes, shown = list(table.n_features.unique()), {}
     figure, axes = plt.subplots(1, len(sizes), figsize=(PAGE, 3.1), sharey=True, squeeze=False)
-    kinds = (
-        "Grad-CAM",
-        "Grad-CAM++",
-        "HiResCAM",
-        "Score-CAM",
-        "filtered Grad-CAM",
-        "QA-Grad-CAM",
-        "SA-Grad-CAM",
-        "top $k$",
-        "random $k$",
-    )
-    markers, shown = dict(zip(kinds, "osXPDv^<>")), {}
     for axis, n in zip(axes.flat, sizes):
-        of = table[table.n_features == n].sort_values("area")
+        part = table[table.n_features == n].sort_values("area")
         for column, marker in (("random", "_"), ("centred", "+")):
-            (line,) = axis.plot(of.area, of[column], marker, color="0.45", markersize=6, mew=1.1)
+            (line,) = axis.plot(part.area, part[column], marker, color="0.45", markersize=6, mew=1.1)
             shown[f"{column} mask, same area"] = line
-        for _, row in of.iterrows():
+        for _, row in part.iterrows():
             name, colour = method_name(row.method)
-            white = {"mfc": "w"} if "authors" in name or "channel" in name or row.method.endswith("0.70") else {}
-            look = {"color": colour, "marker": markers.get(name.split(",")[0], "o"), "markersize": 4.5, "lw": 0} | white
-            shown.setdefault(name, with_interval(axis, row.area, row, "average_drop", **look))
+            is_variant = "authors" in name or "channel" in name or row.method.endswith("0.70")
+            marks = {"color": colour, "marker": _MARKERS.get(name.split(",")[0], "o"), "markersize": 4.5, "lw": 0}
+            marks |= {"mfc": "w"} if is_variant else {}
+            shown.setdefault(name, with_interval(axis, row.area, row, "average_drop", **marks))
         near = table[(table.n_features < 512) == (n < 512)].area
         limits = near.min() - 0.02, near.max() + 0.02
         axis.set(xlabel="mean mask area", title=f"$N_f={n}$", xlim=limits, ylim=(0, None))
@@ -49,15 +51,16 @@ def drop_against_area(table):
     return figure
 
 
-def average_drop_against_beta(table, reference, reported):
+def average_drop_against_beta(
+    table: pd.DataFrame, reference: dict[str, tuple[float, float]], reported: tuple
+) -> plt.Figure:
     """Fig. 3: Average Drop and selected fraction against beta at N_f = 512; crosses are the paper's values.
 
     table: columns beta, average_drop, low, high, ratio; reference: {method: (ours, paper's Average Drop)};
     reported: (beta, the paper's Average Drop of SA-Grad-CAM).
 
-    >>> from pandas import DataFrame
-    >>> table = DataFrame({"beta": [0.7, 1.0], "average_drop": [12.0, 6.0], "ratio": [0.1, 1.0], "low": 5, "high": 15})
-    >>> figure = average_drop_against_beta(table, {"Grad-CAM": (11.2, 5.26)}, reported=([0.7, 0.99], [18.4, 6.28]))
+    >>> scan = {"beta": [0.7, 1.0], "average_drop": [12.0, 6.0], "ratio": [0.1, 1.0], "low": 5, "high": 15}
+    >>> figure = average_drop_against_beta(pd.DataFrame(scan), {"Grad-CAM": (11.2, 5.26)}, (0.99, 6.28))
     >>> figure.axes[1].lines[0].get_ydata().tolist()  # on the right: the selected fraction
     [0.1, 1.0]
     """
@@ -67,7 +70,7 @@ def average_drop_against_beta(table, reference, reported):
     left.plot(table.beta, table.average_drop, "o-", color=colour, label="SA-Grad-CAM")
     for x, (method, (ours, paper)) in zip((1.05, 1.1), reference.items()):
         left.axhline(ours, color=METHOD_COLOURS[method], ls="--", lw=0.9, label=method)
-        left.plot(x, paper, "x", color=METHOD_COLOURS[method], markersize=5, mew=1.4)
+        left.plot(x, paper, color=METHOD_COLOURS[method], **_CROSS)
     left.plot([], [], "kx", label="paper")
     left.set(xlabel="trade-off $\\beta$", ylabel="Average Drop (%)", ylim=(0, None))
     right = left.twinx()
@@ -75,7 +78,7 @@ def average_drop_against_beta(table, reference, reported):
     right.plot(table.beta, table.ratio, "s:", color="0.4", label="selected / $d$")
     right.set(ylabel="selected / $d$", ylim=(0, 1.05))
     outlined = [withStroke(linewidth=3, foreground="w")]  # the cross lies on our own mark
-    right.plot(*reported, "x", color=colour, markersize=5, mew=1.4, path_effects=outlined, transform=left.transData)
+    right.plot(*reported, color=colour, path_effects=outlined, transform=left.transData, **_CROSS)
     handles, names = (a + b for a, b in zip(left.get_legend_handles_labels(), right.get_legend_handles_labels()))
     figure.legend(handles, names, loc="outside upper center", ncols=2)
     return figure

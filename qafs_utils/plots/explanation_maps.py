@@ -9,7 +9,7 @@ from .method import bit_strings, photograph
 from .style import METHOD_COLOURS, PAGE, method_name
 
 
-def pipeline(image, maps, example, selected, heatmap):
+def pipeline(image, maps, example: dict, selected, heatmap) -> plt.Figure:
     """Fig. 1: image, candidate maps as binary variables, evolution of the bit-strings, explanation map.
 
     image: uint8 (3, h, w); maps: (N_f, H, W); example: artefact 04_example of this image; selected: (N_f,) bool;
@@ -38,7 +38,7 @@ def pipeline(image, maps, example, selected, heatmap):
     return figure
 
 
-def common_maps(photographs, labels, common, threshold):
+def common_maps(photographs, labels, common: dict[tuple, np.ndarray], threshold: float) -> plt.Figure:
     """Fig. 9: pairs of images, what the maps selected in both highlight, and the crop to its largest region.
 
     photographs: uint8 (B, 3, h, w); labels: (B,) classes; common: {(n_features, i, j): heatmaps (2, S, S)};
@@ -74,7 +74,7 @@ def common_maps(photographs, labels, common, threshold):
     return figure
 
 
-def cam_panel(photographs, labels, panel):
+def cam_panel(photographs, labels, panel: dict[tuple, np.ndarray]) -> plt.Figure:
     """Fig. A1: explanations side by side, an image a row.
 
     photographs: uint8 (B, 3, h, w); labels: (B,) classes; panel: {(n_features, method): heatmaps (B, S, S)}.
@@ -89,13 +89,8 @@ def cam_panel(photographs, labels, panel):
         photograph(axes[row, 0], image)
         axes[row, 0].set_ylabel(CLASSES[label], fontsize=6)
         for column, ((n, method), heatmaps) in enumerate(panel.items(), 1):
-            title = (
-                method_name(method)[0]
-                .replace("-Grad-CAM", "-GC")
-                .replace("Grad-CAM", "GC")
-                .replace(", ", "\n")
-                .replace("filtered ", "filtered\n")
-            )
+            title = method_name(method)[0].replace("-Grad-CAM", "-GC").replace("Grad-CAM", "GC")
+            title = title.replace(", ", "\n").replace("filtered ", "filtered\n")
             photograph(axes[row, column], image, f"$N_f={n}$\n{title}" if row == 0 else None, heatmaps[row])
     for axis in axes.flat:
         axis.title.set_fontsize(5)

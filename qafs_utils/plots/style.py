@@ -1,6 +1,6 @@
-"""One function per figure: arrays in, matplotlib Figure out. Colours of methods and models are fixed here.
+"""The look of all figures: sizes, colours of methods and models, and what several figures draw alike.
 
-Figures have the look of the paper under `plt.style.use(plots.STYLE)`, as in every notebook that draws.
+Figures have the look of the paper under `plt.style.use(STYLE)`, as in every notebook that draws.
 """
 
 from pathlib import Path
@@ -8,7 +8,6 @@ from pathlib import Path
 import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib import rc_params_from_file
-from matplotlib.collections import PatchCollection
 
 STYLE = rc_params_from_file(Path(__file__).with_name("paper.mplstyle"), use_default_template=False)
 COLUMN, PAGE = 3.4, 7.0  # inches
@@ -43,7 +42,7 @@ COUPLING_STYLES = {  # colour, marker, name
 }
 
 
-def method_name(key):
+def method_name(key: str) -> tuple[str, str]:
     """(name as printed, colour) of a method by its key: "qa", "top_k_0.99" (at beta = 0.99), or a CAM's own name.
 
     >>> method_name("qa"), method_name("top_k")
@@ -55,7 +54,7 @@ def method_name(key):
     return (f"{name}, $\\beta={float(beta):g}$" if beta else name), colour
 
 
-def quartile_bars(axis, x, groups, marker="o", **style):
+def quartile_bars(axis: plt.Axes, x, groups, marker: str = "o", **style):
     """Median with quartile bars of each group of values, at positions x.
 
     >>> figure, axis = plt.subplots()
@@ -63,11 +62,11 @@ def quartile_bars(axis, x, groups, marker="o", **style):
     >>> [segment[:, 1].tolist() for segment in axis.collections[0].get_segments()]
     [[1.0, 3.0]]
     """
-    low, middle, high = np.array([np.percentile(g, (25, 50, 75)) for g in groups]).T
+    low, middle, high = np.array([np.percentile(group, (25, 50, 75)) for group in groups]).T
     axis.errorbar(x, middle, (middle - low, high - middle), fmt=marker, lw=0.8, **style)
 
 
-def with_interval(axis, x, table, y, **style):
+def with_interval(axis: plt.Axes, x, table, y: str, **style):
     """Values of column y at x with bars from column low to high: a DataFrame, or one row  ->  the errorbar.
 
     >>> from pandas import DataFrame
@@ -79,7 +78,7 @@ def with_interval(axis, x, table, y, **style):
     return axis.errorbar(x, value, (value - low, high - value), elinewidth=0.8, **style)
 
 
-def only_ticks(axis, values, **style):
+def only_ticks(axis: plt.Axes, values, **style):
     """Ticks of a logarithmic x axis at these values alone, written in full.
 
     >>> axis = plt.figure().subplots()
@@ -91,32 +90,10 @@ def only_ticks(axis, values, **style):
     axis.set_xticks(values, [f"{value:g}" for value in values], **style)
 
 
-def time_colours(times):
+def time_colours(times) -> dict:
     """One colour for each annealing time, in order: {time: RGBA}.
 
     >>> list(time_colours([10, 100]))
     [10, 100]
     """
     return dict(zip(times, plt.get_cmap("viridis")(np.linspace(0, 0.88, len(times)))))
-
-
-def detached(height, layout=None):
-    """A figure across the page that pyplot forgets at once: a notebook shows it as a cell's result, and only then.
-
-    >>> detached(2.0).number in plt.get_fignums()
-    False
-    """
-    figure = plt.figure(figsize=(PAGE, height), layout=layout)
-    plt.close(figure)
-    return figure
-
-
-def frames(axis, rectangles, **style):
-    """Frames of matplotlib rectangles as one collection, which is drawn faster than as many patches.
-
-    >>> axis = plt.figure().subplots()
-    >>> frames(axis, [Rectangle((0, 0), 1, 1), Rectangle((1, 0), 1, 1)], edgecolors="k")
-    >>> len(axis.collections[0].get_paths())
-    2
-    """
-    axis.add_collection(PatchCollection(rectangles, facecolors="none", clip_on=False, **style), autolim=False)

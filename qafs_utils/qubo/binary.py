@@ -9,7 +9,7 @@ from .memory import require_memory
 DEGENERATE = 1e-9  # of the energies' range: those closer to the lowest count as ground states
 
 
-def number_of_qubits(shape):
+def number_of_qubits(shape: tuple) -> int:
     """d of energies of shape (2^d,) or (B, 2^d). Raises ValueError for another.
 
     >>> number_of_qubits((5, 8))
@@ -21,29 +21,32 @@ def number_of_qubits(shape):
     return d
 
 
-def checked(energies):
-    """Energies as a batch: (2^d,) or (B, 2^d)  ->  (B, 2^d) float64, d.
+def checked(energies, read=require.array) -> tuple[np.ndarray, int]:
+    """Energies as a batch: (2^d,) or (B, 2^d)  ->  (B, 2^d), d.
 
+    read: `require.array` for a float64 array, `require.tensor` for a tensor.
     Raises ValueError for what is no number, NaN or infinite, and for a length that is no power of two.
 
     >>> batch, d = checked([0, -1, 2, 3])
     >>> batch.shape, d
     ((1, 4), 2)
     """
-    remedy = ": check the biases of the model they come from"
-    batch = np.atleast_2d(np.ascontiguousarray(require.array("energies", energies, "... 2^d", remedy=remedy)))
-    return batch, number_of_qubits(batch.shape)
+    batch = read("energies", energies, "... 2^d", remedy=": check the biases of the model they come from")
+    d = number_of_qubits(batch.shape)
+    return batch.reshape(-1, 2**d), d
 
 
-def _sums(weights):
-    """Sum of w_p n_p for every bit-string: (p,)  ->  (2^p,)."""
-    sums = np.zeros(1)
-    for weight in weights:
-        sums = np.concatenate([sums, sums + weight])
-    return sums
+def ground_states(energies: np.ndarray) -> np.ndarray:
+    """Which bit-strings are ground states, up to rounding: (2^d,) array or tensor  ->  (2^d,) bool.
+
+    >>> ground_states(np.array([0.3, 0.1 + 0.2, 1.0, 2.0]))
+    array([ True,  True, False, False])
+    """
+    least = energies.min()
+    return energies <= least + DEGENERATE * (energies.max() - least)
 
 
-def require_model(bqm):
+def require_model(bqm: dimod.BinaryQuadraticModel):
     """Raise ValueError unless it is a dimod.BinaryQuadraticModel whose biases and energies are finite.
 
     >>> require_model(dimod.BinaryQuadraticModel({"a": -1.0}, {}, 0.0, dimod.BINARY))
@@ -61,7 +64,7 @@ def require_model(bqm):
             raise ValueError("the model's energies reach beyond 1e+307, where they may overflow: scale it down")
 
 
-def biases(bqm):
+def biases(bqm: dimod.BinaryQuadraticModel) -> tuple[np.ndarray, np.ndarray, float]:
     """Linear biases (d,), quadratic ones (d, d) below the diagonal, and offset over binary variables.
 
     Raises ValueError as `require_model`.
@@ -79,24 +82,30 @@ def biases(bqm):
     return linear.astype(np.float64, copy=False), couplings, float(offset)  # a model of objects may hold fractions
 
 
-def energies(bqm):
+def energies(bqm: dimod.BinaryQuadraticModel, *, empty=np.empty, require_memory=require_memory) -> np.ndarray:
     """Energies of all bit-strings, offset included: dimod model, binary or spin  ->  (2^d,) float64.
 
-    Raises ValueError as `biases`, MemoryError, naming the d that would fit, before allocating.
+    empty: what makes the vector, an array unless told otherwise; require_memory: what refuses a vector that does not
+    fit. Raises ValueError as `biases`, MemoryError, naming the d that would fit, before allocating.
 
     >>> bqm = dimod.BinaryQuadraticModel({"a": -1.0, "b": 0.5}, {("a", "b"): 2.0}, 3.0, dimod.BINARY)
     >>> energies(bqm)  # none, a, b, both
     array([3. , 2. , 3.5, 4.5])
     """
     linear, couplings, offset = biases(bqm)
-    require_memory(len(linear), 4, "the energies")
-    E = np.array([offset])
-    for p, bias in enumerate(linear):  # the strings with n_p = 1 follow those with n_p = 0
-        E = np.concatenate([E, E + bias + _sums(couplings[p, :p])])
+    require_memory(len(linear), 2, "the energies")
+    E = empty(2 ** len(linear))
+    E[0] = offset
+    for p, bias in enumerate(linear):
+        without, with_p = E[: 2**p], E[2**p : 2 ** (p + 1)]  # the strings with n_p = 0 and those with n_p = 1
+        with_p[0] = 0.0
+        for q in range(p):  # the couplings of p, summed over the other bits that are set
+            with_p[2**q : 2 ** (q + 1)] = with_p[: 2**q] + couplings[p, q]
+        with_p += without + bias
     return E
 
 
-def bits(indices, d):
+def bits(indices, d: int) -> np.ndarray:
     """Bit-strings of indices: (num,)  ->  (num, d) bool, column p is n_p.
 
     Raises ValueError for indices outside 0..2^d - 1.
@@ -111,7 +120,7 @@ def bits(indices, d):
     return (indices[:, None] >> np.arange(d) & 1).astype(bool)
 
 
-def sample_set(bits, bqm):
+def sample_set(bits, bqm: dimod.BinaryQuadraticModel) -> dimod.SampleSet:
     """One bit-string (d,) of 0 and 1, in the order of the model's variables  ->  its dimod.SampleSet.
 
     >>> bqm = dimod.BinaryQuadraticModel({"a": -1.0, "b": 0.5}, {}, 0.0, dimod.SPIN)

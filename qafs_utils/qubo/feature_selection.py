@@ -19,11 +19,11 @@ _MOST = np.iinfo(np.int32).max  # the number of a feature map is below
 class Problem:
     """One image's selection problem.
 
-    maps: (d,) indices of the candidate maps; field: (d,), of candidates in [-1, 0); redundancy: (d, d) cosines. They
-    are copied, and cannot be written to. Raises ValueError for other shapes, a map that comes twice, asymmetry, NaN
-    and infinity.
+    maps: (d,) numbers of the candidate maps; field: (d,) h, of candidates in [-1, 0); redundancy: (d, d) cosines;
+    n_features: number N_f of all maps of the network. Arrays are copied, and cannot be written to.
+    Raises ValueError for other shapes, a map that comes twice or is none of N_f, asymmetry, NaN and infinity.
 
-    >>> problem = Problem(np.array([2, 5]), np.array([-1.0, -0.5]), np.array([[1.0, 0.6], [0.6, 1.0]]))
+    >>> problem = Problem(np.array([2, 5]), np.array([-1.0, -0.5]), np.array([[1.0, 0.6], [0.6, 1.0]]), n_features=6)
     >>> problem.bqm(beta=0.5).linear, problem.d
     ({0: -0.5, 1: -0.25}, 2)
     >>> problem.reversed().redundancy
@@ -34,6 +34,7 @@ class Problem:
     maps: np.ndarray
     field: np.ndarray
     redundancy: np.ndarray
+    n_features: int
 
     def __post_init__(self):
         sizes = {}
@@ -46,31 +47,46 @@ class Problem:
             array = array.copy()
             array.setflags(write=False)
             object.__setattr__(self, name, array)
+        least = maps.max(initial=-1) + 1
+        object.__setattr__(self, "n_features", require.whole("n_features", self.n_features, least, _MOST))
 
     @property
-    def d(self):
+    def d(self) -> int:
         """Number of candidate maps, the qubits of the annealer."""
         return len(self.maps)
 
-    def bqm(self, beta=0.7, pair_sum="p<q"):
+    @property
+    def importance(self) -> np.ndarray:
+        """Importance of the candidates over the largest of them, minus the field: (d,)."""
+        return -self.field
+
+    def bqm(self, beta: float = 0.7, pair_sum: str = "p<q") -> dimod.BinaryQuadraticModel:
         """The QUBO of this image as a dimod.BinaryQuadraticModel; see `feature_selection_bqm`."""
         return feature_selection_bqm(self.redundancy, self.field, beta, pair_sum)
 
-    def matrix(self, beta=0.7, pair_sum="p<q"):
+    def matrix(self, beta: float = 0.7, pair_sum: str = "p<q") -> np.ndarray:
         """Q of the energy n.Q.n: (d, d), linear terms on the diagonal, every pair once above it."""
         linear, couplings, _ = biases(self.bqm(beta, pair_sum))
         return couplings.T + np.diag(linear)
 
-    def energy(self, selected, beta=0.7, pair_sum="p<q"):
+    def selected(self, bits: np.ndarray) -> np.ndarray:
+        """The maps that a bit-string of the candidates selects: (d,)  ->  (N_f,) bool.
+
+        Raises ValueError for what is no bit-string of the d candidates.
+        """
+        selected = np.zeros(self.n_features, dtype=bool)
+        selected[self.maps] = require.bits("bits", bits, "d", {"d": self.d})
+        return selected
+
+    def energy(self, selected: np.ndarray, beta: float = 0.7, pair_sum: str = "p<q") -> float:
         """Energy (Eq. 4) of a selection (N_f,) bool; maps that are no candidates do not count.
 
         Raises ValueError for what is no bit-string of all N_f maps.
         """
-        selected = require.bits("selected", selected, "N_f")
-        require.whole("N_f, the length of selected,", len(selected), self.maps.max(initial=-1) + 1)
+        selected = require.bits("selected", selected, "N_f", {"N_f": self.n_features})
         return float(self.bqm(beta, pair_sum).energy(dict(enumerate(selected[self.maps].astype(int)))))
 
-    def reversed(self):
+    def reversed(self) -> "Problem":
         """The problem that rewards redundancy, -J for J: of a fixed size, the most redundant maps (paper, Sec. III).
 
         With J >= 0 and h <= 0 none of its terms is positive, so without a fixed size every candidate is optimal.
@@ -85,34 +101,33 @@ def _symmetric(name, matrix, sizes=None):
     return matrix
 
 
-def require_problems(problems, n_features=None):
-    """Problems as a list, from a list, tuple or generator of Problem; n_features as an int, unless None.
+def require_problems(problems) -> tuple[list[Problem], int]:
+    """Problems as a list, from a list, tuple or generator of Problem, and the n_features they share, 0 for no problem.
 
-    Raises ValueError for anything else, and for fewer features than the numbers of the maps need.
+    Raises ValueError for anything else, and for problems of several numbers of feature maps.
 
-    >>> problem = Problem([2, 5], [-1.0, -0.5], [[1.0, 0.6], [0.6, 1.0]])
-    >>> len(require_problems((problem, problem), 6)[0])
-    2
-    >>> require_problems([problem], 4)
-    Traceback (most recent call last):
-    ValueError: n_features must be a whole number from 6 to 2147483647, got 4
+    >>> problem = Problem([2, 5], [-1.0, -0.5], [[1.0, 0.6], [0.6, 1.0]], 6)
+    >>> problems, n_features = require_problems((problem, problem))
+    >>> len(problems), n_features
+    (2, 6)
     """
+    wanted = "problems must be a list of feature_selection.Problem"
     try:
         problems = list(problems)
     except TypeError:
-        raise ValueError(
-            f"problems must be a list of feature_selection.Problem, got {type(problems).__name__}"
-        ) from None
+        raise ValueError(f"{wanted}, got {type(problems).__name__}") from None
     for problem in problems:
         if not isinstance(problem, Problem):
-            raise ValueError(
-                f"problems must be a list of feature_selection.Problem, got one of {type(problem).__name__}"
-            )
-    least = max((problem.maps.max(initial=-1) + 1 for problem in problems), default=0)
-    return problems, None if n_features is None else require.whole("n_features", n_features, least, _MOST)
+            raise ValueError(f"{wanted}, got one of {type(problem).__name__}")
+    numbers = sorted({problem.n_features for problem in problems})
+    if len(numbers) > 1:
+        raise ValueError(
+            f"problems must be of one number of feature maps, got n_features of {numbers[0]}, {numbers[1]}"
+        )
+    return problems, numbers[0] if numbers else 0
 
 
-def field(importance):
+def field(importance) -> np.ndarray:
     """Linear term h = -alpha / max(alpha) of the candidates (paper, Eq. 5): (d,) positive  ->  (d,) in [-1, 0).
 
     Raises ValueError for importances that are not positive and finite: those are no candidates (Eq. 2).
@@ -125,7 +140,7 @@ def field(importance):
     return -importance / importance.max(initial=0)
 
 
-def problem(maps, importance):
+def problem(maps, importance) -> Problem:
     """Candidates, field and redundancy of one image: maps (N_f, H, W), importance (N_f,)  ->  Problem.
 
     Raises NoPositiveMapError when no importance is positive, ValueError for other shapes, NaN or infinity.
@@ -140,7 +155,7 @@ def problem(maps, importance):
            [0.71, 0.71, 1.  ]])
     """
     maps, importance = _image(maps, importance)
-    return _of(candidates(importance), maps, importance)
+    return _restricted(maps, importance, candidates(importance))
 
 
 def _image(maps, importance, axes="N_f"):
@@ -149,37 +164,39 @@ def _image(maps, importance, axes="N_f"):
     return maps, require.array("importance", importance, axes, sizes, remedy=": check the feature maps it comes from")
 
 
-def _of(kept, maps, importance):
-    return Problem(kept, field(importance[kept]), cosine_matrix(maps[kept]))
+def _restricted(maps, importance, kept):
+    """The problem of one image with some of its maps as candidates: maps (N_f, H, W), importance (N_f,), kept (d,)."""
+    return Problem(kept, field(importance[kept]), cosine_matrix(maps[kept]), len(importance))
 
 
-def problems(maps, importance):
-    """`selection` of every image: maps (B, N_f, H, W), importance (B, N_f)  ->  list of B Problem.
+def problems(maps, importance) -> list[Problem]:
+    """`problem` of every image: maps (B, N_f, H, W), importance (B, N_f)  ->  list of B Problem.
 
-    Raises NoPositiveMapError naming the first image without a positive importance, ValueError as `selection` or for
+    Raises NoPositiveMapError naming the first image without a positive importance, ValueError as `problem` or for
     another number of images.
 
     >>> [problem.maps.tolist() for problem in problems(np.ones((2, 3, 1, 1)), [[1, 0, 2], [0, 5, -1]])]
     [[0, 2], [1]]
     """
-    maps, importance, problems = *_image(maps, importance, "B N_f"), []
-    for i, pair in enumerate(zip(maps, importance)):
+    maps, importance = _image(maps, importance, "B N_f")
+    found = []
+    for i, (of_image, weights) in enumerate(zip(maps, importance)):
         try:
-            problems.append(_of(candidates(pair[1]), *pair))
+            found.append(_restricted(of_image, weights, candidates(weights)))
         except NoPositiveMapError as error:
             raise NoPositiveMapError(f"image {i}: {error}") from error
-    return problems
+    return found
 
 
-def to_arrays(problems, n_features):
-    """Problems in a compact form: list of B Problem  ->  dict of arrays, `from_arrays` gives them back.
+def to_arrays(problems) -> dict[str, np.ndarray]:
+    """Problems in a compact form: list of B Problem  ->  dict of arrays; `from_arrays` gives the problems back.
 
-    field: (B, n_features) float32, 0 where a map is no candidate; redundancy: (B, n_features, n_features) float16,
-    candidates only, upper triangle with the diagonal. Rounding moves a cosine by at most 2.5e-4.
-    Raises ValueError for fewer features than maps, and for problems that this form cannot hold.
+    field: (B, N_f) float32, 0 where a map is no candidate; redundancy: (B, N_f, N_f) float16, candidates only, upper
+    triangle with the diagonal. Rounding moves a cosine by at most 2.5e-4.
+    Raises ValueError for problems that this form cannot hold, and as `require_problems`.
 
-    >>> problem = Problem(np.array([0, 2]), np.array([-1.0, -0.5]), np.array([[1.0, 0.6], [0.6, 1.0]]))
-    >>> arrays = to_arrays([problem], 3)
+    >>> problem = Problem(np.array([0, 2]), np.array([-1.0, -0.5]), np.array([[1.0, 0.6], [0.6, 1.0]]), 3)
+    >>> arrays = to_arrays([problem])
     >>> arrays["field"]
     array([[-1. ,  0. , -0.5]], dtype=float32)
     >>> arrays["redundancy"][0]
@@ -187,7 +204,7 @@ def to_arrays(problems, n_features):
            [0. , 0. , 0. ],
            [0. , 0. , 1. ]], dtype=float16)
     """
-    problems, n_features = require_problems(problems, require.whole("n_features", n_features))
+    problems, n_features = require_problems(problems)
     field = np.zeros((len(problems), n_features), np.float32)
     redundancy = np.zeros((len(problems), n_features, n_features), np.float16)
     for i, problem in enumerate(problems):
@@ -199,35 +216,38 @@ def to_arrays(problems, n_features):
     return {"field": field, "redundancy": redundancy}
 
 
-def from_arrays(field, redundancy):
-    """The problems of `to_arrays`  ->  list of B Problem.
+def from_arrays(arrays, prefix: str = "") -> list[Problem]:
+    """The problems of `to_arrays`: dict with the arrays "field" and "redundancy"  ->  list of B Problem.
 
-    Raises ValueError if the shapes do not fit each other, for NaN and infinity.
+    prefix: before both names, as "block/seed0/" in the artefact 02_problems_nf16.
+    Raises ValueError for a missing array, shapes that do not fit each other, NaN and infinity.
 
-    >>> problem = Problem(np.array([0, 2]), np.array([-1.0, -0.5]), np.array([[1.0, 0.6], [0.6, 1.0]]))
-    >>> same = from_arrays(**to_arrays([problem], 3))[0]
-    >>> same.maps, same.field
-    (array([0, 2]), array([-1. , -0.5]))
+    >>> problem = Problem(np.array([0, 2]), np.array([-1.0, -0.5]), np.array([[1.0, 0.6], [0.6, 1.0]]), 3)
+    >>> same = from_arrays(to_arrays([problem]))[0]
+    >>> same.maps, same.field, same.n_features
+    (array([0, 2]), array([-1. , -0.5]), 3)
     >>> same.redundancy.round(3)
     array([[1. , 0.6],
            [0.6, 1. ]])
     """
-    sizes, problems = {}, []
-    field = require.array("field", field, "B N_f", sizes, remedy=_MAPS)
-    redundancy = require.array("redundancy", redundancy, "B N_f N_f", sizes, remedy=_MAPS)
+    names, sizes, found = (f"{prefix}field", f"{prefix}redundancy"), {}, []
+    if not (isinstance(arrays, dict) and arrays.keys() >= set(names)):
+        raise ValueError(f"arrays must be a dict with {' and '.join(names)}, got {require.described(arrays)}")
+    field = require.array(names[0], arrays[names[0]], "B N_f", sizes, remedy=_MAPS)
+    redundancy = require.array(names[1], arrays[names[1]], "B N_f N_f", sizes, remedy=_MAPS)
     for h, upper in zip(field, redundancy):
         kept = np.flatnonzero(h)
         J = upper[np.ix_(kept, kept)]
-        problems.append(Problem(kept, h[kept], J + np.triu(J, 1).T))
-    return problems
+        found.append(Problem(kept, h[kept], J + np.triu(J, 1).T, len(h)))
+    return found
 
 
-def subsample(maps, importance, d, rng=None):
+def subsample(maps, importance, d: int, *, rng=None) -> Problem:
     """The problem of d candidates of one image, drawn at random: maps (N_f, H, W), importance (N_f,)  ->  Problem.
 
     The field is scaled by the largest importance drawn. rng: a numpy Generator, or a seed for one.
-    Raises NoPositiveMapError when no importance is positive, ValueError for d below 1 or above the candidates, other
-    shapes, NaN or infinity.
+    Raises ValueError for d below 1 or above the candidates, other shapes, NaN or infinity, and NoPositiveMapError when
+    no importance is positive.
 
     >>> problem = subsample(np.ones((5, 2, 2)), [1.0, 2.0, -1.0, 4.0, 3.0], 2, rng=0)
     >>> problem.maps, problem.field
@@ -236,10 +256,10 @@ def subsample(maps, importance, d, rng=None):
     maps, importance = _image(maps, importance)
     kept = candidates(importance)
     d = require.whole("d, of the image's candidates,", d, 1, len(kept))
-    return _of(np.sort(require.generator("rng", rng).choice(kept, d, replace=False)), maps, importance)
+    return _restricted(maps, importance, np.sort(require.generator("rng", rng).choice(kept, d, replace=False)))
 
 
-def null_couplings(redundancy, kind, rng=None):
+def null_couplings(redundancy, kind: str, *, rng=None) -> np.ndarray:
     """Couplings without the structure of cosines, to tell what that structure does: (d, d)  ->  (d, d) symmetric.
 
     kind: "cosine", unchanged; "zero", none; "gaussian", independent draws shifted and scaled to exactly the mean and
@@ -247,14 +267,10 @@ def null_couplings(redundancy, kind, rng=None):
     Raises ValueError for an unknown kind, asymmetry, NaN and infinity.
 
     >>> cosines = np.array([[1.0, 0.2, 0.4], [0.2, 1.0, 0.6], [0.4, 0.6, 1.0]])
-    >>> drawn = null_couplings(cosines, "gaussian", rng=0)
-    >>> drawn.round(2)
+    >>> null_couplings(cosines, "gaussian", rng=0).round(2)
     array([[1.  , 0.36, 0.23],
            [0.36, 1.  , 0.62],
            [0.23, 0.62, 1.  ]])
-    >>> pairs = np.triu_indices(3, 1)
-    >>> np.allclose([drawn[pairs].mean(), drawn[pairs].std()], [0.4, np.sqrt(0.08 / 3)])
-    True
     """
     require.choice("kind of couplings", kind, COUPLINGS)
     redundancy = _symmetric("redundancy", redundancy)
@@ -269,7 +285,7 @@ def null_couplings(redundancy, kind, rng=None):
     return upper + upper.T + np.diag(np.diag(redundancy))
 
 
-def feature_selection_bqm(redundancy, field, beta=0.7, pair_sum="p<q"):
+def feature_selection_bqm(redundancy, field, beta: float = 0.7, pair_sum: str = "p<q") -> dimod.BinaryQuadraticModel:
     """H_P = (1 - beta) sum J_pq n_p n_q + beta sum h_p n_p  (paper, Eq. 4) over binary n.
 
     redundancy: (d, d) symmetric J; field: (d,) h; beta in [0, 1].

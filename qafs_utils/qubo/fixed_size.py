@@ -7,7 +7,7 @@ from .. import require
 from .binary import biases
 
 
-def sufficient_penalty(bqm, k):
+def sufficient_penalty(bqm: dimod.BinaryQuadraticModel, k: int) -> float:
     """A weight: for every lambda above it all ground states of bqm + lambda (|n| - k)^2 have exactly k ones.
 
     Proof, with n's linear biases b and couplings Q: taking p out raises the energy by at most R_p = -b_p +
@@ -30,7 +30,7 @@ def sufficient_penalty(bqm, k):
     return float(max([0.0, *removals[: d - k][-1:], *additions[:k][-1:]]))
 
 
-def exactly(bqm, k, penalty=None):
+def exactly(bqm: dimod.BinaryQuadraticModel, k: int, penalty: float | None = None) -> dimod.BinaryQuadraticModel:
     """The model with exactly k ones (of SPIN variables, +1) favoured: bqm + penalty (|n| - k)^2, a new model.
 
     Strings of k ones keep their energies. penalty: None for 1 % and 1e-6 of the largest bias over `sufficient_penalty`.
@@ -55,7 +55,7 @@ def exactly(bqm, k, penalty=None):
     return penalised
 
 
-def require_size(k, d):
+def require_size(k, d: int) -> int:
     """k as an int. Raises ValueError unless k of d variables can be ones.
 
     >>> require_size(2.0, 3)

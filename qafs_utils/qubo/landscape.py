@@ -17,7 +17,7 @@ def _flipped(k, energies):
     return np.array([k ^ (1 << p) for p in range(number_of_qubits(energies.shape))], dtype=int)
 
 
-def descend(energies, start=0):
+def descend(energies, start: int = 0) -> int:
     """Steepest descent, one flip at a time: energies (2^d,), index of a bit-string  ->  index of a local minimum.
 
     Raises ValueError for a length that is no power of two, NaN and infinity.
@@ -33,7 +33,7 @@ def descend(energies, start=0):
     return int(start)
 
 
-def best_of_size(energies):
+def best_of_size(energies) -> np.ndarray:
     """Lowest-energy bit-string of every size: energies (2^d,)  ->  (d + 1,) indices, entry k with k maps.
 
     Raises ValueError for a length that is no power of two, NaN and infinity.
@@ -48,7 +48,7 @@ def best_of_size(energies):
     return order[np.searchsorted(size[order], sizes)]
 
 
-def local_minima(energies):
+def local_minima(energies) -> np.ndarray:
     """Which bit-strings no single flip improves: energies (2^d,)  ->  (2^d,) bool. Raises as `descend`.
 
     >>> local_minima(np.array([0.0, 2.0, 1.0, -1.0]))

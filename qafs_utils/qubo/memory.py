@@ -1,20 +1,19 @@
 """What memory is free here, and the largest problem that would fit."""
 
 import contextlib
-import os
 from pathlib import Path
 
 import numpy as np
+import psutil
 
 
-def _free_bytes():
-    """Memory that is available here: what the system says, else all that is installed, or less in a container."""
-    try:
-        with open("/proc/meminfo") as lines:
-            free = 1024 * next(int(line.split()[1]) for line in lines if line.startswith("MemAvailable"))
-    except (OSError, StopIteration):
-        free = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
-    return min(free, _group_bytes())
+def free_bytes() -> float:
+    """Memory that is available here: what the system says, or less in a container.
+
+    >>> free_bytes() > 0
+    True
+    """
+    return min(psutil.virtual_memory().available, _group_bytes())
 
 
 def _group_bytes(mounted="/sys/fs/cgroup", membership="/proc/self/cgroup"):
@@ -34,18 +33,20 @@ def _group_bytes(mounted="/sys/fs/cgroup", membership="/proc/self/cgroup"):
     return left
 
 
-def require_memory(d, numbers, what):
+def require_memory(d: int, numbers: float, what: str, *, free: float | None = None, place: str = ""):
     """Raise MemoryError, naming the d that would fit, unless `numbers` float64 vectors (2^d,) fit.
 
+    free: bytes that are available, None for those of this machine; place: where they are, for the message.
+
     >>> require_memory(10, 4, "the energies")  # 32 KiB
-    >>> require_memory(60, 4, "the energies")  # doctest: +ELLIPSIS
+    >>> require_memory(60, 4, "the energies", free=2**40, place=" on cuda")
     Traceback (most recent call last):
-    MemoryError: the energies of d = 60 needs 3.44e+10 GiB, ... GiB are free: d = ... would fit
+    MemoryError: the energies of d = 60 needs 3.44e+10 GiB, 1.02e+03 GiB are free on cuda: d = 35 would fit
     """
-    free = _free_bytes()
+    free = free_bytes() if free is None else free
     if 8 * numbers * 2**d > free:
         fits = max(0, int(np.floor(np.log2(max(free, 1) / (8 * numbers)))))
         raise MemoryError(
-            f"{what} of d = {d} needs {8 * numbers * 2**d / 2**30:.3g} GiB, {free / 2**30:.3g} GiB are free: "
+            f"{what} of d = {d} needs {8 * numbers * 2**d / 2**30:.3g} GiB, {free / 2**30:.3g} GiB are free{place}: "
             f"d = {fits} would fit"
         )

@@ -4,7 +4,8 @@ import numpy as np
 
 from .. import require
 from ..qubo.feature_selection import require_problems
-from .by_name import _MAPS
+
+_MAPS = ": check the feature maps they come from"
 
 
 def _importance(importance, sizes=None):
@@ -21,13 +22,13 @@ def _require_sizes(k, candidates):
     return k.astype(int)
 
 
-def first_k(rank, importance, k):
-    """The k candidates of lowest rank, image by image: rank, importance (B, N_f), k (B,)  ->  (B, N_f) bool.
+def first_k(importance, k, rank) -> np.ndarray:
+    """The k candidates of lowest rank, image by image: importance, rank (B, N_f), k (B,)  ->  (B, N_f) bool.
 
     k = 0 selects nothing. Raises ValueError for k beyond the candidates (maps of positive importance), fractions, other
     shapes, NaN and infinity.
 
-    >>> first_k([[2, 0, 1]], [[1.0, -1.0, 3.0]], [1])  # the second map is no candidate
+    >>> first_k([[1.0, -1.0, 3.0]], [1], rank=[[2, 0, 1]])  # the second map is no candidate
     array([[False, False,  True]])
     """
     sizes = {}
@@ -38,7 +39,7 @@ def first_k(rank, importance, k):
     return order.argsort(axis=1) < k[:, None]
 
 
-def top_k(importance, k):
+def top_k(importance, k) -> np.ndarray:
     """The k most important candidates: importance (B, N_f), k (B,)  ->  (B, N_f) bool; of equals the first map.
 
     No redundancy, no optimisation: the QUBO's optimum among bit-strings of k maps at beta = 1. Raises as `first_k`.
@@ -47,49 +48,49 @@ def top_k(importance, k):
     array([[ True, False,  True, False]])
     """
     importance = _importance(importance)
-    return first_k(-importance, importance, k)
+    return first_k(importance, k, -importance)
 
 
-def random_k(importance, k, seed=0):
+def random_k(importance, k, *, seed=0) -> np.ndarray:
     """k candidates drawn at random: importance (B, N_f), k (B,)  ->  (B, N_f) bool. Raises as `first_k`.
 
     >>> random_k([[3.0, -9.0, 5.0, 1.0]], [2], seed=0)
     array([[False, False,  True,  True]])
     """
     importance, rng = _importance(importance), require.generator("seed", seed)
-    return first_k(rng.random(importance.shape), importance, k)
+    return first_k(importance, k, rng.random(importance.shape))
 
 
-def maximal_marginal_relevance(problems, n_features, k, trade_off=0.7):
+def maximal_marginal_relevance(problems, k, *, trade_off: float = 0.7) -> np.ndarray:
     """k maps one by one: each of largest trade_off * relevance - (1 - trade_off) * likeness to the maps already taken.
 
     Relevance is importance over the largest, likeness the largest cosine (Carbonell and Goldstein, SIGIR 1998).
-    problems: list of B feature_selection.Problem; k: (B,)  ->  (B, n_features) bool.
-    Raises ValueError for k beyond the candidates, a trade_off outside [0, 1], and fewer features than maps.
+    problems: list of B feature_selection.Problem; k: (B,)  ->  (B, N_f) bool.
+    Raises ValueError for k beyond the candidates, a trade_off outside [0, 1], and as `require_problems`.
 
     >>> from qafs_utils.qubo.feature_selection import Problem
     >>> cosines = np.array([[1.0, 0.95, 0.0], [0.95, 1.0, 0.0], [0.0, 0.0, 1.0]])
-    >>> problem = Problem(np.array([0, 2, 5]), np.array([-1.0, -0.9, -0.5]), cosines)
-    >>> maximal_marginal_relevance([problem], 6, [2], trade_off=0.5).nonzero()[1]  # 2 is too much like 0
+    >>> problem = Problem(np.array([0, 2, 5]), np.array([-1.0, -0.9, -0.5]), cosines, 6)
+    >>> maximal_marginal_relevance([problem], [2], trade_off=0.5).nonzero()[1]  # 2 is too much like 0
     array([0, 5])
     """
     trade_off = require.number("trade_off", trade_off, "[0, 1]")
-    problems, n_features = require_problems(problems, require.whole("n_features", n_features))
+    problems, n_features = require_problems(problems)
     k = require.array("k", k, "B", {"B": len(problems)})
     sizes = _require_sizes(k, np.array([problem.d for problem in problems]))
     selected = np.zeros((len(problems), n_features), dtype=bool)
     for i, (problem, size) in enumerate(zip(problems, sizes)):
         likeness, left = np.zeros(problem.d), np.ones(problem.d, bool)
         for _ in range(size):
-            score = -trade_off * problem.field - (1 - trade_off) * likeness
+            score = trade_off * problem.importance - (1 - trade_off) * likeness  # (d,)
             best = np.where(left, score, -np.inf).argmax()
             left[best] = False
             likeness = np.maximum(likeness, problem.redundancy[best])
-        selected[i, problem.maps[~left]] = True
+        selected[i] = problem.selected(~left)
     return selected
 
 
-def lasso_order(activations, logit):
+def lasso_order(activations, logit) -> np.ndarray:
     """Order in which maps enter an L1 fit of a class logit with weights >= 0 (Efron et al., Ann. Stat. 32, 407, 2004).
 
     activations: (B, N_f) mean activation of every map in B images; logit: (B,) of the class
@@ -118,7 +119,7 @@ def lasso_order(activations, logit):
     return np.where(entered.any(1), step.argsort(kind="stable").argsort(), len(path))
 
 
-def common_maps(selected, labels, first, second, count=3):
+def common_maps(selected, labels, first: int, second: int, *, count: int = 3) -> list[tuple]:
     """Pairs of images of two classes whose selections share most maps, each image used once.
 
     selected: (B, N_f) bool; labels: (B,); first, second: classes

@@ -1,26 +1,29 @@
 """How many reads a heuristic needs, from how often it finds the optimum."""
 
 import numpy as np
-from scipy.stats import hypergeom
 
 from .. import require
-from .by_name import _MOST
+
+_MOST = 10**9  # reads
 
 
-def success(hits, reads, of):
-    """Probability that `of` of the `reads` reads, drawn without replacement, hold the optimum: hits (B,)  ->  (B,).
+def success(hits, reads: int, drawn: int) -> np.ndarray:
+    """Probability that `drawn` of the `reads` reads, without replacement, hold the optimum: hits (B,)  ->  (B,).
 
     Raises ValueError for more reads, or more hits, than were made, and for what is no whole number.
 
-    >>> success([0, 1, 10], reads=10, of=5)
+    >>> success([0, 1, 10], reads=10, drawn=5)
     array([0. , 0.5, 1. ])
     """
     reads = require.whole("reads", reads, 1, _MOST)
-    of = require.whole("of, reads to draw,", of, 1, reads)
-    return hypergeom.sf(0, reads, require.indices("hits", hits, "...", reads + 1), of)
+    drawn = require.whole("drawn, the reads to draw,", drawn, 1, reads)
+    hits = require.indices("hits", hits, "...", reads + 1)
+    from scipy.stats import hypergeom  # a second to import, and few need it
+
+    return hypergeom.sf(0, reads, hits, drawn)
 
 
-def reads_needed(probability, confidence=0.99):
+def reads_needed(probability, confidence: float = 0.99) -> np.ndarray:
     """Reads after which the optimum was met with that confidence: ln(1 - confidence) / ln(1 - p), at least 1.
 
     probability: (B,) of one read  ->  (B,), infinite where it is 0 (Ronnow et al., Science 345, 420, 2014, Eq. 3).

@@ -41,7 +41,7 @@ def test_stl10_is_the_official_labelled_set():
 def test_a_damaged_file_is_named_with_the_remedy(tmp_path, damage):
     folder = tmp_path / "stl10_binary"
     folder.mkdir()
-    for name, _ in datasets.labelled_stl10().train_list + datasets.labelled_stl10().test_list:
+    for name, _ in datasets._labelled_stl10().train_list + datasets._labelled_stl10().test_list:
         shutil.copy(datasets.RAW / "stl10_binary" / name, folder)
     victim = folder / "train_y.bin"
     content = bytearray(victim.read_bytes())

@@ -24,6 +24,8 @@ def root(tmp_path, monkeypatch):
     states = [f"\rproofs: {i}/200" for i in range(201)] + ["\n"]
     bars = [nbformat.v4.new_output("stream", name="stderr", text=state) for state in states]
     code.outputs, code.execution_count = [nbformat.v4.new_output("stream", text="an output of 03\n"), *bars], 7
+    said = nbformat.v4.new_output("display_data", {"text/markdown": "**Fig. 99.** What it shows."})
+    notebook.cells.append(nbformat.v4.new_code_cell("Markdown(caption)", outputs=[said], metadata={"tags": ["text"]}))
     executed = tmp_path / "build/published/notebooks"
     executed.mkdir(parents=True)
     nbformat.write(notebook, executed / "03_qubo.ipynb")
@@ -35,6 +37,7 @@ def test_pages_and_index(root, capsys):
     pages = root / "build/html"
     executed, source = (pages / "03_qubo.html").read_text(), (pages / "02_feature_maps.html").read_text()
     assert "an output of 03" in executed and "Not run" not in executed and "In&nbsp;[" not in executed
+    assert "What it shows." in executed and "Markdown(caption)" not in executed
     assert "proofs: 200/200" in executed and executed.count("proofs: ") == 1  # the last state of the bar
     assert "Not run with profile 'published'" in source and "MathJax" in source and source.count("<html") == 1
     index = (pages / "index.html").read_text()

@@ -426,7 +426,7 @@ IMAGE8 = np.zeros((1, 3, 8, 8), np.uint8)
             for d in ("gpu", None, 3.5, "meta")
         ),
         (lambda: networks.trunk_features(TRUNK, None), "images must be"),
-        (lambda: networks.trunk_features(None, IMAGE8), "trunk must be a models.Trunk"),
+        (lambda: networks.trunk_features(None, IMAGE8), "trunk must be a networks.Trunk"),
         (lambda: training.predict(Returning(lambda x: (x, x)), torch.rand(2, 4)), "must return logits .2, classes"),
         (lambda: training.predict(Returning(lambda x: x[:1]), torch.rand(2, 4)), "must return logits .2, classes"),
         (lambda: training.predict(Returning(lambda x: x * 1j), torch.rand(2, 4)), "must return logits .*complex64"),
@@ -476,7 +476,7 @@ IMAGE8 = np.zeros((1, 3, 8, 8), np.uint8)
             (lambda p=p: training.scorer(TRUNK, networks.ReducedHead(4))(p), "pixels must")
             for p in (None, "a", COMPLEX)
         ),
-        (lambda: training.scorer(None, networks.ReducedHead(4, size=1)), "trunk must be a models.Trunk"),
+        (lambda: training.scorer(None, networks.ReducedHead(4, size=1)), "trunk must be a networks.Trunk"),
         (lambda: training.scorer(TRUNK, None), "the head must be a torch.nn.Module"),
         (lambda: networks.ReducedHead(10**6, size=10**4), "make more than 2.31 weights"),
     ],

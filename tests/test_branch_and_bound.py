@@ -12,15 +12,19 @@ import torch
 
 from qafs_utils.qubo import feature_selection, landscape
 from qafs_utils.qubo.binary import energies
-from qafs_utils.solvers import branch_and_bound
-from qafs_utils.solvers.branch_and_bound import ExactSampler, _tighten
+from qafs_utils.solvers import bounds, branch_and_bound
+from qafs_utils.solvers.branch_and_bound import ExactSampler
 
 
-def gram(d, rank, seed, beta=0.7, shrink=0.0):
+def selection(d, rank, seed):
     """A selection problem from non-negative maps of `rank` pixels."""
     rng = np.random.default_rng(seed)
-    maps = np.maximum(rng.normal(size=(d, rank)) - shrink, 0) + 1e-3
-    return feature_selection.problem(maps[:, None], rng.random(d) + 0.01).bqm(beta)
+    maps = np.maximum(rng.normal(size=(d, rank)), 0) + 1e-3
+    return feature_selection.problem(maps[:, None], rng.random(d) + 0.01)
+
+
+def gram(d, rank, seed, beta=0.7):
+    return selection(d, rank, seed).bqm(beta)
 
 
 def gaussian(d, seed, vartype="BINARY", mean=0.0):
@@ -78,46 +82,63 @@ def check(bqm, lowest, **options):
     return info
 
 
-@pytest.mark.parametrize("beta", [0.1, 0.5, 0.9])
-@pytest.mark.parametrize("d, rank", [(2, 3), (7, 4), (12, 5), (16, 40)])
-def test_selections_as_enumerated(d, rank, beta):
-    for seed in range(3):
-        bqm = gram(d, rank, seed, beta)
-        assert check(bqm, energies(bqm).min())["proven"]
+def check_sizes(bqm, sizes, **options):
+    """`check` with "any size", for "every size", or for those of a list  ->  list of infos."""
+    E = energies(bqm)
+    if sizes == "any size":
+        return [check(bqm, E.min(), **options)]
+    lowest = E[landscape.best_of_size(E)]
+    sizes = range(len(lowest)) if sizes == "every size" else sizes
+    return [check(bqm, lowest[size], size=size, **options) for size in sizes]
 
 
+def proven(infos):
+    return all(info["proven"] for info in infos)
+
+
+free_and_fixed = pytest.mark.parametrize("sizes", ["any size", "every size"])
+
+
+@free_and_fixed
+@pytest.mark.parametrize("reverse", [False, True])
+@pytest.mark.parametrize("beta", [0.1, 0.7, 0.99])
+@pytest.mark.parametrize("d, rank", [(2, 3), (9, 4), (14, 5), (14, 40)])
+def test_selections_as_enumerated(d, rank, beta, reverse, sizes):
+    for seed in range(3 if sizes == "any size" else 1):
+        problem = selection(d, rank, seed)
+        assert proven(check_sizes((problem.reversed() if reverse else problem).bqm(beta), sizes))
+
+
+@free_and_fixed
 @pytest.mark.parametrize("vartype", ["BINARY", "SPIN"])
-@pytest.mark.parametrize("d", [0, 1, 2, 5, 11, 16])
-def test_indefinite_models_as_enumerated(d, vartype):
-    for seed in range(4):
-        bqm = gaussian(d, seed, vartype, mean=seed % 2)
+@pytest.mark.parametrize("d", [0, 1, 2, 5, 12, 16])
+def test_indefinite_models_as_enumerated(d, vartype, sizes):
+    for seed in range(3 if d < 16 or sizes == "any size" else 1):
+        bqm = gaussian(d, seed, vartype, mean=seed - 1)
         bqm.relabel_variables({i: f"x{(7 * i) % 23}" for i in range(d)})
-        assert check(bqm, energies(bqm).min())["proven"]
+        assert proven(check_sizes(bqm, sizes))
 
 
+@free_and_fixed
 @pytest.mark.parametrize(
-    "kind",
-    [
-        "duplicate maps",
-        "equal maps",
-        "zero maps",
-        "all zero",
-        "fields only",
-        "ferromagnetic ring",
-    ],
+    "kind", ["duplicate maps", "equal maps", "zero maps", "all zero", "fields only", "ferromagnetic ring"]
 )
-def test_degenerate_ground_states(kind):
-    bqm = degenerate(kind)
-    assert check(bqm, energies(bqm).min())["proven"]
+def test_degenerate_ground_states(kind, sizes):
+    assert proven(check_sizes(degenerate(kind), sizes))
 
 
+@pytest.mark.parametrize("size", [None, *range(13)])
 @pytest.mark.parametrize("scale", [1e-12, 1.0, 1e12])
-def test_any_scale(scale):
+def test_any_scale(scale, size):
     bqm = gaussian(12, 5)
     bqm.scale(scale)
-    found, lowest = ExactSampler().sample(bqm).info, energies(bqm).min()
-    assert found["proven"] and found["energy"] == pytest.approx(lowest, rel=1e-9)
-    assert lowest * (1 + 1e-8) <= found["bound"] <= found["energy"]
+    E = energies(bqm)
+    found, lowest = (
+        ExactSampler().sample(bqm, size=size).info,
+        E.min() if size is None else E[landscape.best_of_size(E)[size]],
+    )
+    assert found["proven"] and found["energy"] == pytest.approx(lowest, rel=1e-9, abs=1e-9 * scale)
+    assert lowest - 1e-8 * max(scale, abs(lowest)) <= found["bound"] <= found["energy"]
 
 
 @pytest.mark.parametrize("repulsion", [0.0, 0.5])
@@ -128,15 +149,14 @@ def test_planted_optimum(d, repulsion):
         assert check(bqm, bqm.energy(dict(enumerate(optimum))))["proven"]
 
 
-def test_null_couplings_need_the_better_bound(monkeypatch):
-    """Every path of the search (plain, improved, split) on problems small enough to enumerate."""
-
-    for nodes, improved in [(1, 1), (1, 4), (2, 10**6)]:
-        monkeypatch.setattr(branch_and_bound, "PLAIN_NODES", nodes)
-        monkeypatch.setattr(branch_and_bound, "_IMPROVED_NODES", improved)
-        for seed in range(6):
-            bqm = gaussian(14, seed, mean=seed % 3)
-            assert check(bqm, energies(bqm).min())["proven"]
+@free_and_fixed
+@pytest.mark.parametrize("nodes, improved", [(1, 1), (1, 4), (2, 10**6)])
+def test_every_path_of_the_search(monkeypatch, nodes, improved, sizes):
+    """Plain, improved and split, on problems small enough to enumerate."""
+    monkeypatch.setattr(branch_and_bound, "PLAIN_NODES", nodes)
+    monkeypatch.setattr(branch_and_bound, "_IMPROVED_NODES", improved)
+    for seed in range(6 if sizes == "any size" else 3):
+        assert proven(check_sizes(gaussian(14 if sizes == "any size" else 12, seed, mean=seed % 3 - 1), sizes))
 
 
 def test_improved_bound_is_lovasz_theta():
@@ -146,32 +166,39 @@ def test_improved_bound_is_lovasz_theta():
         Q[i, (i + 1) % 5] = Q[(i + 1) % 5, i] = 10.0
     V /= 2 * np.linalg.norm(V, axis=1, keepdims=True)
     V[:, 0] += 0.5
-    _tighten(Q, -np.ones(5), V, N, u, 3000, 300, 1.0)
+    bounds.tighten(Q, -np.ones(5), V, N, u, 3000, 300, 1.0)
     C = Q - N + np.diag(u)
     C += (1e-9 - np.linalg.eigvalsh(C)[0]) * np.eye(5)
     c = -1 - np.diag(C) / 2
     assert (N >= 0).all() and np.sqrt(5) - 1e-6 < c @ np.linalg.solve(C, c) / 2 < np.sqrt(5) + 0.02
 
 
-@pytest.mark.parametrize("bqm", [gram(18, 5, 0, 0.3), gaussian(18, 1, mean=0.5), gaussian(18, 2, "SPIN")])
-def test_time_limit(bqm):
-    info = check(bqm, energies(bqm).min(), time_limit=0)
-    assert not info["proven"] and info["nodes"] == 0
+@pytest.mark.parametrize("bqm", [gram(14, 5, 0, 0.3), gaussian(14, 1, mean=-0.5), gaussian(14, 2, "SPIN")])
+@pytest.mark.parametrize("sizes, trivial", [("any size", set()), ("every size", {0, 14})])
+def test_time_limit(bqm, sizes, trivial):
+    """Of a fixed size the incumbent has it from the first, whatever the start; only trivial sizes need no search."""
+    for initial in (None, dict.fromkeys(bqm.variables, 1)):
+        infos = check_sizes(bqm, sizes, time_limit=0, initial=initial)
+        assert not any(info["nodes"] for info in infos)
+        assert trivial <= {size for size, info in enumerate(infos) if info["proven"]} <= trivial | {1}
 
 
-def test_time_limit_in_the_search(monkeypatch):
+@pytest.mark.parametrize("sizes", ["any size", [6]])
+def test_time_limit_in_the_search(monkeypatch, sizes):
     """Stopped after any number of looks at the clock: never a bound above the optimum, nor a proof without one."""
-
     monkeypatch.setattr(branch_and_bound, "PLAIN_NODES", 4)
     monkeypatch.setattr(branch_and_bound, "_IMPROVED_NODES", 4)
-    for bqm in (gaussian(14, 7, mean=0.5), gram(14, 4, 3, 0.3)):
-        lowest, proofs = energies(bqm).min(), []
-        for looks in [*range(1, 40, 2), 10**6]:
+    at_once = []
+    for bqm in (gaussian(14, 7, mean=0.5), gaussian(14, 8, mean=-0.5), gram(14, 4, 3, 0.3)):
+        proofs = []
+        for looks in [*range(1, 40, 3), 10**6]:
             clock = iter(range(looks))
             late = property(lambda self, clock=clock: next(clock, None) is None)
             monkeypatch.setattr(branch_and_bound._BranchAndBound, "late", late)
-            proofs.append(check(bqm, lowest)["proven"])
-        assert proofs[-1] and not proofs[0]
+            proofs.append(proven(check_sizes(bqm, sizes)))
+        assert proofs[-1]
+        at_once.append(proofs[0])
+    assert not all(at_once)
 
 
 def test_initial_sample():
@@ -195,107 +222,25 @@ def test_bad_input(bad):
         ExactSampler().sample(gaussian(3, 0), time_limit=np.nan)
 
 
-def check_sizes(bqm, sizes=None, **options):
-    """`check` for every size  ->  list of infos."""
-    E, infos = energies(bqm), []
-    lowest = E[landscape.best_of_size(E)]
-    for size in range(len(lowest)) if sizes is None else sizes:
-        infos.append(check(bqm, lowest[size], size=size, **options))
-    return infos
-
-
-@pytest.mark.parametrize("reverse", [False, True])
-@pytest.mark.parametrize("d, rank, beta", [(2, 3, 0.5), (9, 4, 0.1), (14, 5, 0.7), (14, 40, 0.99)])
-def test_selections_of_every_size_as_enumerated(d, rank, beta, reverse):
-    rng = np.random.default_rng(d)
-    maps = np.maximum(rng.normal(size=(d, 1, rank)), 0) + 1e-3
-    problem = feature_selection.problem(maps, rng.random(d) + 0.01)
-    bqm = (problem.reversed() if reverse else problem).bqm(beta)
-    assert all(info["proven"] for info in check_sizes(bqm))
-
-
-@pytest.mark.parametrize("vartype", ["BINARY", "SPIN"])
-@pytest.mark.parametrize("d", [0, 1, 2, 5, 12])
-def test_indefinite_models_of_every_size_as_enumerated(d, vartype):
-    for seed in range(3):
-        bqm = gaussian(d, seed, vartype, mean=seed - 1)
-        bqm.relabel_variables({i: f"x{(7 * i) % 23}" for i in range(d)})
-        assert all(info["proven"] for info in check_sizes(bqm))
-
-
-@pytest.mark.parametrize(
-    "kind",
-    [
-        "duplicate maps",
-        "equal maps",
-        "zero maps",
-        "all zero",
-        "fields only",
-        "ferromagnetic ring",
-    ],
-)
-def test_degenerate_ground_states_of_every_size(kind):
-    assert all(info["proven"] for info in check_sizes(degenerate(kind)))
-
-
-@pytest.mark.parametrize("nodes, improved", [(1, 1), (1, 4), (2, 10**6)])
-def test_fixed_size_on_every_path_of_the_search(monkeypatch, nodes, improved):
-
-    monkeypatch.setattr(branch_and_bound, "PLAIN_NODES", nodes)
-    monkeypatch.setattr(branch_and_bound, "_IMPROVED_NODES", improved)
-    for seed in range(3):
-        assert all(info["proven"] for info in check_sizes(gaussian(12, seed, mean=seed - 1)))
-
-
-@pytest.mark.parametrize("scale", [1e-12, 1e12])
-def test_fixed_size_at_any_scale(scale):
-    bqm = gaussian(12, 5)
-    bqm.scale(scale)
-    E = energies(bqm)
-    for size, lowest in enumerate(E[landscape.best_of_size(E)]):
-        found = ExactSampler().sample(bqm, size=size).info
-        assert found["proven"] and found["energy"] == pytest.approx(lowest, rel=1e-9, abs=1e-9 * scale)
-        assert lowest - 1e-8 * max(scale, abs(lowest)) <= found["bound"] <= found["energy"]
-
-
-@pytest.mark.parametrize("bqm", [gram(14, 5, 0, 0.3), gaussian(14, 1, mean=-0.5), gaussian(14, 2, "SPIN")])
-def test_time_limit_at_fixed_size(bqm):
-    """The incumbent has the size from the first, whatever the start; only trivial sizes are closed without a search."""
-    for initial in (None, dict.fromkeys(bqm.variables, 1)):
-        infos = check_sizes(bqm, time_limit=0, initial=initial)
-        assert not any(info["nodes"] for info in infos)
-        assert {0, 14} <= {size for size, info in enumerate(infos) if info["proven"]} <= {0, 1, 14}
-
-
-def test_time_limit_in_the_search_at_fixed_size(monkeypatch):
-
-    monkeypatch.setattr(branch_and_bound, "PLAIN_NODES", 4)
-    monkeypatch.setattr(branch_and_bound, "_IMPROVED_NODES", 4)
-    for bqm in (gaussian(14, 7, mean=0.5), gaussian(14, 8, mean=-0.5), gram(14, 4, 3, 0.3)):
-        for looks in [*range(1, 40, 4), 10**6]:
-            clock = iter(range(looks))
-            late = property(lambda self, clock=clock: next(clock, None) is None)
-            monkeypatch.setattr(branch_and_bound._BranchAndBound, "late", late)
-            proven = check_sizes(bqm, [6])[0]["proven"]
-        assert proven
-
-
 @pytest.mark.parametrize("size", [-1, 4, 1.5, np.nan])
 def test_infeasible_size(size):
     with pytest.raises(ValueError, match=f"exactly {size} maps are infeasible: the size must be .* from 0 to 3"):
         ExactSampler().sample(gaussian(3, 0), size=size)
 
 
-@pytest.mark.parametrize("option, odd", [
-    *[("time_limit", odd) for odd in (None, "2", -1, np.nan, [1], True)],
-    *[("size", odd) for odd in ("2", -1, 1.5, np.nan, [1], True, 4)],
-    *[("initial", odd) for odd in ("abc", 1, [1, 0], [1, 0, 2], [0.5, 0, 1], [[1, 0, 1]] * 2, {0: 1}, [np.nan, 0, 1])],
-    ("initial", object()),
-    *[("progress", odd) for odd in (1, "tell", [print])],
-])  # fmt: skip
-def test_odd_options_are_refused_by_name(option, odd):
-    with pytest.raises(ValueError, match="maps are infeasible" if option == "size" else option):
-        ExactSampler().sample(gaussian(3, 0), **{option: odd})
+ODD = {
+    "time_limit": [None, "2", -1, np.nan, [1], True],
+    "size": ["2", -1, 1.5, np.nan, [1], True, 4],
+    "initial": ["abc", 1, [1, 0], [1, 0, 2], [0.5, 0, 1], [[1, 0, 1]] * 2, {0: 1}, [np.nan, 0, 1], object()],
+    "progress": [1, "tell", [print]],
+}
+
+
+@pytest.mark.parametrize("option", ODD)
+def test_odd_options_are_refused_by_name(option):
+    for odd in ODD[option]:
+        with pytest.raises(ValueError, match="maps are infeasible" if option == "size" else option):
+            ExactSampler().sample(gaussian(3, 0), **{option: odd})
 
 
 @pytest.mark.parametrize(

@@ -1,18 +1,18 @@
-"""The training curves."""
+"""Fig. 6: how the models were trained."""
 
 import matplotlib.pyplot as plt
+import pandas as pd
 from matplotlib.ticker import MaxNLocator
 
 from .style import COLUMN, MODEL_COLOURS
 
 
-def training_curves(history):
+def training_curves(history: pd.DataFrame) -> plt.Figure:
     """Fig. 6: validation accuracy an epoch; the line is the mean over seeds, the band its range.
 
     history: columns n_features, block, seed, epoch, validation_accuracy.
 
-    >>> from pandas import DataFrame
-    >>> history = DataFrame({"n_features": 16, "block": "paper", "seed": [0, 0, 1, 1], "epoch": [1, 2, 1, 2]})
+    >>> history = pd.DataFrame({"n_features": 16, "block": "paper", "seed": [0, 0, 1, 1], "epoch": [1, 2, 1, 2]})
     >>> figure = training_curves(history.assign(validation_accuracy=[0.5, 0.7, 0.6, 0.9]))
     >>> figure.axes[0].lines[0].get_ydata().round(1).tolist()  # mean over the seeds
     [55.0, 80.0]
@@ -21,10 +21,9 @@ def training_curves(history):
     for (n, block), part in history.groupby(["n_features", "block"]):
         if block == "authors_code":
             continue
-        over = part.groupby("epoch").validation_accuracy
-        epoch, colour = over.mean().index, MODEL_COLOURS[n]
-        axis.fill_between(epoch, 100 * over.min(), 100 * over.max(), color=colour, alpha=0.2, lw=0)
-        axis.plot(epoch, 100 * over.mean(), color=colour, label=f"$N_f={n}$")
+        accuracy = 100 * part.groupby("epoch").validation_accuracy.agg(["mean", "min", "max"])
+        axis.fill_between(accuracy.index, accuracy["min"], accuracy["max"], color=MODEL_COLOURS[n], alpha=0.2, lw=0)
+        axis.plot(accuracy.index, accuracy["mean"], color=MODEL_COLOURS[n], label=f"$N_f={n}$")
     axis.set(xlabel="epoch", ylabel="validation accuracy (%)")
     axis.xaxis.set_major_locator(MaxNLocator(integer=True))
     axis.legend(ncols=2)

@@ -7,35 +7,42 @@ import pytest
 from numba.core.errors import TypingError
 
 from qafs_utils import compiled
-from qafs_utils.annealing import cpu
+from qafs_utils.annealing import cpu, cpu_rotations
 
 X = np.random.default_rng(0).normal(size=(2, 256))
 WRONG = {
-    "strided": np.ascontiguousarray(np.repeat(X, 2, axis=1))[:, ::2], "reversed": X[:, ::-1], "float32": np.float32(X),
-    "complex": X + 0j, "whole numbers": X.astype(int), "columns": np.asfortranarray(X),
-}  # fmt: skip
+    "strided": np.ascontiguousarray(np.repeat(X, 2, axis=1))[:, ::2],
+    "reversed": X[:, ::-1],
+    "float32": np.float32(X),
+    "complex": X + 0j,
+    "whole numbers": X.astype(int),
+    "columns": np.asfortranarray(X),
+}
 
 
 @pytest.mark.parametrize("x", WRONG.values(), ids=WRONG)
 def test_registers_take_contiguous_float64_only(x):
     before, y = x.copy(), np.empty(256)
-    calls = [lambda: cpu.rotate(x[0], 0.5), lambda: cpu.hamiltonian(x[0], X[0], -1.0, y)]
+    calls = [lambda: cpu_rotations.rotate(x[0], 0.5), lambda: cpu.Loops.hamiltonian(x[0], X[0], -1.0, y)]
     if x.dtype != complex:  # which fits no loop at all
-        calls.append(lambda: cpu.evolve(x, X.copy(), X, np.zeros(2), np.ones(1), np.ones(1)))
-        calls.append(lambda: cpu.hamiltonian(X[0], X[0], -1.0, x[0]))
+        calls.append(lambda: cpu.Loops.evolve(x, X.copy(), X, np.zeros(2), np.ones(1)))
+        calls.append(lambda: cpu.Loops.hamiltonian(X[0], X[0], -1.0, x[0]))
     for call in calls:
         with pytest.raises(TypingError, match="contiguous float64"):
             call()
     np.testing.assert_array_equal(x, before)
 
 
-@pytest.mark.parametrize("call", [
-    lambda: cpu.rotate(np.ones(96), 0.5),
-    lambda: cpu.hamiltonian(np.ones(96), np.ones(96), 1.0, np.ones(96)),
-    lambda: cpu.hamiltonian(np.ones(128), np.ones(128), 1.0, np.ones(64)),
-    lambda: cpu.evolve(np.ones((1, 96)), np.ones((1, 96)), np.ones((1, 96)), np.zeros(2), np.ones(1), np.ones(1)),
-    lambda: cpu.evolve(np.ones((1, 64)), np.ones((1, 64)), np.ones((2, 64)), np.zeros(2), np.ones(1), np.ones(1)),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    "call",
+    [
+        lambda: cpu_rotations.rotate(np.ones(96), 0.5),
+        lambda: cpu.Loops.hamiltonian(np.ones(96), np.ones(96), 1.0, np.ones(96)),
+        lambda: cpu.Loops.hamiltonian(np.ones(128), np.ones(128), 1.0, np.ones(64)),
+        lambda: cpu.Loops.evolve(np.ones((1, 96)), np.ones((1, 96)), np.ones((1, 96)), np.zeros(2), np.ones(1)),
+        lambda: cpu.Loops.evolve(np.ones((1, 64)), np.ones((1, 64)), np.ones((2, 64)), np.zeros(2), np.ones(1)),
+    ],
+)
 def test_vectors_that_are_not_those_of_qubits_are_refused(call):
     with pytest.raises(ValueError, match="must be .*2.d"):
         call()

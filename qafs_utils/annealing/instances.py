@@ -1,0 +1,214 @@
+"""Tables of many problems, an instance a row: their minimum gaps, fidelities and landscapes.
+
+A table of instances is a DataFrame with the columns `d`, `image`, `class` and `problem`, a `feature_selection.Problem`;
+and with `n_features` or `couplings` where there are several kinds. What is measured comes back as a table with the same
+columns but `problem`, and those of the measurement.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, replace
+from itertools import product
+
+import numpy as np
+import pandas as pd
+from tqdm import tqdm
+
+from .. import require
+from ..cnn.datasets import CLASSES, draw_per_class
+from ..qubo.binary import DEGENERATE, energies
+from ..qubo.feature_selection import COUPLINGS, null_couplings, subsample
+from ..qubo.landscape import descend, local_minima
+from .evolution import anneal
+from .schedules import locally_adiabatic
+from .spectrum import level_curves, minimum_gaps, two_level
+
+_KINDS = ("n_features", "couplings", "d")  # columns that are equal in a group that is annealed together
+
+
+def of_images(problems: Mapping, classes: Sequence[str]) -> pd.DataFrame:
+    """Instances of networks: {n_features: list of B Problem}, classes (B,)  ->  table, sorted by n_features and d.
+
+    Raises ValueError for another number of classes than of problems.
+
+    >>> from ..qubo.feature_selection import problems
+    >>> table = of_images({3: problems(np.ones((2, 3, 1, 1)), [[1, 1, 2], [-1, 5, 1]])}, ["cat", "dog"])
+    >>> table.drop(columns="problem").values.tolist()  # n_features, image, class, d
+    [[3, 1, 'dog', 2], [3, 0, 'cat', 3]]
+    """
+    parts = []
+    for n, group in problems.items():
+        require.shape(f"classes of the {len(group)} problems", (len(classes),), "B", {"B": len(group)})
+        columns = {"n_features": n, "image": range(len(group)), "class": list(classes), "d": [p.d for p in group]}
+        parts.append(pd.DataFrame(columns | {"problem": list(group)}).sort_values("d", kind="stable"))
+    return pd.concat(parts, ignore_index=True)
+
+
+def subsampled(maps, importance, classes: Sequence[str], images: Mapping, *, null_up_to=0, seed=0) -> pd.DataFrame:
+    """Instances of any d, drawn from an image's candidates, with null models: a table with the column `couplings`.
+
+    maps: (B, N_f, H, W); importance: (B, N_f); classes: (B,); images: {d: indices of the images to draw from};
+    null_up_to: d up to which every instance comes also without couplings ("zero") and with random ones ("gaussian",
+    see `null_couplings`). Every d has its own random numbers. Raises as `subsample`.
+
+    >>> table = subsampled(np.ones((2, 4, 1, 1)), np.ones((2, 4)), ["cat", "dog"], {2: [0, 1], 3: [1]}, null_up_to=2)
+    >>> table.groupby(["couplings", "d"], sort=False).size().to_dict()
+    {('cosine', 2): 2, ('zero', 2): 2, ('gaussian', 2): 2, ('cosine', 3): 1}
+    """
+    parts = []
+    for d, chosen in images.items():
+        rng = np.random.default_rng([seed, d])
+        drawn = [subsample(maps[i], importance[i], d, rng=rng) for i in chosen]
+        for kind in COUPLINGS if d <= null_up_to else ("cosine",):
+            columns = {"couplings": kind, "d": d, "image": list(chosen), "class": [classes[i] for i in chosen]}
+            problems = [replace(p, redundancy=null_couplings(p.redundancy, kind, rng=rng)) for p in drawn]
+            parts.append(pd.DataFrame(columns | {"problem": problems}))
+    return pd.concat(parts, ignore_index=True)
+
+
+def balanced(labels, count: int, *, seed: int = 0) -> np.ndarray:
+    """Indices of `count` images, of all ten classes equally often: labels (B,)  ->  (count,).
+
+    Below ten, one image of every other class, every third, and so on. Raises ValueError as `draw_per_class`.
+
+    >>> balanced(np.repeat(range(10), 3), 5) // 3  # the classes
+    array([0, 2, 4, 6, 8])
+    """
+    every = np.ones(len(labels), dtype=bool)
+    drawn = draw_per_class(every, labels, max(1, count // len(CLASSES)), seed)
+    return drawn[:: max(1, len(CLASSES) // count)]
+
+
+def gaps(
+    instances: pd.DataFrame,
+    *,
+    beta: float = 0.7,
+    pair_sum: str = "p<q",
+    driver: str = "scaled",
+    tolerance: float = 1e-6,
+    desc: str | None = None,
+) -> pd.DataFrame:
+    """The minimum gap of every instance: a table with the columns of `spectrum.Gap`.
+
+    tolerance: of a gap, in units of energy; desc: name of the progress bar, None for none. Raises ValueError for what
+    is no table of instances, and as `minimum_gap`.
+    """
+    rows, index = [], []
+    for group in _groups(instances, desc):
+        batch = [_energies(p, beta, pair_sum) for p in group.problem]  # B times (2^d,)
+        rows += [asdict(gap) for gap in minimum_gaps(batch, driver=driver, tolerance=tolerance)]
+        index += group.index.tolist()
+    return instances.drop(columns="problem").join(pd.DataFrame(rows, index))
+
+
+def independent_gaps(
+    instances: pd.DataFrame, *, beta: float = 0.7, pair_sum: str = "p<q", driver: str = "scaled"
+) -> pd.DataFrame:
+    """As `gaps`, of instances without couplings: there the two-level formula is exact, and there is no search.
+
+    The gap is that of the qubit of the weakest field (`spectrum.two_level`). Raises ValueError for couplings.
+    """
+    rows = []
+    for problem in _table(instances).problem:
+        if np.triu(problem.redundancy, 1).any():
+            raise ValueError("instances must be without couplings: search for the gaps of others with gaps")
+        levels = _energies(problem, beta, pair_sum)  # (2^d,)
+        (gap, s, flips), spacing = two_level(levels, driver=driver), np.diff(np.partition(levels, 1)[:2])[0]
+        rows.append({"gap": gap, "s": s, "lower_bound": gap, "end_gap": spacing, "two_level_gap": gap, "flips": flips})
+    return instances.drop(columns="problem").join(pd.DataFrame(rows, instances.index))
+
+
+def fidelities(
+    instances: pd.DataFrame,
+    annealing_times: Sequence[float],
+    *,
+    beta: float = 0.7,
+    pair_sum: str = "p<q",
+    drivers: Sequence[str] = ("scaled",),
+    tolerance: float = 1e-6,
+    together: bool = True,
+    desc: str | None = None,
+) -> pd.DataFrame:
+    """Fidelity (paper, Eq. 7) of every instance, driver and annealing time: columns driver to steps of `anneal`.
+
+    tolerance: of a fidelity; together: instances of equal d share their steps, which is faster; desc: name of the
+    progress bar, None for none. Raises ValueError for what is no table of instances, and as `anneal`.
+    """
+    rows, named = [], instances.drop(columns="problem")
+    for group in _groups(instances, desc, together):
+        batch = np.array([_energies(p, beta, pair_sum) for p in group.problem])  # (B, 2^d)
+        for driver, time in product(drivers, annealing_times):
+            result = anneal(batch, time, driver=driver, tolerance=tolerance)
+            measured = {"driver": driver, "annealing_time": time, "error": result.error, "steps": result.steps}
+            rows += [measured | {"instance": i, "fidelity": f} for i, f in zip(group.index, result.fidelity)]
+    table = pd.DataFrame(rows).join(named, on="instance")
+    return table[[*named, "driver", "annealing_time", "fidelity", "error", "steps"]]
+
+
+def local_fidelities(
+    instances: pd.DataFrame,
+    annealing_times: Sequence[float],
+    *,
+    powers: Sequence[float] = (1.0, 2.0),
+    points: int = 33,
+    beta: float = 0.7,
+    pair_sum: str = "p<q",
+    driver: str = "scaled",
+    tolerance: float = 1e-6,
+    desc: str | None = None,
+) -> pd.DataFrame:
+    """Fidelity of every instance under `locally_adiabatic` schedules: columns power, annealing_time, local, error.
+
+    instances: with the column s, the place of their minimum gap; powers: of the gap; points: of s at which the gap is
+    tabulated, beside its minimum; desc: name of the progress bar. Raises as `fidelities` and `locally_adiabatic`.
+    """
+    rows, named = [], instances.drop(columns=["problem", "s"])
+    for group in _groups(instances, desc, together=False):
+        levels = _energies(group.problem.iloc[0], beta, pair_sum)  # (2^d,)
+        s = np.union1d(np.linspace(0, 1, points), group.s)
+        curves = level_curves(levels, s, driver=driver)  # (n, 2)
+        for power in powers:
+            schedule = locally_adiabatic(s, curves[:, 1] - curves[:, 0], power=power)
+            for time in annealing_times:
+                result = anneal(levels, time, driver=driver, schedule=schedule, tolerance=tolerance)
+                measured = {"power": power, "annealing_time": time, "local": result.fidelity, "error": result.error}
+                rows.append({"instance": group.index[0]} | measured)
+    return pd.DataFrame(rows).join(named, on="instance")[[*named, "power", "annealing_time", "local", "error"]]
+
+
+def landscapes(instances: pd.DataFrame, *, beta: float = 0.7, pair_sum: str = "p<q") -> pd.DataFrame:
+    """Number of ground states and of local minima of every instance: columns ground_states, local_minima."""
+    rows = []
+    for problem in _table(instances).problem:
+        levels = _energies(problem, beta, pair_sum)  # (2^d,)
+        ground_states = int((levels <= levels.min() + DEGENERATE).sum())
+        rows.append({"ground_states": ground_states, "local_minima": int(local_minima(levels).sum())})
+    return instances.drop(columns="problem").join(pd.DataFrame(rows, instances.index))
+
+
+def descents(instances: pd.DataFrame, *, beta: float = 0.7, pair_sum: str = "p<q") -> pd.DataFrame:
+    """Whether one steepest descent finds the optimum: columns "descent from none" and "from all" maps selected."""
+    rows = []
+    for problem in _table(instances).problem:
+        levels = _energies(problem, beta, pair_sum)  # (2^d,)
+        ends = {"descent from none": descend(levels), "descent from all": descend(levels, len(levels) - 1)}
+        rows.append({name: levels[end] <= levels.min() + DEGENERATE for name, end in ends.items()})
+    return instances.drop(columns="problem").join(pd.DataFrame(rows, instances.index))
+
+
+def _energies(problem, beta, pair_sum):
+    return energies(problem.bqm(beta, pair_sum))
+
+
+def _table(instances):
+    """The table itself. Raises ValueError for what is none, or has no problems."""
+    if missing := {"d", "problem"} - set(getattr(instances, "columns", ())):
+        names = " and ".join(sorted(missing))
+        raise ValueError(f"instances must be a DataFrame with the columns d and problem; not there: {names}")
+    return instances
+
+
+def _groups(instances, desc=None, together=True) -> Iterator[pd.DataFrame]:
+    """Parts of the table, in its order: of one kind and one d, or an instance each."""
+    kinds = [name for name in _KINDS if name in _table(instances)]
+    groups = instances.groupby(kinds if together else np.arange(len(instances)), sort=False)
+    return (group for _, group in tqdm(groups, desc=desc, disable=desc is None, unit="group"))

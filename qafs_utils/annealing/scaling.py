@@ -1,0 +1,197 @@
+"""How gaps and fidelities of many instances grow with their size d, and with each other."""
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+import pandas as pd
+
+from .. import require
+from ..intervals import LAWS, bootstrap_interval, cluster_interval, fit_law
+
+
+def with_cluster_interval(
+    statistic: Callable, *columns, clusters: Sequence, n_resamples: int = 1000, seed: int = 0
+) -> dict[str, float]:
+    """A statistic of columns (N,) and its 95 % interval, whole clusters resampled  ->  {"value", "low", "high"}.
+
+    The images of a class share d, so classes are the clusters here. Raises as `cluster_interval`.
+
+    >>> with_cluster_interval(np.mean, [1.0, 1.0, 5.0, 5.0], clusters=["cat", "cat", "dog", "dog"])
+    {'value': 3.0, 'low': 1.0, 'high': 5.0}
+    """
+    columns = [np.asarray(column) for column in columns]
+
+    def resampled(index):
+        return statistic(*(column[index] for column in columns))
+
+    low, high = cluster_interval(clusters, resampled, n_resamples=n_resamples, seed=seed)
+    return {"value": float(statistic(*columns)), "low": low, "high": high}
+
+
+def log_fit(d, values, *, law: str = "exponential", statistic: Callable = np.median) -> tuple[float, float]:
+    """Least squares of the logarithm of a statistic at each d, all d alike: d, values (N,)  ->  a, prefactor.
+
+    law: "exponential", e^(a d), or "power", d^a. Both are NaN where there is only one d. (`intervals.fit_law` weights
+    the d by their instances.) Raises ValueError for an unknown law.
+
+    >>> [round(float(x), 6) for x in log_fit([1, 2, 2], [6.0, 10.0, 14.0])]  # medians 6 and 12
+    [0.693147, 3.0]
+    """
+    scale, d, values = LAWS[require.choice("law", law, LAWS)], np.asarray(d), np.asarray(values)
+    sizes = np.unique(d)
+    if len(sizes) < 2:
+        return np.nan, np.nan
+    a, offset = np.polyfit(scale(sizes), np.log([statistic(values[d == size]) for size in sizes]), 1)
+    return a, np.exp(offset)
+
+
+def rate(d, values) -> float:
+    """Slope of the logarithm of the median in d, by `log_fit`: d, values (N,)  ->  change with each unit of d.
+
+    >>> round(rate([5, 6], [1.0, 0.5]), 6)  # minus log 2
+    -0.693147
+    """
+    return float(log_fit(d, values)[0])
+
+
+def slopes(
+    table: pd.DataFrame,
+    column: str,
+    *,
+    law: str = "power",
+    statistic: Callable = np.mean,
+    n_resamples: int = 1000,
+    seed: int = 0,
+) -> pd.DataFrame:
+    """`log_fit` of a column, for each n_features and for "all" together.
+
+    table: columns n_features, class, d and that one  ->  columns n_features, slope, low, high, prefactor. The interval
+    resamples the classes of each n_features. Raises as `log_fit` and `cluster_interval`.
+    """
+    rows = []
+    for n, part in [*table.groupby("n_features"), ("all", table)]:
+        d, values, clusters = part.d.to_numpy(), part[column].to_numpy(), part.n_features.astype(str) + part["class"]
+
+        def slope(d, values):
+            return log_fit(d, values, law=law, statistic=statistic)[0]
+
+        fit = with_cluster_interval(slope, d, values, clusters=clusters, n_resamples=n_resamples, seed=seed)
+        prefactor = log_fit(d, values, law=law, statistic=statistic)[1]
+        rows.append({"n_features": n, "slope": fit.pop("value")} | fit | {"prefactor": prefactor})
+    return pd.DataFrame(rows)
+
+
+def law_ratio(d, values) -> float:
+    """Residual of a power law over that of an exponential, of the mean at each d: below 1 the power law is nearer.
+
+    d, values: (N,). NaN where the exponential fits exactly. Raises as `intervals.fit_law`.
+
+    >>> d = np.array([1, 2, 4, 8])
+    >>> law_ratio(d, d**2.0) < 1e-6, law_ratio(d, np.exp(-d) + 1e-3) > 1
+    (True, True)
+    """
+    power, exponential = (fit_law(d, values, None, law=law, statistic=np.mean)["residual"] for law in LAWS)
+    return float(power / exponential) if exponential else float("nan")
+
+
+def time_exponent(d, annealing_times, fidelities) -> float:
+    """Power of d with which the time grows at which the median fidelity reaches one half: (N,) each, an anneal a row.
+
+    Between the times annealed the logarithm of the time is interpolated. A d counts if its median is below one half at
+    the shortest time and above it at the longest; NaN for fewer than two such d.
+
+    >>> d, times = np.repeat([1, 2], 2), np.array([1.0, 4.0, 4.0, 16.0])
+    >>> round(time_exponent(d, times, [0.4, 0.6, 0.4, 0.6]), 6)  # one half at the times 2 and 8
+    2.0
+    """
+    table = pd.DataFrame({"d": d, "time": annealing_times, "fidelity": fidelities})
+    medians, needed = table.groupby(["d", "time"]).fidelity.median(), {}
+    for size, part in medians.groupby("d"):
+        times, reached = part.index.get_level_values("time"), np.maximum.accumulate(part.to_numpy())
+        if reached[0] < 0.5 < reached[-1]:
+            needed[size] = np.exp(np.interp(0.5, reached, np.log(times)))
+    if len(needed) < 2:
+        return float("nan")
+    return float(np.polyfit(np.log(list(needed)), np.log(list(needed.values())), 1)[0])
+
+
+def rank_within(groups, x, y) -> float:
+    """Spearman correlation of x and y among the members of each group, averaged over all members: (N,) each.
+
+    A group whose x or y are all equal has no order: then the mean is NaN.
+
+    >>> rank_within(["a", "a", "b", "b"], [1, 2, 1, 2], [5, 6, 8, 7])
+    0.0
+    """
+    table = pd.DataFrame({"x": np.asarray(x), "y": np.asarray(y)})
+    ranks, sizes = [], []
+    for _, part in table.groupby(np.asarray(groups)):
+        ordered = part.x.nunique() > 1 and part.y.nunique() > 1
+        ranks.append(part.x.corr(part.y, "spearman") if ordered else np.nan)
+        sizes.append(len(part))
+    return float(np.average(ranks, weights=sizes))
+
+
+def distance_of_medians(table: pd.DataFrame, reported: pd.DataFrame) -> tuple[float, int]:
+    """Root mean square distance of the median fidelities from the reported ones  ->  distance, number compared.
+
+    table: columns fidelity and those that it shares with reported; reported: a row a median, median_fidelity and
+    annealing_time, d, ... Rows of which the table has no instances are left out.
+
+    >>> table = pd.DataFrame({"d": [5, 5, 6], "fidelity": [0.1, 0.3, 0.9]})
+    >>> distance_of_medians(table, pd.DataFrame({"d": [5, 7], "median_fidelity": [0.5, 0.6]}))
+    (0.3, 1)
+    """
+    keys = [name for name in reported.columns.drop("median_fidelity") if name in table]
+    both = reported.merge(table.groupby(keys).fidelity.median().reset_index())
+    return float(((both.fidelity - both.median_fidelity) ** 2).mean() ** 0.5), len(both)
+
+
+def medians_with_interval(
+    table: pd.DataFrame, column: str, by: Sequence[str], *, n_resamples: int = 1000, seed: int = 0
+) -> pd.DataFrame:
+    """Median of a column in each group, and its 95 % interval, images resampled: columns by, ours, low, high.
+
+    Raises as `bootstrap_interval`.
+    """
+    rows = []
+    for key, part in table.groupby(list(by)):
+        low, high = bootstrap_interval(part[column], np.median, n_resamples=n_resamples, seed=seed, method="percentile")
+        rows.append(dict(zip(by, key)) | {"ours": part[column].median(), "low": low, "high": high})
+    return pd.DataFrame(rows)
+
+
+def mean_gains(table: pd.DataFrame, by: Sequence[str], *, n_resamples: int = 1000, seed: int = 0) -> pd.DataFrame:
+    """Mean of local minus linear fidelity in each group: columns by, linear, gain, low, high, improved.
+
+    table: columns by, class, local and fidelity, of the linear schedule. low, high: 95 % interval, classes resampled;
+    improved: share of the instances whose fidelity rises. Raises as `cluster_interval`.
+    """
+    rows = []
+    for key, part in table.groupby(list(by)):
+        gain = (part.local - part.fidelity).to_numpy()
+        mean = with_cluster_interval(np.mean, gain, clusters=part["class"], n_resamples=n_resamples, seed=seed)
+        measured = {"linear": part.fidelity.mean(), "gain": mean.pop("value")} | mean
+        rows.append(dict(zip(by, key)) | measured | {"improved": (gain > 0).mean()})
+    return pd.DataFrame(rows)
+
+
+def positions(gaps: pd.DataFrame, fidelities: Sequence[str] = ()) -> pd.DataFrame:
+    """Where the minimum gap sits and what it is, by couplings and d: a table with that index.
+
+    gaps: columns couplings, d and those of `spectrum.Gap`; fidelities: names of further columns. The columns are the
+    quartiles of s and its lowest value; the shares of minima below nine tenths of the spacing at s = 1 (interior) and
+    of instances whose two best bit-strings differ in one bit (one_flip); the median error of the two-level formula; and
+    the Spearman correlation of the gap with each of the fidelities ("rank ...").
+    """
+    groups = gaps.assign(
+        interior=gaps.gap < 0.9 * gaps.end_gap,
+        one_flip=gaps.flips == 1,
+        formula=(gaps.two_level_gap / gaps.gap - 1).abs(),
+    ).groupby(["couplings", "d"], sort=False)
+    shares = {"interior": ("interior", "mean"), "one_flip": ("one_flip", "mean"), "formula": ("formula", "median")}
+    table = groups.s.quantile([0.25, 0.5, 0.75]).unstack().add_prefix("s* at ")
+    table = table.join(groups.agg(lowest=("s", "min"), **shares))
+    for name in fidelities:
+        table[f"rank {name}"] = groups[["gap", name]].corr("spearman").xs("gap", level=2)[name]
+    return table

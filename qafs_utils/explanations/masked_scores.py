@@ -1,0 +1,232 @@
+"""What a network says of images masked by explanation maps, beside masks of equal area that know nothing of the image.
+
+A group is a set of images and the head that explains them. The scores of all groups are artefact 08_scores. Its arrays
+have names such as "scores/grad_cam_pp/nf16_seed0/top_k"; `index_of` makes a table of such names.
+"""
+
+import re
+from collections.abc import Callable, Iterable
+
+import numpy as np
+import pandas as pd
+import torch
+from scipy import ndimage
+from tqdm import tqdm
+
+from .. import require
+from ..cnn import training
+from ..cnn.extraction import capture
+from ..cnn.feature_maps import importance
+from . import average_drop, cams, masks
+
+_GROUP = r"nf(?P<n_features>\d+)(?:_(?P<sample>broad|conv|seed)(?P<seed>\d+)?)?"
+_MEASURED = re.compile(
+    rf"(?:(?P<quantity>full)|(?P<quantity_1>insertion|deletion)|(?P<quantity_2>scores|areas|random|centred)/"
+    rf"(?P<masking>[^/]+))/(?P<group>{_GROUP})(?:/(?P<method>.+))?"
+)
+_SELECTED = re.compile(
+    r"(?:selection/)?(?P<group>(?:(?P<sample>block|conv)/seed(?P<seed>\d+)/)?nf(?P<n_features>\d+))_(?P<method>[^/]+)"
+)
+
+
+def index_of(keys: Iterable[str]) -> pd.DataFrame:
+    """What the arrays of 08_scores, 08_curves, 04_selections and 04_samples are, by their names: a row a name.
+
+    quantity: "full" (logits of whole images), "scores" (of masked ones), "areas" (of the masks), "random" and "centred"
+    (logits under blind masks of equal area), "insertion", "deletion", "selection"; masking: a name of
+    `average_drop.DEFINITIONS`; group, and in parts n_features, sample ("chosen": the 200 images; "broad", "conv",
+    "seed": of the broad sample; "block", "conv" for its selections) and training seed, 0 where the name has none;
+    method, and the beta in its name or NaN. Names of other arrays (labels, say) have no row.
+
+    >>> keys = ["labels", "full/nf16", "scores/grad_cam_pp/nf512_seed3/sa_0.70", "selection/conv/seed1/nf24_exact"]
+    >>> index_of(keys)[["quantity", "n_features", "sample", "seed", "method", "beta"]]
+        quantity  n_features  sample  seed   method  beta
+    0       full          16  chosen     0            NaN
+    1     scores         512    seed     3  sa_0.70   0.7
+    2  selection          24    conv     1    exact   NaN
+    """
+    rows = []
+    for key in map(str, keys):
+        match = _MEASURED.fullmatch(key) or _SELECTED.fullmatch(key)
+        if match is None:
+            continue
+        parts = match.groupdict()
+        quantities = [value for name, value in parts.items() if name.startswith("quantity") and value]
+        method = parts["method"] or ""
+        beta = re.search(r"_(\d\.\d\d)$", method)
+        rows.append(
+            {
+                "key": key,
+                "quantity": (quantities or ["selection"])[0],
+                "masking": parts.get("masking") or "",
+                "group": parts["group"],
+                "n_features": int(parts["n_features"]),
+                "sample": parts["sample"] or "chosen",
+                "seed": int(parts["seed"] or 0),
+                "method": method,
+                "beta": float(beta[1]) if beta else np.nan,
+            }
+        )
+    columns = ["key", "quantity", "masking", "group", "n_features", "sample", "seed", "method", "beta"]
+    return pd.DataFrame(rows, columns=columns)
+
+
+def explanation_maps(maps, gradients, selections: dict[str, np.ndarray]) -> dict[str, torch.Tensor]:
+    """Explanation maps by method: those of `cams.METHODS`, then Grad-CAM of each selection.
+
+    maps, gradients: (B, N_f, H, W); selections: {name: (B, N_f) bool}, of each the Grad-CAM  ->  {method: (B, H, W)}.
+
+    >>> maps = torch.rand(1, 2, 3, 3)
+    >>> list(explanation_maps(maps, torch.ones(1, 2, 3, 3), {"top_k": np.array([[True, False]])}))
+    ['Grad-CAM', 'filtered Grad-CAM', 'Grad-CAM++', 'top_k']
+    """
+    alpha = importance(gradients)
+    return {name: method(maps, gradients) for name, method in cams.METHODS.items()} | {
+        name: cams.grad_cam(maps, alpha, torch.as_tensor(bits)) for name, bits in selections.items()
+    }
+
+
+def explain_group(head, features, selections: dict[str, np.ndarray], *, target: str = "block") -> dict:
+    """`explanation_maps` of the images behind some features: (B, 256, s, s), target as for `extraction.capture`.
+
+    selections: as there. "candidates" among them, which is no method, must be the maps of positive importance; else
+    raises ValueError.
+
+    >>> from qafs_utils.cnn.networks import ReducedHead
+    >>> list(explain_group(ReducedHead(4, size=1), torch.rand(1, 256, 1, 1), {}))
+    ['Grad-CAM', 'filtered Grad-CAM', 'Grad-CAM++']
+    """
+    maps, gradients, _ = capture(head, features, target)
+    positive = (importance(gradients) > 0).numpy()
+    if not np.array_equal(selections.get("candidates", positive), positive):
+        raise ValueError("the selections are of other candidates: run notebooks 02 and 04 again")
+    return explanation_maps(maps, gradients, {name: s for name, s in selections.items() if name != "candidates"})
+
+
+def score_cams(maps, logits, score: Callable, pixels, *, variant: str = "official", desc: str = "Score-CAM"):
+    """Score-CAM of many images for their predicted classes, with a progress bar  ->  (B, H, W).
+
+    maps (B, N_f, H, W), logits (B, classes), pixels (B, 3, S, S); score, variant: as for `cams.score_cam`.
+
+    >>> score_cams(torch.rand(1, 2, 3, 3), torch.eye(2)[:1], lambda x: x[:, :2, 0, 0], torch.rand(1, 3, 6, 6)).shape
+    torch.Size([1, 3, 3])
+    """
+    parts = tqdm(torch.arange(len(pixels)).split(5), desc=desc, unit="5 images")
+    return torch.cat([cams.score_cam(maps[i], score, pixels[i], logits[i].argmax(1), variant=variant) for i in parts])
+
+
+def smooth_noise(count: int, size: int, *, seed: int = 0) -> torch.Tensor:
+    """Heatmaps that know nothing of the image: 4 x 4 random values, interpolated  ->  (count, size, size) in [0, 1].
+
+    >>> smooth_noise(2, 8).shape
+    torch.Size([2, 8, 8])
+    """
+    return cams.heatmap(torch.rand(count, 4, 4, generator=torch.Generator().manual_seed(seed)), size)
+
+
+def centred_blob(size: int) -> torch.Tensor:
+    """A heatmap that is 1 in the centre of the image and falls to 0 at its corners: (size, size).
+
+    >>> centred_blob(3)[1]
+    tensor([0.2929, 1.0000, 0.2929])
+    """
+    axis = torch.linspace(-1, 1, size)
+    return 1 - torch.hypot(axis[:, None], axis) / 2**0.5
+
+
+def masked_scores(
+    score: Callable, pixels, cam, masking, *, controls: dict[str, torch.Tensor] | None = None, batch: int = 50
+) -> dict[str, np.ndarray]:
+    """Logits of images masked by their explanation maps, and under blind masks of the same area, image by image.
+
+    score: pixels -> logits; pixels (B, 3, S, S); cam (B, H, W); masking: as for `masks.kept`; controls: {name: heatmaps
+    (B, S, S)}, brought to the area of each mask by `masks.match_area`
+    ->  {"scores": (B, classes), "areas": (B,), and (B, classes) for each control}.
+
+    >>> cam = torch.tensor([[[0.0, 1.0], [0.0, 0.0]]])
+    >>> found = masked_scores(lambda x: x.mean((2, 3)), torch.ones(1, 3, 2, 2), cam, average_drop.DEFAULT.masking)
+    >>> found["areas"], found["scores"]
+    (array([0.25]), array([[0.25, 0.25, 0.25]], dtype=float32))
+    """
+    controls = controls or {}
+    parts = {"scores": [], "areas": []} | {name: [] for name in controls}
+    for rows in torch.arange(len(cam)).split(require.whole("batch", batch, 1)):
+        heatmap = cams.heatmap(cam[rows], pixels.shape[-1])
+        area = masks.area(heatmap, masking)
+        parts["areas"].append(area)
+        parts["scores"].append(score(masks.apply(pixels[rows], heatmap, masking)).numpy())
+        for name, ranking in controls.items():
+            alike = masks.match_area(ranking[rows], area, masking)
+            parts[name].append(score(masks.apply(pixels[rows], alike, masking)).numpy())
+    return {name: np.concatenate(values) for name, values in parts.items()}
+
+
+def score_group(
+    trunk, head, group: str, pixels, explanations: dict, maskings: list[str], *, aside: Iterable[str] = ()
+) -> dict[str, np.ndarray]:
+    """Scores of a group of images under all its explanation maps, by the names of artefact 08_scores, in float32.
+
+    explanations: {method: (B, H, W)}; maskings: names of `average_drop.DEFINITIONS`, all of them for the chosen images,
+    the first for others. Smooth noise is the control for the chosen images and the broad sample, a blob in the centre
+    for the chosen images under the first masking. aside: methods scored under the first masking only, without controls.
+
+    >>> from qafs_utils.cnn import networks, pretrained
+    >>> trunk, head = networks.Trunk(pretrained.resnet18("random")), networks.ReducedHead(4, size=1)
+    >>> found = score_group(trunk, head, "nf4", torch.rand(1, 3, 16, 16), {"qa": torch.rand(1, 2, 2)}, ["top_half"])
+    >>> list(found)
+    ['full/nf4', 'scores/top_half/nf4/qa', 'areas/top_half/nf4/qa', 'random/top_half/nf4/qa', 'centred/top_half/nf4/qa']
+    """
+    score, sample = training.scorer(trunk, head), index_of([f"full/{group}"])["sample"].item()
+    noise, blob = smooth_noise(len(pixels), pixels.shape[-1]), centred_blob(pixels.shape[-1])
+    scores = {f"full/{group}": training.score_all(trunk, head, pixels).numpy()}
+    for method, cam in tqdm(explanations.items(), desc=f"masked images, {group}", unit="method"):
+        compared = method not in aside
+        for name in maskings if sample == "chosen" and compared else maskings[:1]:
+            controls = {"random": noise} if sample in ("chosen", "broad") and compared else {}
+            if sample == "chosen" and compared and name == maskings[0]:
+                controls["centred"] = blob.expand(len(pixels), -1, -1)
+            masking = average_drop.DEFINITIONS[name].masking
+            found = masked_scores(score, pixels, cam, masking, controls=controls)
+            scores |= {f"{kind}/{name}/{group}/{method}": value.astype(np.float32) for kind, value in found.items()}
+    return scores
+
+
+def masked_drops(
+    score: Callable, full, pixels, cam, labels, definition=average_drop.DEFAULT
+) -> tuple[np.ndarray, np.ndarray]:
+    """Drop of every image in percent under its explanation map, and the area of its mask: (B,) and (B,).
+
+    full: logits of the whole images (B, classes); labels: (B,) true classes; others as for `masked_scores`.
+
+    >>> logits = lambda pixels: torch.stack([pixels.mean((1, 2, 3)), torch.zeros(len(pixels))], 1)
+    >>> image, cam = torch.ones(1, 3, 2, 2), torch.tensor([[[0.0, 1.0], [0.0, 0.0]]])
+    >>> drops, areas = masked_drops(logits, logits(image), image, cam, [0])
+    >>> drops.round(1), areas
+    (array([23.1]), array([0.25]))
+    """
+    found = masked_scores(score, pixels, cam, definition.masking)
+    return average_drop.drops(full, found["scores"], labels, definition), found["areas"]
+
+
+def insertion_and_deletion(
+    score: Callable, pixels, heatmaps: dict[str, torch.Tensor], target, *, steps: int = 10, desc: str = "curves"
+) -> dict[tuple[str, str], np.ndarray]:
+    """Probability of a class while pixels are put back into a blurred copy, or blackened, the most important first.
+
+    score: pixels -> probabilities (B, classes); pixels (B, 3, S, S); heatmaps: {method: (B, S, S)}; target: classes
+    (B,)  ->  {("insertion" or "deletion", method): (B, steps + 1)} (RISE, see `masks.pixel_sequence`).
+
+    >>> brightness = lambda pixels: pixels.mean((2, 3))
+    >>> found = insertion_and_deletion(brightness, torch.ones(1, 3, 2, 2), {"qa": torch.rand(1, 2, 2)}, [0], steps=2)
+    >>> found["deletion", "qa"]
+    array([[1. , 0.5, 0. ]], dtype=float32)
+    """
+    width, rows = pixels.shape[-1] / 14, np.arange(len(pixels))
+    blurred = torch.as_tensor(ndimage.gaussian_filter(pixels.numpy(), (0, 0, width, width)))
+    curves = {}
+    for method, heatmap in tqdm(heatmaps.items(), desc=desc, unit="method"):
+        for mode, baseline in (("insertion", blurred), ("deletion", torch.zeros(1))):
+            images = masks.pixel_sequence(pixels, heatmap, steps=steps, baseline=baseline, mode=mode)
+            probability = [torch.cat([score(part) for part in batch.split(50)]).numpy() for batch in images]
+            curves[mode, method] = np.stack([p[rows, target] for p in probability], 1)
+    return curves

@@ -1,0 +1,118 @@
+"""Figures of exactly k maps, and of the qubits that dense problems need."""
+
+import matplotlib.pyplot as plt
+import numpy as np
+
+from .style import METHOD_COLOURS, MODEL_COLOURS, PAGE, only_ticks, quartile_bars, with_interval
+
+SELECTION_STYLES = {  # name, colour, marker
+    "contribution": ("top $k$ by contribution", METHOD_COLOURS["filtered Grad-CAM"], "D"),
+    "reversed": ("reversed objective", "#E69F00", "v"),
+    "top k": ("top $k$ by importance", METHOD_COLOURS["top $k$"], "s"),
+    "lasso": ("L1 fit of the logit", "#56B4E9", "P"),
+    "MMR": ("maximal marginal relevance", "#999999", "<"),
+    "QUBO": ("QUBO, exactly $k$", METHOD_COLOURS["QUBO optimum"], "o"),
+    "random k": ("random $k$", METHOD_COLOURS["random $k$"], "^"),
+}
+CHIP_STYLES = (("#000000", "o"), ("#E69F00", "s"), ("#56B4E9", "D"))  # colour, marker
+
+
+def fixed_size(weights, anneals, carried):
+    """Fig. 17: the cardinality constraint: penalty weights, what they cost an anneal, and what k maps carry.
+
+    weights: n_features, k, sufficient, necessary; anneals: n_features, penalty (name), fidelity, bars are quartiles;
+    carried: selection, k, probability, low, high, mean_cosine.
+
+    >>> from pandas import DataFrame
+    >>> weights = DataFrame({"n_features": 16, "k": [1, 2], "sufficient": [1.0, 0.9], "necessary": [0.5, 0.4]})
+    >>> anneals = DataFrame({"n_features": 16, "penalty": ["none", "necessary"], "fidelity": [0.9, 0.5]})
+    >>> row = {"k": 2, "probability": 0.6, "low": 0.5, "high": 0.7, "mean_cosine": 0.4}
+    >>> figure = fixed_size(weights, anneals, DataFrame([row | {"selection": name} for name in ("QUBO", "top k")]))
+    >>> [axis.get_ylabel() for axis in figure.axes]
+    ['penalty weight', 'fidelity', 'class probability, these $k$ kept', 'mean cosine of the $k$ maps']
+    """
+    figure, axes = plt.subplots(2, 2, figsize=(PAGE, 4.8))
+    _draw_weights(axes[0, 0], weights)
+    _draw_fidelities(axes[0, 1], anneals)
+    kept, likeness = axes[1]
+    for kind, (name, colour, marker) in SELECTION_STYLES.items():
+        table = carried[carried.selection == kind]
+        style = {"color": colour, "marker": marker, "markersize": 3.5, "lw": 0.9}
+        with_interval(kept, table.k, table, "probability", label=name, **style)
+        likeness.plot(table.k, table.mean_cosine, **style)
+    for axis, label in ((kept, "class probability, these $k$ kept"), (likeness, "mean cosine of the $k$ maps")):
+        axis.set(xscale="log", xlabel="number of maps $k$ at $N_f=512$", ylabel=label, ylim=(0, 1.02))
+        only_ticks(axis, sorted(carried.k.unique()), fontsize=6)
+    figure.legend(*kept.get_legend_handles_labels(), loc="outside lower center", ncols=4, fontsize=6.5)
+    return figure
+
+
+def _draw_weights(axis, weights):
+    for n, table in weights.groupby("n_features"):
+        for column, line in (("sufficient", "-"), ("necessary", ":")):
+            median, label = table.groupby("k")[column].median(), f"$N_f={n}$" if column == "sufficient" else None
+            axis.plot(median.index, median, line, color=MODEL_COLOURS[n], marker=".", label=label)
+    axis.plot([], [], "k-", label="sufficient")
+    axis.plot([], [], "k:", label="necessary")
+    axis.set(xlabel="number of maps $k$", ylabel="penalty weight", ylim=(0, None))
+    axis.legend(fontsize=6)
+
+
+def _draw_fidelities(axis, anneals):
+    kinds = list(anneals.penalty.unique())
+    for shift, (n, table) in zip((-0.2, 0, 0.2), anneals.groupby("n_features")):
+        groups = [table[table.penalty == kind].fidelity for kind in kinds]
+        style = {"color": MODEL_COLOURS[n], "markersize": 3.5, "label": f"$N_f={n}$"}
+        quartile_bars(axis, np.arange(len(kinds)) + shift, groups, **style)
+    labels = [kind.replace(", ", ",\n") for kind in kinds]
+    axis.set(xticks=range(len(kinds)), xticklabels=labels, ylabel="fidelity", ylim=(0, 1))
+    axis.legend(fontsize=6)
+
+
+def hardware_demand(demand, largest, sizes, left):
+    """Fig. 18: qubits and chains of dense problems on two chips, and what reduced-cost fixing leaves of N_f = 512.
+
+    demand: topology, d, qubits, chain_length, fits; largest: {topology: largest d that fits}; sizes: {n_features:
+    (images,) d}; left: beta, d, free (variables that the root relaxation leaves open).
+
+    >>> from pandas import DataFrame
+    >>> demand = DataFrame({"topology": "Zephyr Z12", "d": [4, 40], "qubits": [4, 160], "chain_length": [1, 4]})
+    >>> left = DataFrame({"beta": [0.7, 0.7], "d": [220, 180], "free": [0, 12]})
+    >>> figure = hardware_demand(demand.assign(fits=True), {"Zephyr Z12": 184}, {512: [180, 220]}, left)
+    >>> [text.get_text() for text in figure.axes[2].get_legend().texts]
+    ['candidates', 'fits Zephyr']
+    """
+    figure, (qubits, chains, free) = plt.subplots(1, 3, figsize=(PAGE, 2.6))
+    for axis, column, label in ((qubits, "qubits", "physical qubits"), (chains, "chain_length", "longest chain")):
+        for topology, (colour, marker) in zip(largest, CHIP_STYLES):
+            table = demand[(demand.topology == topology) & demand.fits]
+            axis.plot(table.d, table[column], color=colour, marker=marker, markersize=3, lw=0.9, label=topology)
+            axis.axvline(largest[topology], color=colour, ls=":", lw=0.9)
+        axis.set(xscale="log", xlabel="number of candidates $d$", ylabel=label)
+    qubits.set(yscale="log")
+    _draw_ranges(qubits, sizes)
+    chains.plot([], [], "k:", lw=0.9, label="largest that fits")
+    chains.legend(loc="upper left", fontsize=6)
+    _draw_free(free, left, largest)
+    return figure
+
+
+def _draw_ranges(axis, sizes):
+    """Bars above an axis: the range of d at each number of feature maps."""
+    above = {"transform": axis.get_xaxis_transform(), "clip_on": False}  # x in data, y as a fraction of the axis
+    for row, (n, d) in enumerate(sizes.items()):
+        y, colour, small = 1.03 + 0.07 * (row % 3), MODEL_COLOURS[n], max(d) < 100
+        axis.plot([min(d), max(d)], [y, y], color=colour, lw=3, solid_capstyle="butt", **above)
+        place = {"x": 1.12 * max(d), "ha": "left"} if small else {"x": min(d) / 1.12, "ha": "right"}
+        axis.text(y=y, s=f"$N_f={n}$", va="center", fontsize=6, color=colour, **place, **above)
+
+
+def _draw_free(axis, left, largest):
+    betas = sorted(left.beta.unique())
+    groups, labels = [left.free[left.beta == beta] for beta in betas], [f"{beta:g}" for beta in betas]
+    axis.boxplot(groups, tick_labels=labels, widths=0.5, whis=(0, 100), medianprops={"color": "k"})
+    axis.axhline(left.d.median(), color=MODEL_COLOURS[512], lw=0.9, label="candidates")
+    for topology, (colour, _) in zip(largest, CHIP_STYLES):
+        axis.axhline(largest[topology], color=colour, ls=":", lw=0.9, label=f"fits {topology.split()[0]}")
+    axis.set(xlabel="trade-off $\\beta$", ylabel="variables left to decide", ylim=(0, None))
+    axis.legend(fontsize=6)

@@ -1,0 +1,67 @@
+"""Selections of many images, kept under keys, with an index table that says what each key holds."""
+
+import numpy as np
+import pandas as pd
+
+from .. import require
+from .baselines import random_k, top_k
+
+COLUMNS = ("artefact", "key", "place", "seed", "n_features", "kind", "beta")
+
+
+class Selections:
+    """The selections of one artefact: `arrays` by key, and their `index`.
+
+    artefact: its name; network: place and seed of all of them, if they are of one network: else they are given with
+    each selection, and stand in its key. place: where maps and gradients are taken; seed: of the training.
+
+    >>> found = Selections("04_selections", place="block", seed=0)
+    >>> found.add([[True, False]], 16, "qa", 0.7)
+    >>> found.index()
+            artefact      key  place  seed  n_features kind  beta
+    0  04_selections  nf16_qa  block     0          16   qa   0.7
+    >>> found[16, "qa", 0.7]
+    array([[ True, False]])
+    >>> found = Selections("04_samples")
+    >>> found.add([[True, False]], 512, "sa", 0.99, place="block", seed=3)
+    >>> list(found.arrays)
+    ['block/seed3/nf512_sa_0.99']
+    """
+
+    def __init__(self, artefact: str, **network):
+        self.artefact, self.network, self.arrays, self._rows = artefact, network, {}, []
+
+    def add(self, bits, n_features: int, kind: str, beta: float | None = None, **network) -> None:
+        """Keep bits (B, N_f); kind: "qa", "top_k", ...; beta: trade-off, None for what depends on none.
+
+        The key names beta at N_f = 512 only, where there are several. Raises ValueError for a key that is taken.
+        """
+        where = self.network | network
+        key = self._key(n_features, kind, beta, where)
+        if key in self.arrays:
+            raise ValueError(f"there is a selection {key} already")
+        self.arrays[key] = require.bits("bits", bits, "B N_f")
+        self._rows.append(
+            {"artefact": self.artefact, "key": key, "n_features": n_features, "kind": kind, "beta": beta} | where
+        )
+
+    def _key(self, n_features, kind, beta, where):
+        key = f"nf{n_features}_{kind}" + (f"_{beta:.2f}" if n_features == 512 and beta is not None else "")
+        return key if self.network else f"{where['place']}/seed{where['seed']}/{key}"
+
+    def add_equal_sizes(self, importance, bits, n_features: int, beta: float, *, draw=0, **network) -> None:
+        """Keep the selections that `bits` is compared with: as many of the most important candidates, and random ones.
+
+        importance: (B, N_f); draw: seed of the random ones. Raises ValueError as `baselines.first_k`.
+        """
+        sizes = np.sum(bits, axis=1)
+        self.add(top_k(importance, sizes), n_features, "top_k", beta, **network)
+        self.add(random_k(importance, sizes, seed=draw), n_features, "random_k", beta, **network)
+
+    def __getitem__(self, selection: tuple) -> np.ndarray:
+        """The selection added as (n_features, kind, beta), where all are of one network. Raises KeyError without it."""
+        return self.arrays[self._key(*selection, self.network)]
+
+    def index(self) -> pd.DataFrame:
+        """What each array is, one a row, in their order: columns COLUMNS; beta is NaN for None."""
+        return pd.DataFrame(self._rows, columns=COLUMNS).astype({"beta": float})

@@ -1,0 +1,81 @@
+"""Class overlap and its controls, on cases worked out by hand."""
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from qafs_utils.explanations import class_overlap
+
+ONE_EACH = np.arange(10)  # labels of ten images, one a class
+
+
+def test_selections_with_controls_from_the_index():
+    rows = [("block", n, kind, 0.7) for n, own in ((16, "qa"), (24, "exact")) for kind in (own, "top_k", "random_k")]
+    rows += [("block", 512, kind, beta) for beta in (0.7, 0.99) for kind in ("sa", "top_k", "random_k")]
+    rows += [("block", 16, "exact", 0.7), ("block", 512, "sa", 0.1)]  # beside "qa"; without controls
+    rows += [("block", 512, "candidates", np.nan), ("conv", 24, "candidates", np.nan)]
+    index = pd.DataFrame(rows, columns=["place", "n_features", "kind", "beta"]).assign(seed=0)
+    index["key"] = [f"{row.n_features}{row.kind}{row.beta}" for row in index.itertuples()]
+    cases = class_overlap.with_controls(index)
+    assert cases.selected.tolist() == ["16qa0.7", "24exact0.7", "512sa0.7", "512sa0.99"]
+    assert cases.random_k.tolist() == ["16random_k0.7", "24random_k0.7", "512random_k0.7", "512random_k0.99"]
+    assert cases.candidates.isna().tolist() == [True, True, False, False]
+    assert set(cases.candidates.dropna()) == {"512candidatesnan"}
+
+
+def test_summary_of_two_classes_that_share_their_map():
+    selected = np.eye(10, dtype=bool)
+    selected[1] = selected[0]
+    found = class_overlap.overlap_summary(selected, ONE_EACH, n_resamples=3)  # one image a class: no other sample
+    mean = pytest.approx(1 / 45)
+    expected = {"mean_overlap": mean, "corrected": mean, "low": mean, "high": mean}
+    assert found == expected | {"largest": 1, "pairs_that_overlap": 1, "selected": 1}
+
+
+def test_controls_of_two_images_a_class():
+    """Of two classes that share a map in one image of two each: P = (1/2, 1/2, 0) and (1/2, 0, 1/2)."""
+    labels = np.repeat([0, 1], 2)
+    selected = np.array([[1, 0, 0], [0, 1, 0], [1, 0, 0], [0, 0, 1]], dtype=bool)
+    top_k = np.array([[0, 1, 0], [0, 1, 0], [0, 0, 1], [0, 0, 1]], dtype=bool)
+    found = class_overlap.against_controls({"selected": selected, "top_k": top_k}, labels, n_resamples=200)
+    assert found["selected"] == pytest.approx(0.5) and (found["top_k"], found["same_as_top_k"]) == (0, 0.5)
+    assert found["low"] <= found["selected_minus_top_k"] <= found["high"] and np.isnan(found["constant_k"])
+    importance = np.array([[2, 1, -1], [2, 1, -1], [2, -1, 1], [-1, -1, 1]])  # top one: map 0 thrice, map 2
+    again = class_overlap.against_controls({"selected": selected, "top_k": top_k}, labels, importance, n_resamples=5)
+    assert again["constant_k"] == pytest.approx(np.sqrt(1 / 2))
+
+
+@pytest.mark.parametrize(("beta", "overlap"), [(0.7, np.sqrt(1 / 2)), (0.2, 0)])
+def test_one_optimum_a_class_by_hand(beta, overlap):
+    """The second map of class 0 gains 0.9 beta and costs (1 - beta) / 2; class 1 has that map alone."""
+    field = np.array([[-1.0, -0.9], [0.0, -1.0], [-1.0, -0.9]])
+    found = class_overlap.one_optimum_a_class(field, np.array([0, 1, 0]), beta=beta)
+    assert found[0] == pytest.approx(overlap) and not found[1:].any()
+
+
+def test_structure_counts_sets_and_correlates():
+    labels, selected = np.array([0, 0, 1, 1]), np.array([[1, 0], [1, 0], [1, 1], [0, 1]], dtype=bool)
+    field = np.where([[1, 0], [1, 1], [1, 1], [1, 1]], -1.0, 0.0)
+    found = class_overlap.structure(selected, field, labels, np.zeros(45))
+    assert (found["candidate sets a class"], found["selections a class"]) == (1.5, 1.5)
+    assert found["with candidates"] == pytest.approx(1)  # only the first of 45 pairs is not zero, in both
+    assert np.isnan(found["with one optimum a class"])  # no overlap at all: no correlation
+
+
+def test_likeness_of_classes_by_permutation():
+    overlap = np.array([[1, 0.9, 0.1], [0.9, 1, 0.3], [0.1, 0.3, 1]])
+    alike = np.array([[1, 1, 0], [1, 1, 0], [0, 0, 1]], dtype=bool)
+    confused = class_overlap.confusions([0, 1, 1, 2, 0], [1, 2, 2, 1, 0], 3)
+    assert confused.tolist() == [[2, 1, 0], [1, 0, 3], [0, 3, 0]]
+    ranks, excess = class_overlap.meaning(overlap, confused, alike, n_permutations=2000)
+    assert (ranks["id"], excess["id"]) == ("overlap_confusion", "overlap_alike")
+    assert ranks["value"] == pytest.approx(0.5)  # ranks 3, 1, 2 and 2, 1, 3 of the pairs
+    assert excess["value"] == pytest.approx(0.9 - 0.2)
+    assert excess["p"] == pytest.approx(1 / 3, abs=0.05)  # the largest of three pairs
+
+
+def test_no_order_gives_no_rank_correlation_and_no_p():
+    flat = np.full((3, 3), 0.2)
+    ranks, excess = class_overlap.meaning(flat, flat, np.eye(3, k=1, dtype=bool), n_permutations=20)
+    assert np.isnan(ranks["value"]) and np.isnan(ranks["p"])
+    assert (excess["value"], excess["p"]) == (0, 1)

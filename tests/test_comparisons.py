@@ -1,0 +1,149 @@
+"""Tables of Average Drop against drops computed directly, on synthetic scores."""
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from qafs_utils.artefacts.files import ArtefactError
+from qafs_utils.cnn.datasets import CLASSES
+from qafs_utils.explanations import comparisons
+from qafs_utils.explanations.average_drop import DEFINITIONS, average_drop, drops
+from qafs_utils.explanations.comparisons import PAIRS, PAPER_COLUMNS, Comparisons
+
+MASKINGS = ["grad_cam_pp", "top_half"]
+LABELS, BROAD, SEED_IMAGES = np.repeat(np.arange(10), 2), np.repeat(np.arange(10), 3), np.arange(0, 30, 3)
+CHOSEN = sorted({column for pair in PAIRS.values() for column in pair} | set(PAPER_COLUMNS))
+REPORTED = pd.DataFrame(10.0, index=CLASSES, columns=list(PAPER_COLUMNS.values()))
+
+
+@pytest.fixture(scope="module")
+def scores():
+    """As artefact 08_scores, with random logits: 20 images, 30 of the broad sample."""
+    rng, found = np.random.default_rng(0), {"labels": LABELS, "broad_labels": BROAD, "seed_images": SEED_IMAGES}
+    columns = {column: 20 for column in CHOSEN}
+    columns |= {f"nf16_broad/{m}": 30 for m in ("Grad-CAM", "exact")}
+    columns |= {f"nf16_{g}/{m}": 10 for g in ("conv", "seed0", "seed1") for m in ("Grad-CAM", "Grad-CAM++", "exact")}
+    columns |= {"nf512_seed1/sa_0.99": 20, "nf512_seed0/sa_0.99": 20}
+    for column, count in columns.items():
+        found.setdefault(f"full/{column.split('/')[0]}", rng.normal(0, 2, (count, 10)))
+        for masking in MASKINGS:
+            found[f"areas/{masking}/{column}"] = rng.random(count)
+            for kind in ("scores", "random", "centred") if "_seed" not in column else ("scores",):
+                found[f"{kind}/{masking}/{column}"] = rng.normal(0, 2, (count, 10))
+    return found | {"record": {"parameters": {"maskings": MASKINGS}}}
+
+
+@pytest.fixture(scope="module")
+def compare(scores):
+    return Comparisons(scores, n_resamples=50)
+
+
+def test_a_column_is_a_method_of_a_group(scores, compare):
+    assert sorted(compare.headline) == CHOSEN and compare.definitions == ["grad_cam_pp", "logit", "top_half"]
+    full, masked = scores["full/nf16"], scores["scores/top_half/nf16/qa"]
+    np.testing.assert_array_equal(
+        compare.values("nf16/qa", "top_half"), drops(full, masked, LABELS, DEFINITIONS["top_half"])
+    )
+    np.testing.assert_array_equal(compare.area("nf16/qa"), scores["areas/grad_cam_pp/nf16/qa"])
+    for group, labels in (("nf512_seed1", LABELS), ("nf16_broad", BROAD), ("nf16_conv", BROAD[SEED_IMAGES])):
+        np.testing.assert_array_equal(compare.labels(group), labels)
+    with pytest.raises(ValueError, match="unknown definition 'soft': choose from grad_cam_pp"):
+        Comparisons(scores, "soft")
+
+
+def test_table_1(scores, compare):
+    table = compare.by_class(REPORTED).set_index(["method", "class"])
+    full, masked = scores["full/nf16"], scores["scores/grad_cam_pp/nf16/qa"]
+    row = table.loc["nf16/qa", "mean"]
+    assert row.average_drop == average_drop(full, masked, LABELS) and row.low < row.average_drop < row.high
+    assert table.average_drop["nf16/qa", "cat"] == average_drop(full[6:8], masked[6:8], LABELS[6:8])
+    assert row.paper == 10 and np.isnan(table.paper["nf24/qa", "mean"])
+    published = compare.published(table.reset_index())
+    assert published["class"].tolist()[-1] == "mean" and "N_f=16 QA-Grad-CAM: paper" in published
+    numbers = comparisons.numbers(table.reset_index())
+    assert len(numbers) == 77 and not numbers[numbers.number == "nf512/sa_0.70, mean"].testable.item()
+
+
+def test_differences_are_paired(compare):
+    table = compare.differences(REPORTED).set_index(["id", "definition"])
+    row = table.loc["ad_qa_minus_gradcam", "logit"]
+    expected = np.nanmean(compare.values("nf16/qa", "logit") - compare.values("nf16/Grad-CAM", "logit"))
+    assert row.difference == pytest.approx(expected) and row.low < expected < row.high and row.paper == 0
+    assert np.isnan(table.paper["ad_qa_minus_score_cam", "grad_cam_pp"])
+
+
+def test_controls_and_samples(compare):
+    controls = compare.beside_controls().set_index(["n_features", "method"])
+    qa = controls.loc[16, "qa"]
+    assert qa.minus_random == pytest.approx(qa.average_drop - qa.random)
+    assert controls.average_drop[16, "all-ones mask"] == 0
+    broad = compare.broad(["grad_cam_pp"]).set_index("method")
+    assert broad.minus_optimum["Grad-CAM"] == pytest.approx(
+        broad.average_drop["Grad-CAM"] - broad.average_drop["exact"]
+    )
+    assert (compare.conv().set_index("method").loc["Grad-CAM", ["minus_gradcam", "minus_gradcam_high"]] == 0).all()
+    by_seed = comparisons.by_training_seed(compare.by_seed())
+    assert by_seed["nf16/qa"][1] == np.mean(compare.values("nf16_seed1/exact"))
+    assert compare.places(REPORTED).loc["conv", "all"] > 0
+
+
+def test_distances(compare):
+    table = compare.distances(REPORTED).set_index("definition")
+    assert table["all"]["all-ones mask, any definition"] == 10 and table["all"]["mean of the paper's table"] == 0
+    by_class = compare.by_class(REPORTED).query("method == 'nf16/qa' and `class` != 'mean'")
+    expected = ((by_class.average_drop - 10) ** 2).mean() ** 0.5
+    assert compare.distance(REPORTED, {"nf16/qa": "nf16_qa_gradcam"}) == pytest.approx(expected)
+
+
+def test_the_scan_of_beta(compare):
+    full = pd.DataFrame({"beta": [0.7, 0.7, 0.99], "selected": [1, 2, 4], "d": 4})
+    scan = compare.beta_scan(full).set_index("beta")
+    assert scan.ratio.tolist() == [0.375, 1.0] and scan.minus_best[scan.average_drop.idxmin()] == 0
+
+
+def test_insertion_and_deletion(compare):
+    curves = {
+        f"insertion/nf16/{m}": np.linspace(0, top, 3)[None].repeat(4, 0)
+        for m, top in (("qa", 1), ("centred mask", 0.5))
+    }
+    curves |= {key.replace("insertion", "deletion"): 1 - curve for key, curve in curves.items()}
+    row = compare.curves(curves).set_index("method").loc["qa"]
+    assert (row.insertion, row.insertion_gain, row.deletion_gain) == pytest.approx((0.5, 0.25, 0.25))
+
+
+def test_classes_worse(compare):
+    table = compare.by_class(REPORTED)
+    worse, paper = comparisons.classes_worse(compare.by_definition(), table)
+    of_class = table[table["class"] != "mean"].pivot(index="class", columns="method", values="average_drop")
+    assert worse.value["grad_cam_pp"] == (of_class["nf16/qa"] > of_class["nf16/Grad-CAM"]).sum() and paper == 0
+
+
+@pytest.mark.parametrize(
+    "values, testable, verdict, why",
+    [
+        ([-3.0, -1.0], True, "reproduced", "paired; so with every mask on black"),
+        (
+            [-3.0, 1.0],
+            True,
+            "cannot be tested",
+            "paired; depends on the mask, which the paper does not give (no: upper half; ",
+        ),
+        ([-3.0, -1.0], False, "cannot be tested", "paired"),
+    ],
+)
+def test_a_verdict_needs_all_masks(values, testable, verdict, why):
+    table = pd.DataFrame({"value": values, "low": -4.0, "high": 2.0}, index=["grad_cam_pp", "top_half"])
+    found = comparisons.over_masks(
+        table, lambda v, low, high: "reproduced" if v < 0 else "no", "paired", testable=testable
+    )
+    assert (found["ours"], found["low"], found["high"], found["verdict"]) == (-3, -4, 2, verdict)
+    assert found["why"].startswith(why) and (testable or found["why"] == why)
+
+
+def test_scores_of_other_selections_are_refused():
+    bits = np.array([[True, False]])
+    made = {"selection/nf16_qa": bits, "selection/block/seed0/nf16_exact": bits, "labels": LABELS}
+    now = {"nf16_qa": bits, "block/seed0/nf16_exact": bits, "block/seed0/nf16_candidates": bits, "labels": LABELS}
+    comparisons.require_same_selections(made, now)
+    with pytest.raises(ArtefactError, match="made for other selections than 04 finds now .*nf16_qa"):
+        comparisons.require_same_selections(made, now | {"nf16_qa": ~bits})

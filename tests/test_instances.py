@@ -1,0 +1,115 @@
+"""Tables of many problems against one problem at a time, and against all energies."""
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from qafs_utils.annealing import instances
+from qafs_utils.annealing.evolution import anneal
+from qafs_utils.annealing.spectrum import minimum_gap
+from qafs_utils.qubo.binary import energies
+from qafs_utils.qubo.feature_selection import problems
+
+CLASSES = ["airplane", "bird", "car", "cat", "deer", "dog"]
+
+
+@pytest.fixture(scope="module")
+def maps():
+    return np.random.default_rng(0).random((6, 8, 2, 2))
+
+
+@pytest.fixture(scope="module")
+def importance():
+    return np.random.default_rng(1).uniform(0.1, 1, (6, 8))
+
+
+@pytest.fixture(scope="module")
+def drawn(maps, importance):
+    return instances.subsampled(maps, importance, CLASSES, {3: [0, 2], 4: [1, 3, 5]}, null_up_to=4, seed=7)
+
+
+def test_instances_of_images_are_sorted_by_model_and_size(maps, importance):
+    sign = np.where(np.arange(8) < np.array([5, 3, 4, 3, 8, 1])[:, None], 1, -1)
+    table = instances.of_images({8: problems(maps, sign * importance), 5: problems(maps, importance)}, CLASSES)
+    assert table.n_features.tolist() == [8] * 6 + [5] * 6
+    assert table.d.tolist() == [1, 3, 3, 4, 5, 8] + [8] * 6
+    assert table.image.tolist() == [5, 1, 3, 2, 0, 4, *range(6)]  # equals in the order of the images
+    assert (table["class"] == np.array(CLASSES)[table.image]).all()
+    assert [p.d for p in table.problem] == table.d.tolist()
+
+
+def test_another_number_of_classes_is_refused(maps, importance):
+    with pytest.raises(ValueError, match="classes of the 6 problems must be"):
+        instances.of_images({8: problems(maps, importance)}, CLASSES[:2])
+
+
+def test_null_models_keep_the_fields_and_each_size_its_draw(maps, importance, drawn):
+    assert drawn.groupby(["couplings", "d"]).size().to_dict() == {
+        (kind, d): count for kind in ("cosine", "zero", "gaussian") for d, count in ((3, 2), (4, 3))
+    }
+    by_kind = {kind: part.problem.tolist() for kind, part in drawn.groupby("couplings")}
+    for cosine, zero, gaussian in zip(by_kind["cosine"], by_kind["zero"], by_kind["gaussian"]):
+        assert (zero.field == cosine.field).all() and (gaussian.field == cosine.field).all()
+        pairs = np.triu_indices(cosine.d, 1)
+        assert not zero.redundancy[pairs].any() and cosine.redundancy[pairs].all()
+        assert np.isclose(gaussian.redundancy[pairs].mean(), cosine.redundancy[pairs].mean())
+    alone = instances.subsampled(maps, importance, CLASSES, {4: [1, 3, 5]}, seed=7)
+    assert [p.maps.tolist() for p in alone.problem] == [p.maps.tolist() for p in by_kind["cosine"][2:]]
+
+
+def test_gaps_are_those_of_each_problem(drawn):
+    table = instances.gaps(drawn, beta=0.6, driver="uniform", tolerance=1e-5)
+    assert table.index.equals(drawn.index) and "problem" not in table
+    for row, problem in zip(table.itertuples(), drawn.problem):
+        alone = minimum_gap(energies(problem.bqm(0.6)), driver="uniform", tolerance=1e-5)
+        assert (row.gap, row.s, row.flips) == (alone.gap, alone.s, alone.flips)
+
+
+def test_the_closed_form_without_couplings_is_what_the_search_finds(drawn):
+    without = drawn[drawn.couplings == "zero"]
+    searched, exact = instances.gaps(without, tolerance=1e-6), instances.independent_gaps(without)
+    assert exact.index.equals(without.index)
+    assert (abs(searched.gap - exact.gap) < 2e-6).all()
+    np.testing.assert_allclose(exact.end_gap, [0.7 * abs(p.field).min() for p in without.problem])
+    with pytest.raises(ValueError, match="instances must be without couplings"):
+        instances.independent_gaps(drawn)
+
+
+def test_fidelities_are_those_of_each_problem(drawn):
+    few = drawn[drawn.couplings == "cosine"]
+    options = {"beta": 0.6, "pair_sum": "half", "drivers": ["scaled", "uniform"], "tolerance": 1e-6}
+    together, alone = (instances.fidelities(few, [5.0, 20.0], together=each, **options) for each in (True, False))
+    assert len(together) == len(alone) == len(few) * 4
+    keys = ["d", "image", "driver", "annealing_time"]
+    both = together.merge(alone, on=keys, suffixes=("", "_alone"))
+    assert len(both) == len(together) and (abs(both.fidelity - both.fidelity_alone) < 2e-6).all()
+    for row in alone.itertuples():
+        problem = few.problem[(few.d == row.d) & (few.image == row.image)].item()
+        levels = energies(problem.bqm(0.6, "half"))
+        assert row.fidelity == anneal(levels, row.annealing_time, driver=row.driver, tolerance=1e-6).fidelity
+
+
+def test_a_local_schedule_of_power_zero_is_the_linear_one(drawn):
+    few = drawn[drawn.couplings == "gaussian"].assign(s=0.75)
+    local = instances.local_fidelities(few, [10.0], powers=[0.0, 1.0], points=5, tolerance=1e-7)
+    linear = instances.fidelities(few.drop(columns="s"), [10.0], tolerance=1e-7)
+    both = local.merge(linear, on=["d", "image"])
+    assert len(both) == 2 * len(few) and (local.error <= 1e-7).all()
+    same = abs(both.local - both.fidelity) < 1e-5
+    assert same[both.power == 0].all() and not same[both.power == 1].any()
+
+
+def test_landscapes_and_descents_against_all_energies(drawn):
+    landscapes, descents = instances.landscapes(drawn), instances.descents(drawn)
+    for i, problem in drawn.problem.items():
+        levels, d = energies(problem.bqm()), problem.d
+        minima = [k for k in range(2**d) if all(levels[k] <= levels[k ^ (1 << p)] for p in range(d))]
+        assert landscapes.local_minima[i] == len(minima) and landscapes.ground_states[i] == 1
+    without = descents[drawn.couplings == "zero"]
+    assert without["descent from none"].all() and without["descent from all"].all()  # independent maps are solved
+
+
+@pytest.mark.parametrize("measure", [instances.gaps, instances.independent_gaps, instances.landscapes])
+def test_what_is_no_table_of_instances_is_refused(measure):
+    with pytest.raises(ValueError, match="a DataFrame with the columns d and problem; not there: problem"):
+        measure(pd.DataFrame({"d": [3]}))

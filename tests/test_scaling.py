@@ -1,0 +1,78 @@
+"""Laws in d and ranks, against cases computed by hand."""
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from qafs_utils.annealing import scaling
+
+
+def test_the_interval_of_clusters_holds_every_column_together():
+    def ratio(x, y):
+        return x.sum() / y.sum()
+
+    x, y = [1.0, 3.0, 2.0, 2.0], [1.0, 1.0, 4.0, 4.0]  # 2 in the cat's images, 1 / 2 in the dog's
+    found = scaling.with_cluster_interval(ratio, x, y, clusters=["cat", "cat", "dog", "dog"], n_resamples=100)
+    assert found == {"value": 0.8, "low": 0.5, "high": 2.0}
+
+
+def test_all_sizes_count_alike_in_a_fit():
+    d, values = [1, 2, 4, 4, 4], [1.0, 2.0, 8.0, 8.0, 8.0]
+    logs = np.log([1.0, 2.0, 8.0])
+    assert scaling.log_fit(d, values, law="power")[0] == pytest.approx(np.polyfit(np.log([1, 2, 4]), logs, 1)[0])
+    assert np.isnan(scaling.log_fit([5, 5], [1.0, 2.0])).all()  # one d has no slope
+    with pytest.raises(ValueError, match="law"):
+        scaling.log_fit(d, values, law="linear")
+
+
+def test_slopes_of_each_model_and_of_all():
+    table = pd.DataFrame({"n_features": [16, 16, 24, 24], "class": ["cat", "dog"] * 2, "d": [2, 4, 2, 4]})
+    table["gap"] = [1.0, 0.5, 1.0, 0.25]  # d^-1 and d^-2; their means 1 and 3/8
+    found = scaling.slopes(table, "gap", n_resamples=50).set_index("n_features")
+    assert found.slope.tolist() == pytest.approx([-1, -2, np.log2(3 / 8)])
+    assert found.prefactor[16] == pytest.approx(2) and found.prefactor[24] == pytest.approx(4)
+    assert found.low["all"] == pytest.approx(-2) and found.high["all"] == pytest.approx(-1)
+
+
+def test_the_ratio_of_residuals_tells_the_laws_apart():
+    d = np.array([2, 2, 4, 8, 16])
+    assert scaling.law_ratio(d, 3 / d) < 1e-9
+    assert scaling.law_ratio(d, np.exp(-d / 4) * [1.01, 0.99, 1, 1, 1.01]) > 1
+
+
+def test_the_time_to_one_half_between_the_times_annealed():
+    d, times = np.repeat([1, 2, 4, 8], 2), np.tile([4.0, 16.0], 4)
+    fidelity = [0.25, 0.75, 0.5 - 0.1, 0.5 + 0.1, 0.25, 0.75, 0.1, 0.2]  # one half at 8 for each; never for d = 8
+    assert scaling.time_exponent(d, times, fidelity) == pytest.approx(0)
+    assert np.isnan(scaling.time_exponent(d[-2:], times[-2:], fidelity[-2:]))
+
+
+def test_ranks_within_groups_are_weighted_by_their_members():
+    groups, x = [1, 1, 1, 2, 2], [1, 2, 3, 1, 2]
+    assert scaling.rank_within(groups, x, [1, 2, 3, 6, 5]) == pytest.approx((3 * 1 - 2 * 1) / 5)
+    assert np.isnan(scaling.rank_within(groups, x, [1, 2, 3, 5, 5]))  # equals have no order
+
+
+def test_medians_and_their_intervals():
+    table = pd.DataFrame({"d": [5, 5, 5, 6], "n_features": 16, "fidelity": [0.1, 0.2, 0.9, 0.5]})
+    found = scaling.medians_with_interval(table, "fidelity", ["n_features", "d"], n_resamples=200)
+    assert found[["n_features", "d", "ours"]].values.tolist() == [[16, 5, 0.2], [16, 6, 0.5]]
+    assert (found.low[0], found.high[0]) == (0.1, 0.9) and np.isnan(found.low[1])
+
+
+def test_gains_of_a_schedule():
+    table = pd.DataFrame({"d": [5, 5, 6, 6], "class": ["cat", "dog"] * 2, "fidelity": [0.2, 0.4, 0.5, 0.5]})
+    table["local"] = [0.3, 0.6, 0.4, 0.5]
+    found = scaling.mean_gains(table, ["d"], n_resamples=100).set_index("d")
+    assert found.linear.tolist() == pytest.approx([0.3, 0.5]) and found.gain.tolist() == pytest.approx([0.15, -0.05])
+    assert found.loc[5, ["low", "high"]].tolist() == pytest.approx([0.1, 0.2])
+    assert found.improved.tolist() == [1.0, 0.0]
+
+
+def test_positions_of_the_minimum():
+    table = pd.DataFrame({"couplings": "cosine", "d": 5, "gap": [0.1, 0.2, 0.3], "end_gap": [0.1, 0.3, 0.3]})
+    table = table.assign(s=[0.9, 0.5, 0.7], flips=[1, 2, 1], two_level_gap=[0.11, np.nan, 0.3], fidelity=[1, 2, 3])
+    found = scaling.positions(table, ["fidelity"]).loc["cosine", 5]
+    assert found["s* at 0.5"] == 0.7 and found.lowest == 0.5 and found.interior == pytest.approx(1 / 3)
+    assert found.one_flip == pytest.approx(2 / 3) and found.formula == pytest.approx(0.05)
+    assert found["rank fidelity"] == pytest.approx(1)
