@@ -179,7 +179,7 @@ class Run(Artefacts):
         ours, low, high: our value and its 95 % interval; reported: the paper's value, where claims.csv has none;
         holds, partly, testable: as for `claims.verdict`, which judges it; verdict: instead of that rule's; why: one
         line beside it; seeds: our values for other training seeds. A second answer to a statement replaces the first.
-        The answers are the artefact <number>_claims.csv, numbers in full. Raises ValueError for an unknown id, and,
+        The answers are the artefact <number>_claims.csv. Raises ValueError for an unknown id, and,
         naming it, for what is no number (NaN is one) or neither true nor false.
         """
         require.choice("claim", name, self.paper("claims").id.tolist())
@@ -198,7 +198,7 @@ class Run(Artefacts):
             "seeds": f"{over.min():.3g} to {over.max():.3g}" if len(over) else "",
             "why": why,
         }
-        self.save_table(f"{self.notebook[:2]}_claims", pd.DataFrame(self.answers.values(), dtype=object))
+        self.save_table(f"{self.notebook[:2]}_claims", pd.DataFrame(self.answers.values()))
 
     def claims(self) -> pd.DataFrame:
         """What the paper says of this notebook's subject, beside what was answered: a table to show."""

@@ -1,7 +1,5 @@
 """Verdicts on the paper's numbers and statements, by one stated rule."""
 
-import json
-
 import numpy as np
 import pandas as pd
 
@@ -71,9 +69,10 @@ def judged(statements: pd.DataFrame, answers: list[pd.DataFrame]) -> pd.DataFram
     found = pd.concat(answers, ignore_index=True)
     if wrong := sorted({*statements.id} ^ {*found.id} | {*found.id[found.id.duplicated()]}):
         raise ValueError(f"each statement must have one answer, not so: {', '.join(wrong)}")
+    found[list(NUMBERS)] = found[list(NUMBERS)].apply(pd.to_numeric)
     rows = []
     for statement, answer in zip(statements.itertuples(), found.set_index("id").loc[statements.id].itertuples()):
-        reported, *ours = (_value(cell) for cell in (answer.reported, answer.ours, answer.low, answer.high))
+        reported, *ours = (getattr(answer, name) for name in NUMBERS)
         reported = statement.reported if np.isnan(reported) else reported
         holds = {"yes": True, "no": False}.get(answer.holds)
         testable, partly = answer.testable == "True", answer.partly == "True"
@@ -82,12 +81,7 @@ def judged(statements: pd.DataFrame, answers: list[pd.DataFrame]) -> pd.DataFram
         first = (statement.id, statement.place, statement.statement, reported)
         rows.append((*first, *ours, answer.why, given, answer.seeds))
     columns = ["id", "place", "statement", "reported", "ours", "low", "high", "why", "verdict", "seeds"]
-    return pd.DataFrame(rows, columns=columns, dtype=object).astype({"reported": float})
-
-
-def _value(cell):
-    """The number that a cell holds as text, whole or not as it is written; NaN if there is none."""
-    return json.loads(cell) if isinstance(cell, str) else np.nan
+    return pd.DataFrame(rows, columns=columns).astype({name: float for name in NUMBERS})
 
 
 def headlines_by_verdict(table: pd.DataFrame) -> dict[str, str]:

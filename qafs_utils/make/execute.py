@@ -48,11 +48,13 @@ def alone(profile: str, notebook: str):
         raise RuntimeError(f"another run of {who} is at work: wait for it, or end it first") from None
     except OSError as error:
         raise ArtefactError(unwritable(folder, error)) from error
-    with lock:
+    try:
         for part in folder.glob("*/.*.part"):
             if not psutil.pid_exists(int(part.name.split(".")[-2])):
                 part.unlink(missing_ok=True)
         yield
+    finally:
+        lock.release()
 
 
 def run_notebook(profile: str, notebook: str) -> None:
