@@ -12,7 +12,7 @@ import torch
 from qafs_utils.cnn.feature_maps import NoPositiveMapError
 from qafs_utils.qubo import binary, feature_selection, fixed_size, landscape
 from qafs_utils.qubo.binary import energies as energies_of
-from qafs_utils.solvers import baselines
+from qafs_utils.solvers import baselines, by_name
 
 RNG = np.random.default_rng(0)
 
@@ -419,3 +419,13 @@ def test_a_penalty_that_drowns_the_energies_is_refused(penalty):
 def test_couplings_whose_squares_overflow_are_refused(kind):
     with pytest.raises(ValueError, match="redundancy must lie in .*check the feature maps"):
         feature_selection.null_couplings([[1e308, 1e308], [1e308, 1e308]], kind, rng=0)
+
+
+def test_the_optima_of_all_images_are_those_of_brute_force():
+    rng = np.random.default_rng(0)
+    problems = feature_selection.problems(rng.random((6, 9, 4, 4)), rng.normal(size=(6, 9)) + 0.5)
+    for pair_sum in feature_selection.PAIR_SUMS:
+        expected, _ = by_name.solve_all(problems, "brute_force", beta=0.6, pair_sum=pair_sum)
+        assert (landscape.optima(problems, beta=0.6, pair_sum=pair_sum) == expected).all()
+    with pytest.raises(ValueError, match="problems must be a list of feature_selection.Problem"):
+        landscape.optima(["maps"])

@@ -200,11 +200,13 @@ class Run(Artefacts):
         }
         self.save_table(f"{self.notebook[:2]}_claims", pd.DataFrame(self.answers.values()))
 
-    def claims(self) -> pd.DataFrame:
-        """What the paper says of this notebook's subject, beside what was answered: a table to show."""
+    def claims(self):
+        """What the paper says of this notebook's subject, beside what was answered: a pandas Styler to show."""
         columns = ["place", "statement", "reported", "ours", "low", "high", "why"]
         answers = pd.DataFrame(self.answers.values(), columns=["id", *columns[2:]]).set_index("id")
-        return answers.combine_first(self.paper("claims").set_index("id")).loc[answers.index, columns]
+        table = answers.combine_first(self.paper("claims").set_index("id")).loc[answers.index, columns]
+        shown = table.style.format("{:.3g}", columns[2:6], na_rep="").hide(axis="index").set_uuid("claims")
+        return shown.set_properties(**{"text-align": "left", "white-space": "normal"})
 
     def figure(self, name: str, figure) -> None:
         """Write a Matplotlib figure as PNG and PDF into the run's figures, with what made it as metadata."""

@@ -3,7 +3,21 @@
 import numpy as np
 
 from .. import require
-from .binary import number_of_qubits
+from .binary import bits, energies, number_of_qubits
+from .feature_selection import Problem, require_problems
+
+
+def optima(problems: list[Problem], *, beta: float = 0.7, pair_sum: str = "p<q") -> np.ndarray:
+    """The maps of lowest energy of every image, among all 2^d selections: B problems  ->  (B, N_f) bool.
+
+    Of equals the first in the order of `binary.energies`. Raises as it does, and ValueError for what is no Problem.
+
+    >>> alike = Problem(np.array([0, 2]), np.array([-1.0, -0.5]), np.ones((2, 2)), n_features=3)
+    >>> optima([alike], beta=0.5)
+    array([[ True, False, False]])
+    """
+    lowest = ((p, np.argmin(energies(p.bqm(beta, pair_sum)))) for p in require_problems(problems)[0])
+    return np.array([p.selected(bits([k], p.d)[0]) for p, k in lowest])
 
 
 def _landscape(energies):
