@@ -374,3 +374,12 @@ def test_a_score_that_works_in_place_does_not_change_the_images():
     before = images.clone()
     cams.score_cam(torch.rand(2, 3, 2, 2), lambda x: x.sub_(0.5).mean((1, 2, 3)), images)
     assert torch.equal(images, before)
+
+
+@pytest.mark.parametrize("name", cams.METHODS)
+def test_the_cams_that_are_compared_are_explanation_maps(name):
+    rng = torch.Generator().manual_seed(0)
+    maps, gradients = torch.rand(2, 5, 4, 3, generator=rng), torch.randn(2, 5, 4, 3, generator=rng)
+    cam = cams.METHODS[name](maps, gradients)
+    assert cam.shape == (2, 4, 3) and torch.isfinite(cam).all() and (cam >= 0).all() and cam.any()
+    torch.testing.assert_close(cams.METHODS[name](maps[1:], gradients[1:]), cam[1:])  # each image by itself

@@ -44,6 +44,9 @@ def test_the_causal_test_is_paired(classifier):
     assert rows[2]["minus_optimum"] == pytest.approx((kept[1] - kept[0]).mean())
     assert [rows[0][name] for name in ("minus_optimum", "difference_low", "difference_high")] == [0, 0, 0]
     assert rows[2]["difference_low"] <= rows[2]["minus_optimum"] <= rows[2]["difference_high"]
+    removed = kept[::-1]  # of two maps: without the first is with the second
+    assert rows[3]["minus_optimum"] == pytest.approx((removed[1] - removed[0]).mean())
+    assert rows[1]["minus_optimum"] == 0
 
 
 def test_likeness_leaves_out_images_with_one_map():
@@ -59,6 +62,11 @@ def test_silent_maps_are_measured_by_the_candidates():
     assert carried.silent_maps(maps, np.array([[1, 1, 1, -1]])).tolist() == [[False] * 4]  # of a median of 1
     assert carried.silent_maps(maps, np.array([[1, 1, 1, 1]])).tolist() == [[False, True, False, False]]  # of 2
     assert carried.silent_maps(maps, np.array([[1, 1, 1, 1]]), share=0.05).sum() == 0
+
+
+def test_norms_of_16_bit_maps_do_not_overflow():
+    maps = np.array([1000.0, 500.0, 90.0, 20.0], np.float16).reshape(1, 4, 1, 1)  # 1000^2 is beyond 16 bits
+    assert carried.silent_maps(maps, np.array([[1, 1, 1, -1]])).tolist() == [[False, False, False, True]]  # of 500
 
 
 def test_optima_by_size_are_those_of_the_exact_solver():
@@ -109,3 +117,10 @@ def test_trade_off_at_size_by_hand(classifier_of_three):
     for row in (important, top_k):
         assert (row["difference"], row["low"], row["high"], row["same_as_top_k"]) == (0, 0, 0, 1)
     assert diverse["overlap"] == pytest.approx(1)  # both classes have the same two maps
+
+
+def test_overlaps_of_the_trade_off_and_of_the_top_k(classifier_of_three):
+    """With beta = 0.5 class 0 has maps 0 and 2, class 1, whose maps are all unlike, 0 and 1; the top k are 0 and 1."""
+    images = [diverse_problem(), Problem(np.arange(3), np.array([-1.0, -0.9, -0.5]), np.eye(3), 3)]
+    row, _ = carried.trade_off_at_size(classifier_of_three, images, np.array([0, 1]), [0.5], [2], n_resamples=5)
+    assert (row["overlap"], row["overlap_top_k"], row["same_as_top_k"]) == pytest.approx((0.5, 1, 0.5))

@@ -60,6 +60,13 @@ def test_answers_are_judged_in_the_order_of_the_statements():
     assert judged(STATEMENTS, [given]).verdict.tolist() == ["reproduced", "cannot be tested", "not reproduced"]
 
 
+def test_each_statement_has_its_own_tolerance():
+    statements = STATEMENTS.assign(reported=10.0, tolerance=[0.01, 0.1, 0.3])
+    for ours, reproduced in (("9.95", "abc"), ("9.5", "bc"), ("8", "c"), ("6", "")):
+        table = judged(statements, [answers(**{name: {"ours": ours} for name in "abc"})])
+        assert "".join(table.id[table.verdict == "reproduced"]) == reproduced
+
+
 @pytest.mark.parametrize(
     "tables, message",
     [

@@ -32,6 +32,16 @@ def test_summary_of_two_classes_that_share_their_map():
     assert found == expected | {"largest": 1, "pairs_that_overlap": 1, "selected": 1}
 
 
+def test_resampled_pairs_of_two_images_a_class():
+    """Both classes have map 0 in one image, map 1 in the other; a sample has both images in half of the cases."""
+    selected = np.eye(10, dtype=bool).repeat(2, 0)
+    selected[:4] = selected[[0, 2, 0, 2]]
+    pairs = class_overlap.resampled_pairs(selected, ONE_EACH.repeat(2), n_resamples=300)
+    overlaps, counts = np.unique(pairs[:, 0].round(9), return_counts=True)
+    assert overlaps == pytest.approx([0, np.sqrt(1 / 2), 1]) and not pairs[:, 1:].any()
+    assert counts / 300 == pytest.approx([1 / 8, 1 / 2, 3 / 8], abs=0.1)
+
+
 def test_controls_of_two_images_a_class():
     """Of two classes that share a map in one image of two each: P = (1/2, 1/2, 0) and (1/2, 0, 1/2)."""
     labels = np.repeat([0, 1], 2)
@@ -41,6 +51,7 @@ def test_controls_of_two_images_a_class():
     assert found["selected"] == pytest.approx(0.5) and (found["top_k"], found["same_as_top_k"]) == (0, 0.5)
     assert found["low"] <= found["selected_minus_top_k"] <= found["high"] and np.isnan(found["constant_k"])
     importance = np.array([[2, 1, -1], [2, 1, -1], [2, -1, 1], [-1, -1, 1]])  # top one: map 0 thrice, map 2
+    selected[0, 1] = True  # five maps for four images: still one each
     again = class_overlap.against_controls({"selected": selected, "top_k": top_k}, labels, importance, n_resamples=5)
     assert again["constant_k"] == pytest.approx(np.sqrt(1 / 2))
 
@@ -72,6 +83,12 @@ def test_likeness_of_classes_by_permutation():
     assert ranks["value"] == pytest.approx(0.5)  # ranks 3, 1, 2 and 2, 1, 3 of the pairs
     assert excess["value"] == pytest.approx(0.9 - 0.2)
     assert excess["p"] == pytest.approx(1 / 3, abs=0.05)  # the largest of three pairs
+
+
+def test_the_classes_as_they_are_count_as_a_permutation():
+    classes = np.diag(np.arange(10))
+    found = class_overlap.permutation_test(classes, lambda matrix: (matrix == classes).all(), n_permutations=19)
+    assert found == {"value": True, "p": 1 / 20}  # of 3628800 orders none of 19 is this one
 
 
 def test_no_order_gives_no_rank_correlation_and_no_p():

@@ -111,13 +111,25 @@ def test_the_anneal_is_compared_by_its_exact_probability():
     assert small.solver.tolist() == ["greedy"]
 
 
-def test_greedy_that_misses_never_finds():
+def trap():
     """The best single map is 0, but 1 and 2 together are better."""
     J = [[1.0, 0.9, 0.9], [0.9, 1.0, 0.0], [0.9, 0.0, 1.0]]
-    trap = feature_selection.Problem([0, 1, 2], [-1.0, -0.9, -0.9], J, 3)
-    row = comparison.compare([trap], [0], beta=0.4, trials={"greedy": {}}, n_jobs=1).squeeze()
+    return feature_selection.Problem([0, 1, 2], [-1.0, -0.9, -0.9], J, 3)
+
+
+def test_greedy_that_misses_never_finds():
+    row = comparison.compare([trap()], [0], beta=0.4, trials={"greedy": {}}, n_jobs=1).squeeze()
     assert (row.probability, row.never, row.reads_needed) == (0, 1, np.inf)
     assert row.excess == pytest.approx(1 - 0.4 / 0.72)
+
+
+@pytest.mark.parametrize("missed, needed", [(1, 1), (2, np.inf)])
+def test_nine_problems_in_ten_set_the_reads_needed(missed, needed):
+    """Of twenty numbers in order the 90 % quantile lies between the 18th and the 19th: the higher counts."""
+    easy = feature_selection.Problem([0, 1], [-1.0, -0.5], np.eye(2), 3)
+    problems = [trap()] * missed + [easy] * (20 - missed)
+    row = comparison.compare(problems, [0] * 20, beta=0.4, trials={"greedy": {}}, n_jobs=1, n_resamples=5).squeeze()
+    assert (row.reads_needed, row.reads_needed_90, row.never) == (1, needed, missed / 20)
 
 
 def test_comparison_needs_proofs():
@@ -148,6 +160,12 @@ def test_necessary_penalties_are_necessary_and_enough():
             assert ground[0] == row.k and (ground[1] != row.k) == (row.necessary > 0)
 
 
+def test_the_necessary_penalty_is_of_the_squared_distance():
+    assert penalties.necessary_penalty([0.0, -1.0, -8.0], 0) == 2  # two maps gain 8 and pay four weights
+    assert penalties.necessary_penalty([0.0, -1.0, -3.0], 0) == 1  # one map gains 1 and pays one
+    assert penalties.necessary_penalty([0.0, -1.0, -8.0], 2) == 0
+
+
 def test_penalised_anneals_keep_the_ground_state():
     table = penalties.penalised_anneals(PROBLEMS, beta=0.7, annealing_time=5.0)
     image = table.image[0]
@@ -174,10 +192,11 @@ def test_an_optimum_of_all_maps_has_no_penalty_to_pay():
 def test_change_by_penalty_by_hand():
     fidelity = {penalties.NO_PENALTY: [0.5, 0.5, 0.5], penalties.PENALTY: [0.6, 0.4, 0.8]}
     rows = [
-        {"n_features": 16, "image": i, "class": i, "penalty": name, "fidelity": value, "gap": value}
+        {"n_features": 16, "image": i, "class": i, "penalty": name, "fidelity": value, "gap": 1 - value}
         for name, values in fidelity.items()
         for i, value in enumerate(values)
     ]
     row = penalties.change_by_penalty(pd.DataFrame(rows)).squeeze()
     assert row[["fidelity", "median change", "rises in"]].tolist() == pytest.approx([0.6, 0.1, 2 / 3])
+    assert row["gap rises in"] == pytest.approx(1 / 3)
     assert (row.low, row.high) == pytest.approx((-0.1, 0.3)) and row.images == 3

@@ -51,6 +51,17 @@ def test_a_column_is_a_method_of_a_group(scores, compare):
         Comparisons(scores, "soft")
 
 
+@pytest.mark.parametrize("kind", ["random", "centred"])
+def test_blind_masks_have_drops_of_their_own(scores, compare, kind):
+    blind = drops(scores["full/nf16"], scores[f"{kind}/grad_cam_pp/nf16/qa"], LABELS, DEFINITIONS["grad_cam_pp"])
+    np.testing.assert_array_equal(compare.values("nf16/qa", kind=kind), blind)
+    row = compare.beside_controls().set_index(["n_features", "method"]).loc[16, "qa"]
+    assert row[kind] == pytest.approx(np.nanmean(blind)) and row[f"minus_{kind}"] != 0
+    if kind == "random":
+        of_class = compare.by_class(REPORTED).set_index(["method", "class"]).random_mask["nf16/qa"]
+        assert of_class[["mean", "cat"]].tolist() == pytest.approx([np.nanmean(blind), np.nanmean(blind[6:8])])
+
+
 def test_table_1(scores, compare):
     table = compare.by_class(REPORTED).set_index(["method", "class"])
     full, masked = scores["full/nf16"], scores["scores/grad_cam_pp/nf16/qa"]

@@ -41,6 +41,15 @@ def test_choices_are_k_candidates():
     assert np.allclose(np.sort((IMPORTANCE * ACTIVATION)[0][chosen["contribution"][0]]), best)
 
 
+def test_mmr_trades_off_by_beta():
+    """Maps 0 and 1 are the most important and alike: with beta = 0.5, map 2 gets 0.25 and map 1 nothing."""
+    J, importance = [[1.0, 0.9, 0.0], [0.9, 1.0, 0.0], [0.0, 0.0, 1.0]], np.array([[1.0, 0.9, 0.5]])
+    problem, ranks = feature_selection.Problem([0, 1, 2], -importance[0], J, 3), np.array([[0, 1, 2]])
+    for beta, maps in ((0.5, [0, 2]), (0.9, [0, 1])):
+        chosen = exactly_k.choices([problem], 2, importance, np.ones((1, 3)), ranks, beta=beta)
+        assert chosen["MMR"].nonzero()[1].tolist() == maps and chosen["top k"].nonzero()[1].tolist() == [0, 1]
+
+
 def test_no_lasso_where_its_path_ends_before_k():
     """Three maps enter; for one image only two of them are candidates."""
     ranks = np.full((5, 10), 10)

@@ -6,9 +6,10 @@ import pytest
 
 from qafs_utils.annealing import instances
 from qafs_utils.annealing.evolution import anneal
+from qafs_utils.annealing.schedules import locally_adiabatic
 from qafs_utils.annealing.spectrum import minimum_gap
 from qafs_utils.qubo.binary import energies
-from qafs_utils.qubo.feature_selection import problems
+from qafs_utils.qubo.feature_selection import Problem, problems
 
 CLASSES = ["airplane", "bird", "car", "cat", "deer", "dog"]
 
@@ -53,8 +54,14 @@ def test_null_models_keep_the_fields_and_each_size_its_draw(maps, importance, dr
         pairs = np.triu_indices(cosine.d, 1)
         assert not zero.redundancy[pairs].any() and cosine.redundancy[pairs].all()
         assert np.isclose(gaussian.redundancy[pairs].mean(), cosine.redundancy[pairs].mean())
-    alone = instances.subsampled(maps, importance, CLASSES, {4: [1, 3, 5]}, seed=7)
-    assert [p.maps.tolist() for p in alone.problem] == [p.maps.tolist() for p in by_kind["cosine"][2:]]
+    alone = instances.subsampled(maps, importance, CLASSES, {4: [1, 3]}, seed=7)  # whatever is drawn after them
+    assert [p.maps.tolist() for p in alone.problem] == [p.maps.tolist() for p in by_kind["cosine"][2:4]]
+
+
+@pytest.mark.parametrize(("count", "classes"), [(2, [0, 5]), (5, [0, 2, 4, 6, 8]), (20, np.repeat(range(10), 2))])
+def test_few_images_are_of_classes_equally_far_apart(count, classes):
+    labels = np.tile(range(10), 3)
+    assert labels[instances.balanced(labels, count)].tolist() == list(classes)
 
 
 def test_gaps_are_those_of_each_problem(drawn):
@@ -89,6 +96,24 @@ def test_fidelities_are_those_of_each_problem(drawn):
         assert row.fidelity == anneal(levels, row.annealing_time, driver=row.driver, tolerance=1e-6).fidelity
 
 
+def test_each_kind_of_couplings_is_annealed_apart(drawn):
+    few, times = drawn[drawn.d == 3], [1.0, 3.0]
+    kinds = [few[few.couplings == kind] for kind in ("cosine", "zero", "gaussian")]
+    apart = pd.concat([instances.fidelities(kind, times, tolerance=1e-4) for kind in kinds], ignore_index=True)
+    pd.testing.assert_frame_equal(instances.fidelities(few, times, tolerance=1e-4), apart)
+
+
+@pytest.mark.parametrize("power", [1.0, 2.0])
+def test_a_local_schedule_knows_the_gap_at_its_minimum(power):
+    """Of one map the gap is known: the root of (2 (1 - s))^2 + (0.7 s)^2, least at s = 4 / 4.49."""
+    one, s = Problem(np.array([0]), np.array([-1.0]), np.ones((1, 1)), n_features=1), np.array([0, 4 / 4.49, 1])
+    table = pd.DataFrame({"d": [1], "s": s[1], "problem": [one]})
+    found = instances.local_fidelities(table, [3.0], powers=[power], points=2, tolerance=1e-7)
+    schedule = locally_adiabatic(s, np.hypot(2 * (1 - s), 0.7 * s), power=power)
+    expected = anneal(np.array([0, -0.7]), 3.0, schedule=schedule, tolerance=1e-7).fidelity
+    assert found.local.item() == pytest.approx(expected, abs=1e-6)
+
+
 def test_a_local_schedule_of_power_zero_is_the_linear_one(drawn):
     few = drawn[drawn.couplings == "gaussian"].assign(s=0.75)
     local = instances.local_fidelities(few, [10.0], powers=[0.0, 1.0], points=5, tolerance=1e-7)
@@ -107,6 +132,14 @@ def test_landscapes_and_descents_against_all_energies(drawn):
         assert landscapes.local_minima[i] == len(minima) and landscapes.ground_states[i] == 1
     without = descents[drawn.couplings == "zero"]
     assert without["descent from none"].all() and without["descent from all"].all()  # independent maps are solved
+
+
+def test_a_descent_from_all_maps_finds_what_one_from_none_misses():
+    """Twice the energies: the first map alone -1, the other two -1.2, one of these with the first -0.6, all -0.2."""
+    cosines = np.array([[1.0, 1.0, 1.0], [1.0, 1.0, 0.0], [1.0, 0.0, 1.0]])
+    three = Problem(np.arange(3), np.array([-1.0, -0.6, -0.6]), cosines, n_features=3)
+    found = instances.descents(pd.DataFrame({"d": [3], "problem": [three]}), beta=0.5)
+    assert found[["descent from none", "descent from all"]].values.tolist() == [[False, True]]
 
 
 @pytest.mark.parametrize("measure", [instances.gaps, instances.independent_gaps, instances.landscapes])

@@ -106,7 +106,17 @@ def test_anatomy(path):
     last = said(cells[-1])
     assert last.startswith("## What we found") and len(last) > 200
     assert any("assert " in source for source in code_of(path))
-    assert not re.search(r"\bif smoke\b|profile ==", "\n".join(code_of(path)))
+    code = "\n".join(code_of(path))
+    assert not re.search(r"\bif smoke\b|profile ==", code)
+    assert "run.figure(" not in code or "plt.style.use(STYLE)" in code, "its figures need plt.style.use(STYLE)"
+
+
+@each_notebook
+def test_what_it_publishes_has_a_row_in_the_readme(path):
+    code, page = "\n".join(code_of(path)), (ROOT / "README.md").read_text()
+    for name in re.findall(r'run\.(?:figure|table)\(\s*"((?:fig|table)\w+)"', code):
+        rows = [line for line in page.splitlines() if line.startswith("| ") and f"`{path.stem}`" in line]
+        assert any(re.match(rf"| .*`{name.split('_')[0]}_", row) for row in rows), name
 
 
 @each_notebook

@@ -47,6 +47,12 @@ def test_the_time_to_one_half_between_the_times_annealed():
     assert np.isnan(scaling.time_exponent(d[-2:], times[-2:], fidelity[-2:]))
 
 
+def test_one_half_counts_when_first_reached_on_a_logarithmic_axis_of_time():
+    d, times = np.repeat([1, 4], 5), np.tile([1.0, 4.0, 16.0, 64.0, 256.0], 2)
+    fidelity = [0.4, 0.2, 0.6, 0.4, 0.8] + [0.0, 0.2, 0.4, 0.8, 0.9]  # the best so far at 4 * 2; at 16 * 4^(1/4)
+    assert scaling.time_exponent(d, times, fidelity) == pytest.approx(1.5 / 2)  # from 2^3 to 2^4.5, while d is 2^2 fold
+
+
 def test_ranks_within_groups_are_weighted_by_their_members():
     groups, x = [1, 1, 1, 2, 2], [1, 2, 3, 1, 2]
     assert scaling.rank_within(groups, x, [1, 2, 3, 6, 5]) == pytest.approx((3 * 1 - 2 * 1) / 5)
@@ -60,6 +66,13 @@ def test_medians_and_their_intervals():
     assert (found.low[0], found.high[0]) == (0.1, 0.9) and np.isnan(found.low[1])
 
 
+def test_the_interval_of_a_median_holds_the_middle_of_the_resampled_medians():
+    """Of seven draws four are the lowest in 1 % of the samples, the highest likewise, the highest two in 10 %."""
+    table = pd.DataFrame({"d": 5, "fidelity": [0.0, 0.2, 0.2, 0.2, 0.3, 0.4, 0.5]})
+    found = scaling.medians_with_interval(table, "fidelity", ["d"])
+    assert found[["ours", "low", "high"]].values.tolist() == [[0.2, 0.2, 0.4]]
+
+
 def test_gains_of_a_schedule():
     table = pd.DataFrame({"d": [5, 5, 6, 6], "class": ["cat", "dog"] * 2, "fidelity": [0.2, 0.4, 0.5, 0.5]})
     table["local"] = [0.3, 0.6, 0.4, 0.5]
@@ -70,7 +83,7 @@ def test_gains_of_a_schedule():
 
 
 def test_positions_of_the_minimum():
-    table = pd.DataFrame({"couplings": "cosine", "d": 5, "gap": [0.1, 0.2, 0.3], "end_gap": [0.1, 0.3, 0.3]})
+    table = pd.DataFrame({"couplings": "cosine", "d": 5, "gap": [0.1, 0.2, 0.3], "end_gap": [0.1, 0.3, 0.32]})
     table = table.assign(s=[0.9, 0.5, 0.7], flips=[1, 2, 1], two_level_gap=[0.11, np.nan, 0.3], fidelity=[1, 2, 3])
     found = scaling.positions(table, ["fidelity"]).loc["cosine", 5]
     assert found["s* at 0.5"] == 0.7 and found.lowest == 0.5 and found.interior == pytest.approx(1 / 3)

@@ -30,22 +30,21 @@ def test_exact_solvers_equal_dimods(name):
         assert ours.first.energy == pytest.approx(dimod.ExactSolver().sample(p.bqm()).first.energy)
 
 
-@pytest.mark.parametrize(
-    "name, options",
-    [
-        ("schrodinger", {"annealing_time": 100.0}),
-        ("simulated_annealing", {"num_reads": 20}),
-        ("tabu", {}),
-        ("path_integral", {"num_reads": 50}),
-        ("steepest_descent", {"num_reads": 50}),
-        ("random", {"num_reads": 3000}),
-    ],
-)
-def test_solvers_find_the_optimum_of_small_problems(name, options):
+@pytest.mark.parametrize("name", sorted(by_name.TRIALS.keys() - {"greedy"}))
+def test_solvers_find_the_optimum_of_small_problems(name):
+    more = {"schrodinger": {"annealing_time": 100.0}, "random": {"num_reads": 3000}, "path_integral": {"num_reads": 50}}
     exact, best = by_name.solve_all(PROBLEMS, "brute_force")
-    found, infos = by_name.solve_all(PROBLEMS, name, seed=0, **options)
+    found, infos = by_name.solve_all(PROBLEMS, name, seed=0, **by_name.TRIALS[name] | more.get(name, {}))
     np.testing.assert_allclose([i["energy"] for i in infos], [i["energy"] for i in best])
     assert np.array_equal(found, exact)
+
+
+@pytest.mark.parametrize("name", sorted(by_name.TRIALS))
+def test_spins_are_answered_with_spins_and_their_energies(name):
+    model = dimod.BinaryQuadraticModel({"a": 0.3, "b": -0.2, "c": 0.1}, {"ab": 0.5, "bc": -0.7}, 0.25, dimod.SPIN)
+    samples = by_name.solver(name).sample(model)
+    assert samples.vartype is dimod.SPIN
+    np.testing.assert_allclose(samples.record.energy, model.energies(samples), atol=1e-9)
 
 
 def test_selected_maps_are_candidates():
@@ -54,9 +53,13 @@ def test_selected_maps_are_candidates():
         assert np.flatnonzero(row).tolist() == p.maps.tolist()
 
 
-@pytest.mark.parametrize("name", ["schrodinger", "simulated_annealing", "path_integral", "steepest_descent", "random"])
+SEEDED = [n for n in by_name.TRIALS if {"seed", "num_reads"} <= by_name.solver(n).parameters.keys()]
+
+
+@pytest.mark.parametrize("name", SEEDED)
 def test_same_seed_same_selection(name):
-    first, second = (by_name.solve_all(PROBLEMS, name, seed=5, num_reads=2)[0] for _ in range(2))
+    options = {k: v for k, v in by_name.TRIALS[name].items() if k != "num_reads"} | {"num_reads": 2}
+    first, second = (by_name.solve_all(PROBLEMS, name, seed=5, **options)[0] for _ in range(2))
     assert np.array_equal(first, second)
 
 

@@ -77,8 +77,9 @@ def explanation_maps(maps, gradients, selections: dict[str, np.ndarray]) -> dict
     maps, gradients: (B, N_f, H, W); selections: {name: (B, N_f) bool}, of each the Grad-CAM  ->  {method: (B, H, W)}.
 
     >>> maps = torch.rand(1, 2, 3, 3)
-    >>> list(explanation_maps(maps, torch.ones(1, 2, 3, 3), {"top_k": np.array([[True, False]])}))
-    ['Grad-CAM', 'filtered Grad-CAM', 'Grad-CAM++', 'top_k']
+    >>> found = explanation_maps(maps, torch.ones(1, 2, 3, 3), {"top_k": np.array([[True, False]])})
+    >>> list(found) == [*cams.METHODS, "top_k"]
+    True
     """
     alpha = importance(gradients)
     return {name: method(maps, gradients) for name, method in cams.METHODS.items()} | {
@@ -93,8 +94,8 @@ def explain_group(head, features, selections: dict[str, np.ndarray], *, target: 
     raises ValueError.
 
     >>> from qafs_utils.cnn.networks import ReducedHead
-    >>> list(explain_group(ReducedHead(4, size=1), torch.rand(1, 256, 1, 1), {}))
-    ['Grad-CAM', 'filtered Grad-CAM', 'Grad-CAM++']
+    >>> explain_group(ReducedHead(4, size=1), torch.rand(1, 256, 1, 1), {})["Grad-CAM"].shape
+    torch.Size([1, 1, 1])
     """
     maps, gradients, _ = capture(head, features, target)
     positive = (importance(gradients) > 0).numpy()

@@ -113,6 +113,7 @@ def _papermill(notebook, target, values):
                 target,
                 values,
                 kernel_name="python3",
+                language="python",
                 cwd=ROOT,
                 progress_bar=False,
                 stderr_file=sys.stderr,
