@@ -149,10 +149,17 @@ def test_planted_optimum(d, repulsion):
         assert check(bqm, bqm.energy(dict(enumerate(optimum))))["proven"]
 
 
+def in_short_runs(monkeypatch):
+    """Let the plain search look up after every third node, so that small problems are improved and split, too."""
+    search = branch_and_bound.search
+    monkeypatch.setattr(branch_and_bound, "search", lambda *arguments: search(*arguments[:-1], 3))
+
+
 @free_and_fixed
 @pytest.mark.parametrize("nodes, improved", [(1, 1), (1, 4), (2, 10**6)])
 def test_every_path_of_the_search(monkeypatch, nodes, improved, sizes):
     """Plain, improved and split, on problems small enough to enumerate."""
+    in_short_runs(monkeypatch)
     monkeypatch.setattr(branch_and_bound, "PLAIN_NODES", nodes)
     monkeypatch.setattr(branch_and_bound, "_IMPROVED_NODES", improved)
     for seed in range(6 if sizes == "any size" else 3):
@@ -186,6 +193,7 @@ def test_time_limit(bqm, sizes, trivial):
 @pytest.mark.parametrize("sizes", ["any size", [6]])
 def test_time_limit_in_the_search(monkeypatch, sizes):
     """Stopped after any number of looks at the clock: never a bound above the optimum, nor a proof without one."""
+    in_short_runs(monkeypatch)
     monkeypatch.setattr(branch_and_bound, "PLAIN_NODES", 4)
     monkeypatch.setattr(branch_and_bound, "_IMPROVED_NODES", 4)
     at_once = []

@@ -587,3 +587,20 @@ def test_figures_of_a_smoke_run_are_never_published(monkeypatch, capsys):
     with pytest.raises(SystemExit):
         __main__.main()
     assert "invalid choice: 'smoke'" in capsys.readouterr().err
+
+
+def test_the_record_of_a_notebook_that_has_another_name_now_is_no_witness(root):
+    make().save_table("02_x", pd.DataFrame({"v": [1.5]}))
+    old = root / "build/smoke/records/02_old_name.json"
+    old.write_text(json.dumps({"artefacts": {"02_x.csv": "0" * 16}}))
+    assert make().load_table("02_x").v.tolist() == [1.5]
+
+
+def test_an_answer_that_cannot_be_kept_leaves_the_others(root):
+    (root / "data").mkdir()
+    (root / "data/paper_values").symlink_to(ROOT / "data/paper_values")
+    run = make()
+    with pytest.raises(ValueError, match="column why"):
+        run.claim("shots", 1.0, why="001")
+    run.claim("overlap_pairs", 17)
+    assert make().load_table("02_claims").id.tolist() == ["overlap_pairs"]

@@ -106,6 +106,8 @@ class Artefacts:
                 "restore it with `git checkout data/published`, or rebuild it with `make figures INPUT=images`"
             )
         for record in (path.parents[1] / "records").glob(f"{number}_*.json"):  # of the notebook that made it
+            if not (ROOT / "notebooks" / f"{record.stem}.ipynb").exists():  # renamed or gone since
+                continue
             made = decoded(record, lambda text: dict(json.loads(text)["artefacts"]), remedy)
             if made.get(file, digest[:16]) != digest[:16]:
                 raise ArtefactError(f"{shown(path)} is damaged, not what notebook {number} wrote: {remedy}")
@@ -188,7 +190,7 @@ class Run(Artefacts):
             numbers[key] = require.array(key, np.nan if value is None else value, "", nan=True, dtype=None).item()
         over = require.array("seeds", list(seeds), "S", nan=True)
         over = over[~np.isnan(over)]
-        self.answers[name] = {
+        answer = {
             "id": name,
             **numbers,
             "holds": "" if holds is None else {True: "yes", False: "no"}[require.flag("holds", holds)],
@@ -198,7 +200,9 @@ class Run(Artefacts):
             "seeds": f"{over.min():.3g} to {over.max():.3g}" if len(over) else "",
             "why": why,
         }
-        self.save_table(f"{self.notebook[:2]}_claims", pd.DataFrame(self.answers.values()))
+        answers = self.answers | {name: answer}
+        self.save_table(f"{self.notebook[:2]}_claims", pd.DataFrame(answers.values()))
+        self.answers = answers
 
     def claims(self):
         """What the paper says of this notebook's subject, beside what was answered: a pandas Styler to show."""

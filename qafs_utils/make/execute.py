@@ -50,7 +50,8 @@ def alone(profile: str, notebook: str):
         raise ArtefactError(unwritable(folder, error)) from error
     try:
         for part in folder.glob("*/.*.part"):
-            if not psutil.pid_exists(int(part.name.split(".")[-2])):
+            number = part.name.split(".")[-2]
+            if not (number.isdecimal() and len(number) < 10 and psutil.pid_exists(int(number))):
                 part.unlink(missing_ok=True)
         yield
     finally:
