@@ -97,8 +97,9 @@ def test_only_what_depends_on_a_change_is_rerun(copy):
     assert {"04_annealing", "08_explanation_maps", "09_average_drop", "16_claims"} <= changed
     assert {"01_fine_tuning", "02_feature_maps", "03_qubo"}.isdisjoint(changed)
     assert stale(copy, "notebooks/01_fine_tuning.ipynb") == {p.stem for p in NOTEBOOKS}
-    assert not stale(copy, "qafs_utils/annealing/gpu.py") and not stale(copy, "qafs_utils/make/verify.py")
-    assert stale(copy, "qafs_utils/make/claims.py") == {"09_average_drop", "16_claims"}
+    already = stale(copy)  # what reads 04, which an earlier test ran again
+    assert stale(copy, "qafs_utils/annealing/gpu.py") == stale(copy, "qafs_utils/make/verify.py") == already
+    assert stale(copy, "qafs_utils/make/claims.py") == already | {"09_average_drop", "16_claims"}
 
 
 @pytest.mark.parametrize("path", DRAWN, ids=lambda path: path.stem)

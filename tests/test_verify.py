@@ -90,7 +90,7 @@ def test_records_that_no_longer_fit_are_named(copy, monkeypatch):
     (copy / "figures/table04_controls.csv").unlink()
     monkeypatch.setattr(verify, "defaults", lambda notebook: parameters.defaults(notebook) | {"resamples": 7})
     wrong = "\n".join(verify._records()[1])
-    assert "09_average_drop: its figures were made from another 08_scores.npz than is published" in wrong
+    assert "09_average_drop's figures were made from another 08_scores.npz than is published" in wrong
     assert "figures/fig03_beta.png was made with other 08_scores.npz than its record says" in wrong
     assert "figures/fig13_sweep.csv has no record" in wrong and "figures/table04_controls.csv is missing" in wrong
     assert "there is no notebook 00_gone" in wrong

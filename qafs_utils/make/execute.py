@@ -50,12 +50,23 @@ def alone(profile: str, notebook: str):
         raise ArtefactError(unwritable(folder, error)) from error
     try:
         for part in folder.glob("*/.*.part"):
-            number = part.name.split(".")[-2]
-            if not (number.isdecimal() and len(number) < 10 and psutil.pid_exists(int(number))):
+            if not _written(part):
                 part.unlink(missing_ok=True)
         yield
     finally:
         lock.release()
+
+
+def _written(part):
+    """Whether the process whose number a temporary file carries is still there to finish it."""
+    try:
+        process = psutil.Process(int(part.name.split(".")[-2]))
+        began_before = process.create_time() <= part.stat().st_mtime + 1  # else the number is another's by now
+        return began_before and process.status() != psutil.STATUS_ZOMBIE
+    except psutil.AccessDenied:
+        return True
+    except (ValueError, OverflowError, OSError, psutil.NoSuchProcess):
+        return False
 
 
 def run_notebook(profile: str, notebook: str) -> None:
