@@ -37,6 +37,7 @@ def test_every_group_of_the_notebook_is_timed():
     assert set(stored.index) == asked and (stored.seconds > 0).all()
 
 
+@pytest.mark.clock
 def test_a_read_is_timed():
     *_, (name, beta, (problem,)) = solver_times.instances(1)
     one, many = (solver_times.seconds_a_read("simulated_annealing", problem, beta, {"num_reads": n}) for n in (1, 200))

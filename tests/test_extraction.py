@@ -71,6 +71,7 @@ def test_nan_features_and_unknown_target():
         extraction.capture(head_of(), FEATURES, "layer3")
 
 
+@pytest.mark.clock
 def test_grad_cam_costs_at_most_1_2_forward_passes():
     trunk, head = networks.Trunk(NETWORK), networks.build_head(16, "paper", NETWORK).eval().requires_grad_(False)
     pixels, best = torch.rand(8, 3, 224, 224), {}
