@@ -15,6 +15,8 @@ from qafs_utils.artefacts import files
 from qafs_utils.qubo import binary, feature_selection
 from qafs_utils.solvers import by_name
 
+# What is no array, number or name, for tests that each argument is refused by its name.
+ODD = ["abc", None, -1.5, np.inf, [1.0, None, "x"], [[1, 2, 3], [1, 2]], {"a": 1}, {1, 2}, 1j, ...]
 ROOT = Path(__file__).resolve().parents[1]
 
 
