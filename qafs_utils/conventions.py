@@ -37,24 +37,29 @@ CHOICES = {
 class Conventions:
     """Every choice that the paper leaves open or that its text and its authors' code make differently.
 
-    Training. split: "official" training images, a tenth held out, and official test images, or "training images" only,
-    3,150 to train and 350 to test; normalisation: of the pixels, by ImageNet's mean and spread or not at all;
-    trunk_batchnorm: statistics of the frozen trunk, ImageNet's ("eval") or the batch's ("train"); learning_rate of Adam;
-    order of the images in an epoch; epoch: the one that is kept; block: conv, BatchNorm, ReLU ("paper") or conv, ReLU,
-    BatchNorm ("authors_code").
-    Selection. target: where maps and gradients are taken, "block" for the block's output; field: h = -alpha / max alpha,
-    or -(alpha - min) / (max - min); pair_sum: all p != q (each pair twice), p < q, or the "half" sum over all p, q with
-    the diagonal; beta: importance against redundancy.
-    Annealing. driver: sum of sigma_x over d ("scaled") or not; annealing_time tau; readout of the annealer; num_reads of
-    simulated annealing.
-    Explanation and Average Drop. grad_cam: ReLU of each map's term or of their sum; grad_cam_pp: Eq. 19 of its paper,
-    with epsilon = 1e-7, or with normalised alphas; mask, and resampling of the map to the image: in "float", or as an
-    "8 bit" image; score; clip: of which methods a score that grows counts as 0.
+    Training:
+    split: "official" training images, a tenth held out, or "training images" only, 3,150 to train and 350 to test.
+    normalisation of the pixels: by ImageNet's mean and spread, or not at all.
+    trunk_batchnorm: statistics of the frozen trunk, ImageNet's ("eval") or the batch's ("train").
+    learning_rate of Adam. order of the images in an epoch. epoch: the one that is kept.
+    block: conv, BatchNorm, ReLU ("paper") or conv, ReLU, BatchNorm ("authors_code").
+    Selection:
+    target: where maps and gradients are taken, "block" for the block's output.
+    field: h = -alpha / max alpha, or "min-max", -(alpha - min) / (max - min).
+    pair_sum: all p != q (each pair twice), p < q, or the "half" sum over all p, q with the diagonal. beta of Eq. 4.
+    Annealing:
+    driver: sum of sigma_x over d ("scaled") or not ("uniform"). annealing_time: tau. readout of the annealer.
+    num_reads of simulated annealing.
+    Explanation and Average Drop:
+    grad_cam: ReLU of each map's term, or of their sum.
+    grad_cam_pp: Eq. 19 of its paper, with epsilon = 1e-7, or with normalised alphas.
+    mask. resampling of the map to the image: in "float", or as an "8 bit" image. score.
+    clip: of which methods a score that grows counts as 0.
     Raises ValueError, by name, for an unknown choice and for choices that contradict each other.
 
     >>> Conventions(pair_sum="all")
     Traceback (most recent call last):
-    ValueError: unknown pair_sum 'all': choose from p!=q, p<q, half: the authors, who count all pairs, set J_pp to 0: 'p!=q'
+    ValueError: unknown pair_sum 'all': choose from p!=q, p<q, half: the authors' J_pp is 0, take 'p!=q'
     """
 
     split: str = "official"
@@ -80,7 +85,7 @@ class Conventions:
     clip: str = "all"
 
     def __post_init__(self):
-        authors = ": the authors, who count all pairs, set J_pp to 0: 'p!=q'" if self.pair_sum == "all" else ""
+        authors = ": the authors' J_pp is 0, take 'p!=q'" if self.pair_sum == "all" else ""
         for name, known in CHOICES.items():
             require.choice(name, getattr(self, name), known, authors if name == "pair_sum" else "")
         require.number("learning_rate", self.learning_rate, "(0, inf)")
@@ -118,29 +123,6 @@ AUTHORS = Conventions(
 )
 HEADLINE = Conventions()
 SETS = {"headline": HEADLINE, "text": TEXT, "authors": AUTHORS}
-REASONS = {  # why HEADLINE chooses as it does; A, B, C: the authors' files, as above
-    "split": "the text's; the official test images are ten times as many as the authors' 350",
-    "normalisation": "the trunk's own; the maps of the last block reproduce Table 1 better with it",
-    "trunk_batchnorm": "a frozen trunk that does not change (text); the authors' drifts (C: trainModel.py)",
-    "learning_rate": "Adam's default, and the authors' (C: trainModel.py)",
-    "order": "usual; the authors' loaders do not shuffle (A: loaders.py)",
-    "epoch": "the text's; the authors' script keeps the last (C: trainModel.py)",
-    "block": "the text's, ReLU last; maps after BatchNorm, which are signed, are far from the QA column of Table 1",
-    "target": "the authors hook the block's output (C: run.py, scorePercentageAnnealing.py); the gaps of Fig. 4 agree",
-    "field": "the text's, and the authors' graphic of June 2026; min-max is in the early code only (B: qubo_utils.py)",
-    "pair_sum": "most of the authors' scripts, the one of the Average Drop among them (B: qubo_utils.py), and Figs. 2, 4",
-    "beta": "the text's",
-    "driver": "the authors' code (A: finalSimulation.py), and Fig. 5",
-    "annealing_time": "the text's",
-    "readout": "the text's, and the authors' (A: sampling.py); for the Average Drop they count the most frequent (C)",
-    "num_reads": "the text says dwave-neal's defaults; the authors' early code has 100, which always find the optimum",
-    "grad_cam": "the authors' (B: feature_extraction_utils.py); only so does the column of Table 1 come out",
-    "grad_cam_pp": "the equation; the authors' epsilon is read off github 1Konny/gradcam_plus_plus-pytorch",
-    "mask": "the authors' scripts multiply by the map and cut nothing (C: scorePercentage.py)",
-    "resampling": "both give nearly the same mask; float has no rounding",
-    "score": "the authors' (C: scorePercentage.py)",
-    "clip": "Eq. 8; the authors do not clip Grad-CAM++ (C: scorePercentage.py)",
-}
 
 
 def named(name: str) -> Conventions:

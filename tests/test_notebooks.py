@@ -185,7 +185,18 @@ def test_the_graph_sees_imports_tables_and_published_artefacts():
 
 
 def test_wings_import_only_from_those_before_them():
-    order = ("require", "compiled", "intervals", "artefacts", "cnn", "qubo", "annealing", "solvers", "plots")
+    order = (
+        "require",
+        "compiled",
+        "intervals",
+        "conventions",
+        "artefacts",
+        "cnn",
+        "qubo",
+        "annealing",
+        "solvers",
+        "plots",
+    )
     order = (*order, "explanations", "make")
     for path in (ROOT / "qafs_utils").rglob("*.py"):
         *folder, name = path.relative_to(ROOT / "qafs_utils").with_suffix("").parts
