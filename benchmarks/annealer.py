@@ -3,8 +3,8 @@
     python benchmarks/annealer.py [--sizes 6-18] [--ours-to 24] [--gap-to 20] [--limit 60] [--out benchmarks]
 
 Writes annealer.csv (an instance, method and number of threads a row), its figure annealer.png, and limit.csv (time over
-the least that bandwidth and arithmetic allow). Instances: d candidates of an image at N_f = 512, beta = 0.7, driver
-"scaled", tau = 50, linear schedule.
+the least that bandwidth and arithmetic allow). Instances: d candidates of an image at N_f = 512, beta, pair sum and
+driver of the headline's conventions, tau = 50, linear schedule.
 
 Every method runs at the cheapest setting of a ladder that reaches the same measured accuracy: 1e-5 in the fidelity,
 against `anneal` at tolerance 1e-9 (1e-7 beyond d = 18), and 1e-6 in the gap, against a certified 1e-8. The next finer

@@ -14,10 +14,11 @@ from qafs_utils.annealing import schedules, spectrum
 from qafs_utils.annealing import threads as pool
 from qafs_utils.annealing.evolution import Evolution, anneal, start_state
 from qafs_utils.artefacts.files import PUBLISHED
+from qafs_utils.conventions import HEADLINE
 from qafs_utils.qubo import binary, feature_selection
 
 CORES = pool.THREADS
-BETA, TAU, DRIVER, SCHEDULE = 0.7, 50.0, "scaled", schedules.SCHEDULES["linear"]
+BETA, TAU, DRIVER, SCHEDULE = HEADLINE.beta, 50.0, HEADLINE.driver, schedules.SCHEDULES["linear"]
 PATH = {"driver": DRIVER, "schedule": SCHEDULE}
 POINTS = 5000  # the authors' time steps
 
@@ -42,7 +43,7 @@ class Problem:
         image = rng.integers(len(maps))
         selection = feature_selection.subsample(maps[image].astype(np.float32), importance[image], d, rng=rng)
         self.d, self.instance, self.references = d, instance, {}
-        self.energies = binary.energies(selection.bqm(BETA, "p<q"))
+        self.energies = binary.energies(selection.bqm(BETA, HEADLINE.pair_sum))
         self.start = start_state(d, DRIVER)
         self.ground = np.flatnonzero(self.energies <= self.energies.min() + binary.DEGENERATE)
 

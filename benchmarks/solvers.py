@@ -19,17 +19,19 @@ from tqdm import tqdm
 
 from qafs_utils.artefacts.files import PUBLISHED, to_csv, write_atomically
 from qafs_utils.artefacts.parameters import defaults
+from qafs_utils.conventions import named
 from qafs_utils.qubo import feature_selection
 from qafs_utils.solvers import by_name
 from qafs_utils.solvers.comparison import subsamples
 
 PARAMETERS = defaults("13_solvers")
+USE = named(PARAMETERS["conventions"])
 TIMED = {name: options for name, options in by_name.TRIALS.items() if name != "schrodinger"} | {"exact": {}}
 
 
 def stored(n):
     with np.load(PUBLISHED / f"02_maps_nf{n}.npz") as arrays:
-        return arrays["maps_block"], arrays["importance_block"]
+        return arrays[f"maps_{USE.target}"], arrays[f"importance_{USE.target}"]
 
 
 def instances(images):
@@ -38,14 +40,15 @@ def instances(images):
         maps, importance = stored(n)
         some = np.linspace(0, len(maps) - 1, images).astype(int)
         for beta in PARAMETERS["betas"]:
-            yield f"N_f={n}", beta, feature_selection.problems(maps[some], importance[some])
+            yield f"N_f={n}", beta, feature_selection.problems(maps[some], importance[some], field=USE.field)
     for d in PARAMETERS["sizes"]:  # of the largest model
-        yield f"d={d}", PARAMETERS["beta"], subsamples(maps, importance, some, d, seed=PARAMETERS["seed"])
+        drawn = subsamples(maps, importance, some, d, field=USE.field, seed=PARAMETERS["seed"])
+        yield f"d={d}", USE.beta, drawn
 
 
 def seconds_a_read(solver, problem, beta, options):
     """Best of three calls, over the number of reads."""
-    bqm, options = problem.bqm(beta, PARAMETERS["pair_sum"]), dict(options)
+    bqm, options = problem.bqm(beta, USE.pair_sum), dict(options)
     if "num_reads" in options:
         options["num_reads"] = max(1, options["num_reads"] // 10)
     best = np.inf

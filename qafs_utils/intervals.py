@@ -6,6 +6,7 @@ from functools import wraps
 
 import numpy as np
 import pandas as pd
+import scipy.special
 import scipy.stats
 
 from . import require
@@ -171,6 +172,33 @@ def cluster_interval(
         values.append(statistic(np.concatenate([groups[g] for g in rng.integers(len(groups), size=len(groups))])))
     defined = np.array([value for value in values if not np.isnan(value)], dtype=float)
     return tuple(map(float, np.quantile(defined, (tail, 1 - tail)))) if len(defined) else (float("nan"), float("nan"))
+
+
+def lilliefors(values, *, samples: int = 1000, seed: int = 0) -> dict[str, float]:
+    """Test of a Gaussian of unknown mean and spread (Lilliefors 1967), by simulation: values (N,)  ->  its numbers.
+
+    "distance": the largest of the cumulative distributions, from the Gaussian of equal mean and spread; "critical":
+    that of `samples` Gaussian draws of N in 5 % of the cases; "p": the share of them as far away or further.
+    It takes the values for independent. Raises ValueError for fewer than three values, equal ones, NaN and infinity.
+
+    >>> found = lilliefors(np.arange(100.0) ** 3)  # many small values and a tail
+    >>> found["distance"] > found["critical"], found["p"] < 0.05
+    (True, True)
+    """
+    values = require.array("values", values, "N", interval=SUMMABLE)
+    n, rng = require.whole("N, the number of values,", len(values), 3), require.generator("seed", seed)
+    if not np.ptp(values) > 0:
+        raise ValueError("values must not all be equal: they have no distribution to compare")
+    upper = np.arange(1, n + 1) / n
+
+    def distance(drawn):
+        below = scipy.special.ndtr(np.sort((drawn - drawn.mean()) / drawn.std(ddof=1)))
+        return max((upper - below).max(), (below - upper + 1 / n).max())
+
+    ours = distance(values)
+    drawn = np.array([distance(rng.normal(size=n)) for _ in range(require.whole("samples", samples, 1, MOST))])
+    p = (1 + (drawn >= ours).sum()) / (1 + len(drawn))
+    return {"distance": float(ours), "critical": float(np.quantile(drawn, 0.95)), "p": float(p)}
 
 
 def fit_law(

@@ -24,11 +24,14 @@ def test_definitions_are_explicit_and_share_maskings():
         "mask": "soft",
         "value": None,
         "fill": "black",
+        "resampling": "float",
         "score": "softmax",
         "target": "predicted",
         "average": "all",
+        "clip": True,
     }
-    assert DEFINITIONS["logit"].masking == DEFINITIONS["true_class"].masking == SOFT
+    assert DEFINITIONS["logit"].masking == DEFINITIONS["unclipped"].masking == SOFT
+    assert DEFINITIONS["8_bit"].masking == SOFT._replace(resampling="8 bit")
 
 
 @pytest.mark.parametrize(
@@ -39,6 +42,9 @@ def test_definitions_are_explicit_and_share_maskings():
         ({"score": "z"}, "unknown score"),
         ({"target": "top2"}, "unknown target"),
         ({"average": "some"}, "unknown average"),
+        ({"resampling": "8-bit"}, "unknown resampling"),
+        ({"clip": 1}, "clip must be True or False"),
+        ({"mask": "threshold", "value": 0.5, "resampling": "8 bit"}, "'8 bit' is that of a soft mask, not of 'thr"),
         ({"value": 0.5}, "value must be None for a soft mask, got 0.5"),
         ({"mask": "threshold"}, "value of the mask threshold must be a number"),
         ({"mask": "threshold", "value": 15}, "value of the mask threshold must be a number"),
@@ -65,6 +71,15 @@ def test_drops_by_hand():
     assert average_drop.average_drop(full, masked, labels, correct) == pytest.approx(25)
 
 
+def test_an_unclipped_drop_is_negative_where_the_score_grows():
+    full, masked = logits([0.8, 0.2], [0.4, 0.6], [0.5, 0.5]), logits([0.4, 0.6], [0.1, 0.9], [0.5, 0.5])
+    for name, expected in (("grad_cam_pp", [50, 0, 0]), ("unclipped", [50, -50, 0])):
+        found = average_drop.drops(full, masked, [0, 0, 0], DEFINITIONS[name])
+        np.testing.assert_allclose(found, expected, atol=1e-12)
+    assert average_drop.average_drop(full, masked, [0, 0, 0], DEFINITIONS["unclipped"]) == pytest.approx(0)
+    assert average_drop.increases(full, masked, [0, 0, 0], DEFINITIONS["unclipped"]).tolist() == [0, 100, 0]
+
+
 def test_logit_drops_exclude_non_positive_scores_and_may_exceed_100():
     full = np.array([[2.0, 0.0], [-1.0, -3.0], [0.0, -1.0]])
     masked = np.array([[-1.0, 0.0], [-2.0, 0.0], [1.0, 0.0]])
@@ -88,7 +103,7 @@ def test_unchanged_logits_have_no_drop_and_no_increase(name):
     assert average_drop.average_drop(full, full, labels, DEFINITIONS[name]) == 0
     assert not np.nan_to_num(average_drop.increases(full, full, labels, DEFINITIONS[name])).any()
     values = average_drop.drops(full, rng.normal(1, 3, (50, 10)), labels, DEFINITIONS[name])
-    assert (values[~np.isnan(values)] >= 0).all()
+    assert (values[~np.isnan(values)] >= 0).all() == DEFINITIONS[name].clip
     if DEFINITIONS[name].score == "softmax":
         assert (values[~np.isnan(values)] <= 100).all()
 

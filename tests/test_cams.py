@@ -5,6 +5,7 @@ import pytest
 import torch
 import torch.nn as nn
 import torch.nn.functional as F
+from PIL import Image
 
 from qafs_utils.explanations import cams
 
@@ -58,6 +59,35 @@ def test_grad_cam_equals_captum(case):
     for a in range(N):
         one_hot = torch.arange(N).expand(B, N) == a
         torch.testing.assert_close(cams.grad_cam(maps, importance, one_hot), per_map[:, a], **exact)
+
+
+def test_a_sum_of_relus_by_hand():
+    maps = torch.tensor([[[[1.0, -2.0]], [[-3.0, 1.0]]]])  # signed, as after BatchNorm
+    alpha = torch.tensor([[2.0, -1.0]])  # terms 2, -4 and 3, -1
+    assert cams.grad_cam(maps, alpha).tolist() == [[[5, 0]]]
+    assert cams.grad_cam(maps, alpha, relu="sum of relus").tolist() == [[[5, 0]]]
+    assert cams.grad_cam(maps, -alpha, relu="sum of relus").tolist() == [[[0, 5]]]
+    assert cams.grad_cam(maps, alpha.abs()).tolist() == [[[0, 0]]]
+    assert cams.grad_cam(maps, alpha.abs(), relu="sum of relus").tolist() == [[[2, 1]]]
+    assert cams.grad_cam(maps, alpha.abs(), [[1, 0]], relu="sum of relus").tolist() == [[[2, 0]]]
+
+
+def test_where_the_relu_stands_matters_for_signed_terms_only(case):
+    captum = pytest.importorskip("captum.attr")
+    net, images, target, maps, gradients = case
+    importance = gradients.mean((2, 3))
+    summed = cams.grad_cam(maps, importance, relu="sum of relus")
+    terms = captum.LayerGradCam(net, net.relu).attribute(images, target, attr_dim_summation=False)
+    torch.testing.assert_close(summed, F.relu(terms).sum(1))
+    torch.testing.assert_close(summed, cams.grad_cam(maps, importance, importance > 0))  # filtered Grad-CAM
+    assert (summed > cams.grad_cam(maps, importance) + 1e-6).any()
+    torch.testing.assert_close(
+        cams.grad_cam(maps, importance, importance > 0, relu="sum of relus"),
+        cams.grad_cam(maps, importance, importance > 0),
+    )
+    signed = net.last(net.first(images)).detach()
+    summed = cams.grad_cam(signed, importance, relu="sum of relus")
+    assert (summed - cams.grad_cam(signed, importance, importance > 0)).abs().max() > 1e-3
 
 
 def test_selection_restricts_the_sum(case):
@@ -206,6 +236,31 @@ def test_two_normalisations_equal_one_after_upsampling():
     assert before[0].max() < 0.99 and cams.heatmap(cam, 224)[0].max() == 1
 
 
+def bilinear(row, size):
+    """Samples of a row of pixels at the centres of a larger row, by the triangle filter of Pillow's bilinear."""
+    at = (np.arange(size) + 0.5) * len(row) / size - 0.5
+    weights = np.maximum(0, 1 - np.abs(at[:, None] - np.arange(len(row))))
+    return (weights @ row) / weights.sum(1)
+
+
+def test_eight_bit_heatmaps_are_those_of_pillow_and_of_a_loop():
+    cam = (
+        torch.rand(3, 7, 5, generator=torch.Generator().manual_seed(0)) * torch.tensor([1.0, 1e-4, 0.0])[:, None, None]
+    )
+    cam[0, 0, 0] = -1  # cut before it is scaled
+    found = cams.heatmap(cam, (56, 40), resampling="8 bit").numpy()
+    assert found.shape == (3, 56, 40) and not found[2].any()
+    for image, ours in zip(np.maximum(cam.numpy(), 0)[:2], found):
+        levels = np.round(255 * (image - image.min()) / (image.max() - image.min()))
+        pillow = Image.fromarray(levels.astype(np.uint8)).resize((40, 56), Image.Resampling.BILINEAR)
+        np.testing.assert_allclose(ours, np.asarray(pillow) / 255, rtol=1e-6)
+        by_hand = np.array([bilinear(column, 56) for column in np.array([bilinear(row, 40) for row in levels]).T]).T
+        np.testing.assert_allclose(255 * ours, by_hand, atol=1.01)  # rounded twice
+    floats = cams.heatmap(cam[:1], (56, 40))
+    assert np.abs(found[:1] - floats.numpy()).max() < 0.2 and not np.allclose(found[:1], floats, atol=1 / 255)
+    assert cams.heatmap(cam[:0], 8, resampling="8 bit").shape == (0, 8, 8)
+
+
 def test_half_precision_and_numpy_input(case):
     _, _, _, maps, gradients = case
     importance = gradients.mean((2, 3))
@@ -253,6 +308,9 @@ def test_bad_input_is_refused_with_a_remedy(case):
     [
         (lambda m, g, i: cams.grad_cam(m, [["a"]]), "importance must be"),
         (lambda m, g, i: cams.grad_cam_pp(m, g, epsilon=-1), "epsilon must be"),
+        (lambda m, g, i: cams.grad_cam(m, g.mean((2, 3)), relu="relu"), "unknown relu 'relu': choose from sum of"),
+        (lambda m, g, i: cams.heatmap(m[:, 0], 8, resampling="8_bit"), "unknown resampling '8_bit'"),
+        (lambda m, g, i: cams.heatmap(m[:, 0], 0, resampling="8 bit"), "size must be a whole number"),
         (lambda m, g, i: cams.grad_cam_pp(m, g, variant=["eq19"]), r"unknown Grad-CAM\+\+ variant"),
         (lambda m, g, i: cams.heatmap(m[:, 0], 0), "size must be a whole number"),
         (lambda m, g, i: cams.heatmap(m[:, 0], "8"), "size must be"),

@@ -96,3 +96,29 @@ def test_no_order_gives_no_rank_correlation_and_no_p():
     ranks, excess = class_overlap.meaning(flat, flat, np.eye(3, k=1, dtype=bool), n_permutations=20)
     assert np.isnan(ranks["value"]) and np.isnan(ranks["p"])
     assert (excess["value"], excess["p"]) == (0, 1)
+
+
+def test_important_candidates_that_few_classes_share():
+    """Three classes: each has a map of its own, of importance 5, and map 0, of importance 1; class 2 has map 4 too."""
+    importance = np.array([[1, 5, 0, 0, -1], [1, 0, 5, 0, -1], [1, 0, 0, 5, 1], [1, 0, 0, 5, 1]])
+    found = class_overlap.sharing(importance, np.array([0, 1, 2, 2]))
+    assert found["candidates"] == 7 and (found["top_fifth"], found["bottom_fifth"]) == (0, 4 / 3)
+    # relative importance 1, 1, 1 (no other class), 0.2 thrice (two others), 0.2 (map 4, no other)
+    assert found["spearman"] == pytest.approx(
+        np.corrcoef([6, 6, 6, 2.5, 2.5, 2.5, 2.5], [2.5] * 3 + [6] * 3 + [2.5])[0, 1]
+    )
+    assert np.isnan(class_overlap.sharing(np.eye(3), [0, 1, 2])["spearman"])  # nothing is shared
+
+
+def test_a_candidate_of_some_images_counts_by_the_mean_of_its_class():
+    importance = np.array([[3.0, -1.0], [3.0, 0.5], [1.0, 2.0]])  # map 1 is no candidate of class 0, on average
+    assert class_overlap.sharing(importance, [0, 0, 1])["candidates"] == 3
+
+
+def test_one_optimum_a_class_of_the_other_field():
+    """With min-max the weaker map of a class has no field: it stays out. With max it is kept."""
+    field = np.array([[-1.0, -0.9, 0.0], [0.0, -1.0, -0.9]])
+    kept, left = (
+        class_overlap.one_optimum_a_class(field, np.arange(2), field_kind=kind) for kind in ("max", "min-max")
+    )
+    assert kept[0] == pytest.approx(1 / 2) and not left.any()

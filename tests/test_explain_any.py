@@ -17,6 +17,7 @@ from traitlets import Bunch
 from qafs_utils import explain
 from qafs_utils.cnn import checkpoints, datasets, extraction, feature_maps, preprocessing, pretrained
 from qafs_utils.cnn.networks import ReducedHead, Trunk
+from qafs_utils.conventions import HEADLINE, TEXT
 from qafs_utils.explanations import one_image
 from qafs_utils.explanations.explorer import Explorer
 from qafs_utils.explanations.explorer_widgets import ExplorerWidgets
@@ -175,6 +176,9 @@ def test_images_that_do_not_fit(image, error, message):
         ({"solver": "simulated_annealing", "num_reads": "ten"}, "num_reads"),
         ({"solver": ["exact"]}, "unknown solver"),
         ({"pair_sum": "q<p"}, "unknown pair_sum"),
+        ({"pair_sum": "all"}, "the authors' J_pp is 0, take 'p!=q'"),
+        ({"conventions": "paper"}, "unknown conventions 'paper': choose from headline, text, authors"),
+        ({"conventions": ["text"]}, "unknown conventions"),
         ({"seed": "a", "solver": "tabu"}, "seed must be a whole number"),
         ({"class_index": -1}, "class_index must be a whole number"),
         ({"class_index": 1000}, "class_index must be whole numbers from 0 to 999"),
@@ -290,9 +294,45 @@ def test_labels_neither_collide_nor_are_cut(name):
     assert re.sub(r"\s", "", name) in re.sub(r"\s", "", figure.texts[3].get_text())
 
 
+def test_conventions_by_name_as_a_set_and_changed():
+    text = explain(IMAGE, NET, conventions="text", **OF)
+    assert text.info["conventions"] == "text"
+    assert text.info["energy"] == text.problem.energy(text.selected, TEXT.beta, "half")
+    assert np.array_equal(explain(IMAGE, NET, conventions=TEXT, **OF).selected, text.selected)
+    found = explain(IMAGE, NET, conventions=TEXT, pair_sum="p<q", beta=0.9, **OF)
+    assert found.info["conventions"] == "text with pair_sum = p<q, beta = 0.9"
+    np.testing.assert_array_equal(found.matrix, found.problem.matrix(0.9, "p<q"))
+    authors = explain(IMAGE, NET, conventions="authors", **OF)
+    assert authors.problem.field.max() == 0 and authors.info["conventions"] == "authors"  # min-max
+    assert len(np.unique(authors.heatmap)) <= 256  # an 8 bit image
+
+
+@pytest.mark.parametrize("solver, reads", [("simulated_annealing", 100), ("exact", None)])
+def test_conventions_hold_the_options_of_solvers(monkeypatch, solver, reads):
+    given = []
+    select = one_image.select
+    monkeypatch.setattr(one_image, "select", lambda *a, **o: given.append(o) or select(*a, **o))
+    explain(IMAGE, NET, conventions="authors", solver=solver, **OF)
+    assert given[0].get("num_reads") == reads
+    if reads:
+        explain(IMAGE, NET, conventions="authors", solver=solver, num_reads=2, **OF)
+        assert given[1]["num_reads"] == 2
+
+
+def test_an_explorer_has_the_conventions_of_its_set():
+    models = {2: (np.eye(2).reshape(1, 2, 2, 1), np.array([[2.0, 0.0, 1.0, 0.0], [0.0] * 4]), np.zeros(2))}
+    headline, text = (Explorer(models, image_size=8, conventions=name) for name in ("headline", "text"))
+    views = [explorer.choose(n_features=2) for explorer in (headline, text)]
+    for view, use in zip(views, (HEADLINE, TEXT)):
+        np.testing.assert_array_equal(view["matrix"], view["problem"].matrix(use.beta, use.pair_sum))
+    assert (headline.conventions, text.conventions) == ("headline", "text")
+    with pytest.raises(ValueError, match="unknown conventions"):
+        Explorer(models, conventions="paper")
+
+
 def test_what_is_not_proven_says_so():
     exact, heuristic = (explain(IMAGE, NET, solver=s, **OF) for s in ("exact", "greedy"))
-    limited = explain(IMAGE, NET, time_limit=0, beta=0.1, pair_sum="all", **OF)
+    limited = explain(IMAGE, NET, time_limit=0, beta=0.1, **OF)
     assert exact.proven and not heuristic.proven and limited.proven == limited.info["proven"]
     for found in (exact, heuristic, limited):
         texts = [text.get_text() for text in found.plot().texts]

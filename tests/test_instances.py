@@ -9,7 +9,7 @@ from qafs_utils.annealing.evolution import anneal
 from qafs_utils.annealing.schedules import locally_adiabatic
 from qafs_utils.annealing.spectrum import minimum_gap
 from qafs_utils.qubo.binary import energies
-from qafs_utils.qubo.feature_selection import Problem, problems
+from qafs_utils.qubo.feature_selection import Problem, problems, to_arrays
 
 CLASSES = ["airplane", "bird", "car", "cat", "deer", "dog"]
 
@@ -37,6 +37,43 @@ def test_instances_of_images_are_sorted_by_model_and_size(maps, importance):
     assert table.image.tolist() == [5, 1, 3, 2, 0, 4, *range(6)]  # equals in the order of the images
     assert (table["class"] == np.array(CLASSES)[table.image]).all()
     assert [p.d for p in table.problem] == table.d.tolist()
+
+
+def test_instances_of_seeds_are_the_first_ones_predicted_correctly():
+    labels, rng = np.array([0, 0, 0, 3, 3]), np.random.default_rng(0)
+    stored = {}
+    for seed, predicted in enumerate(([0, 1, 0, 3, 3], [0, 0, 0, 1, 3])):
+        made = problems(rng.random((5, 4, 2, 2)), rng.normal(size=(5, 4)) + np.array([3, 3, 0, 0]))
+        arrays = to_arrays(made)
+        stored |= {f"block/seed{seed}/{name}": values for name, values in arrays.items()}
+        stored[f"predicted/seed{seed}"] = np.array(predicted)
+    table = instances.of_seeds({4: stored}, labels, [0, 1], per_class=2).sort_values(["seed", "image"])
+    assert table[["seed", "image"]].values.tolist() == [[0, 0], [0, 2], [0, 3], [0, 4], [1, 0], [1, 1], [1, 4]]
+    assert table["class"].tolist() == ["airplane"] * 2 + ["cat"] * 2 + ["airplane"] * 2 + ["cat"]
+    for row in table.itertuples():
+        field = stored[f"block/seed{row.seed}/field"][row.image]
+        assert row.d == row.problem.d == (field < 0).sum() and np.array_equal(row.problem.field, field[field < 0])
+
+
+def test_every_choice_is_measured_on_its_own_problems(drawn):
+    few = drawn[drawn.couplings == "cosine"]
+    found = instances.choices(instances.gaps, few, driver="uniform", tolerance=1e-5)
+    assert len(found) == 6 * len(few)
+    for (field, pair_sum), part in found.groupby(["field", "pair_sum"]):
+        table = few.assign(problem=[p.with_field(field) for p in few.problem])
+        alone = instances.gaps(table, pair_sum=pair_sum, driver="uniform", tolerance=1e-5)
+        assert part.gap.tolist() == alone.gap.tolist()
+    anneals = instances.choices(instances.fidelities, few, [2.0, 3.0], tolerance=1e-4)
+    assert len(anneals) == 6 * len(few) * 2 and set(anneals.columns) >= {"field", "pair_sum", "driver", "fidelity"}
+
+
+def test_fidelities_at_the_times_wanted(drawn):
+    few = drawn[drawn.couplings == "cosine"].assign(n_features=8)
+    wanted = pd.DataFrame({"n_features": [8, 8, 8, 9], "d": [3, 4, 4, 3], "annealing_time": [2.0, 2.0, 5.0, 9.0]})
+    found = instances.fidelities_at(few, wanted, tolerance=1e-4)
+    assert found.groupby(["d", "annealing_time"]).size().to_dict() == {(3, 2.0): 2, (4, 2.0): 3, (4, 5.0): 3}
+    alone = instances.fidelities(few[few.d == 4], [2.0, 5.0], tolerance=1e-4)
+    assert found[found.d == 4].fidelity.tolist() == alone.fidelity.tolist()
 
 
 def test_another_number_of_classes_is_refused(maps, importance):

@@ -3,6 +3,7 @@
 import numpy as np
 import pandas as pd
 import pytest
+import scipy.stats
 import torch
 from repository import ODD
 
@@ -167,3 +168,19 @@ def test_a_statistic_that_gives_no_number_is_refused(statistic):
 def test_a_statistic_that_takes_an_axis_gives_what_one_without_does():
     values = np.random.default_rng(0).random(30)
     assert intervals.bootstrap_interval(values) == intervals.bootstrap_interval(values, lambda x: x.mean(), seed=0)
+
+
+def test_the_simulated_test_of_a_gaussian():
+    """Lilliefors' own table: 0.886 / sqrt(N) at 5 %, for N above 30."""
+    rng = np.random.default_rng(3)
+    found = intervals.lilliefors(3 + 2 * rng.normal(size=400))
+    assert found["critical"] == pytest.approx(0.886 / 20, rel=0.06) and found["p"] > 0.05
+    values = rng.uniform(size=400)
+    skewed = intervals.lilliefors(values)
+    expected = scipy.stats.kstest((values - values.mean()) / values.std(ddof=1), "norm").statistic
+    assert skewed["distance"] == pytest.approx(expected) and skewed["p"] == pytest.approx(1 / 1001)
+    assert intervals.lilliefors(values, seed=1) == intervals.lilliefors(values, seed=1)
+    with pytest.raises(ValueError, match="values must not all be equal"):
+        intervals.lilliefors(np.ones(5))
+    with pytest.raises(ValueError, match="N, the number of values,"):
+        intervals.lilliefors([1.0, 2.0])

@@ -54,14 +54,14 @@ def test_a_notebook_that_was_only_run_is_not_written(root):
 def test_what_a_person_writes_is_kept_and_nothing_else(root):
     path = root / "notebooks/03_qubo.ipynb"
     good, content = json.loads(path.read_text()), seen(path)
-    content["cells"][1]["source"] = "".join(content["cells"][1]["source"]).replace("beta = 0.7", "beta = 0.5")
+    content["cells"][1]["source"] = "".join(content["cells"][1]["source"]).replace("example = 0", "example = 1")
     content["cells"].append(nbformat.v4.new_code_cell("print(run)", id="mine"))
     saved(root, "/notebooks/03_qubo.ipynb", content)
     found = json.loads(path.read_text())
     assert found["metadata"] == good["metadata"] and len(found["cells"]) == len(good["cells"]) + 1
     differ = [new for new, old in zip(found["cells"], good["cells"]) if new != old]
     assert len(differ) == 1 and differ[0]["metadata"] == {"tags": ["parameters"]}
-    assert "beta = 0.5  # Sec. II.2" in "".join(differ[0]["source"])
+    assert "example = 1  # image shown" in "".join(differ[0]["source"])
     assert found["cells"][-1] == {
         "cell_type": "code",
         "execution_count": None,

@@ -129,8 +129,20 @@ def test_every_figure_has_a_caption(path):
             assert caption.startswith(f"**Fig. {number.lstrip('0')}.** "), caption[:80]
 
 
-def test_every_answer_to_the_paper_is_joined_in_16():
-    """That each statement has one answer, 16 itself demands."""
+@each_notebook
+def test_every_answer_names_what_its_interval_resamples(path):
+    """`unit`, in the call itself or in a dict that is handed to it."""
+    code = "\n".join(code_of(path))
+    for node in ast.walk(ast.parse(code)):
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr == "claim":
+            names = {keyword.arg for keyword in node.keywords}
+            given = {ast.unparse(keyword.value) for keyword in node.keywords if keyword.arg is None}
+            dicts = re.findall(r"(\w+) \|?= .*[\"']unit[\"']", code)
+            assert "unit" in names or given & set(dicts), ast.unparse(node)
+
+
+def test_every_answer_to_the_paper_is_joined_in_18():
+    """That each statement has one answer, 18 itself demands."""
     calls = {name: graph.calls(code) for name, code in code_of_notebooks().items()}
     answering = {name: called["claim"] for name, called in calls.items() if "claim" in called}
     answers, known = [answer for found in answering.values() for answer in found], Artefacts("smoke").paper("claims").id
@@ -170,6 +182,7 @@ def test_the_graph_sees_imports_tables_and_published_artefacts():
     assert {name for name in needed if name.endswith(".py")} == {
         f"qafs_utils/{name}.py"
         for name in (
+            "artefacts/answers",
             "artefacts/files",
             "artefacts/parameters",
             "artefacts/provenance",

@@ -28,9 +28,79 @@ def test_energies_are_equation_4(pair_sum):
     for bits in itertools.product((0, 1), repeat=p.d):
         n = np.array(bits)
         everything = n @ p.redundancy @ n
-        pairs = {"p<q": (everything - n.sum()) / 2, "half": everything / 2, "all": everything}[pair_sum]
+        pairs = {"p!=q": everything - n.sum(), "p<q": (everything - n.sum()) / 2, "half": everything / 2}[pair_sum]
         expected = (1 - beta) * pairs + beta * p.field @ n
         assert bqm.energy(dict(enumerate(bits))) == pytest.approx(expected)
+
+
+def test_the_pair_sums_by_hand():
+    """Two maps of cosine 0.6 and fields -1, -0.5 at beta = 0.5: linear -0.5, -0.25, a pair 0.3 each time it counts."""
+    J, h, found = [[1.0, 0.6], [0.6, 1.0]], [-1.0, -0.5], {}
+    for name in feature_selection.PAIR_SUMS:
+        found[name] = energies_of(feature_selection.feature_selection_bqm(J, h, 0.5, name)).tolist()
+    assert found["p!=q"] == pytest.approx([0, -0.5, -0.25, -0.15])
+    assert found["p<q"] == pytest.approx([0, -0.5, -0.25, -0.45])
+    assert found["half"] == pytest.approx([0, -0.25, 0, 0.05])
+    assert found.keys() == {"p!=q", "p<q", "half"}
+
+
+@pytest.mark.parametrize("beta", [0.0, 0.3, 0.7, 1.0])
+def test_pairs_counted_twice_are_pairs_counted_once_at_another_beta(beta):
+    p = problem(6)
+    for kind in feature_selection.FIELDS:
+        twice, once = p.with_field(kind).bqm(beta), p.with_field(kind).bqm(beta / (2 - beta), "p<q")
+        np.testing.assert_allclose(energies_of(twice), (2 - beta) * energies_of(once), atol=1e-12)
+
+
+def test_the_half_sum_is_each_pair_once_and_the_diagonal():
+    p, beta = problem(6), 0.7
+    selected = np.bitwise_count(np.arange(2**6))
+    half, once = (energies_of(p.bqm(beta, name)) for name in ("half", "p<q"))
+    np.testing.assert_allclose(half, once + (1 - beta) / 2 * selected, atol=1e-12)
+
+
+def test_the_pair_sum_with_the_diagonal_is_nobodys():
+    with pytest.raises(ValueError, match="unknown pair_sum 'all'.*the authors' diagonal J_pp is 0.*is 'p!=q'"):
+        problem().bqm(0.7, "all")
+
+
+def test_fields_by_hand():
+    assert feature_selection.field([4.0, 2.0, 1.0]).tolist() == [-1, -0.5, -0.25]
+    assert feature_selection.field([5.0, 2.0, 1.0], "min-max").tolist() == [-1, -0.25, 0]
+    for kind in feature_selection.FIELDS:
+        assert feature_selection.field([0.2], kind).tolist() == [-1]  # one candidate alone
+        assert feature_selection.field([3.0, 3.0], kind).tolist() == [-1, -1]
+        assert feature_selection.field([], kind).tolist() == []
+    with pytest.raises(ValueError, match="unknown field 'softmax': choose from max, min-max"):
+        feature_selection.field([1.0], "softmax")
+
+
+@pytest.mark.parametrize("alphas", [[4.0, 2.0, 1.0, -3.0], [2.0, -1.0, -1.0, 0.0], [0.5, 0.5, 0.5, -2.0]])
+def test_the_min_max_field_can_be_made_of_the_max_field(alphas):
+    maps = RNG.random((4, 3, 3))
+    most, min_max = (feature_selection.problem(maps, alphas, field=kind) for kind in feature_selection.FIELDS)
+    again = most.with_field("min-max")
+    np.testing.assert_allclose(again.field, min_max.field, atol=1e-15)
+    assert np.array_equal(again.redundancy, most.redundancy) and np.array_equal(
+        most.with_field("max").field, most.field
+    )
+    assert not np.signbit(again.field[again.field == 0]).any()
+    [of_all] = feature_selection.problems(maps[None], [alphas], field="min-max")
+    assert np.array_equal(of_all.field, min_max.field)
+    if (min_max.field == 0).any():
+        with pytest.raises(ValueError, match="field is min-max, from which max cannot be made"):
+            min_max.with_field("max")
+        with pytest.raises(ValueError, match="problem 0 has no compact form, .*: give the max field"):
+            feature_selection.to_arrays([min_max])
+
+
+def test_a_subsample_has_the_field_of_what_was_drawn():
+    drawn = [
+        feature_selection.subsample(RNG.random((5, 2, 2)), [4, 3, 2, 1, -1], 3, field=f, rng=1)
+        for f in ("max", "min-max")
+    ]
+    assert drawn[0].maps.tolist() == drawn[1].maps.tolist()
+    np.testing.assert_allclose(drawn[0].with_field("min-max").field, drawn[1].field, atol=1e-15)
 
 
 def test_field_lies_in_minus_one_to_zero():
@@ -95,7 +165,7 @@ def test_energy_of_a_selection_is_that_of_its_candidates():
     problem = feature_selection.problem(RNG.random((6, 3, 3)), np.array([1.0, -1.0, 0.5, 0.3, -0.2, 0.8]))
     n = np.array([True, True, False, True, False, True])  # map 1 is no candidate
     pairs = problem.redundancy[0, 2] + problem.redundancy[0, 3] + problem.redundancy[2, 3]
-    assert problem.energy(n, beta=0.6) == pytest.approx(0.4 * pairs - 0.6 * (1 + 0.3 + 0.8))
+    assert problem.energy(n, beta=0.6) == pytest.approx(0.4 * 2 * pairs - 0.6 * (1 + 0.3 + 0.8))
 
 
 def test_subsample_is_the_problem_of_the_maps_drawn():
@@ -283,7 +353,7 @@ def test_sequences_of_any_kind(kind):
     J, h = [[1.0, 0.5], [0.5, 1.0]], [-1.0, -0.5]
     p = feature_selection.Problem(kind([2, 5]), kind(h), J, 6)
     assert p.maps.tolist() == [2, 5] and p.bqm(0.5) == feature_selection.feature_selection_bqm(J, kind(h), 0.5)
-    assert p.energy(kind([0, 0, 1, 0, 0, 1]), 0.5) == -0.5 and feature_selection.field(kind([2.0, 1.0])).tolist() == h
+    assert p.energy(kind([0, 0, 1, 0, 0, 1]), 0.5) == -0.25 and feature_selection.field(kind([2.0, 1.0])).tolist() == h
     stored = feature_selection.to_arrays(problem for problem in [p])
     assert feature_selection.from_arrays({k: v.tolist() for k, v in stored.items()})[0].bqm() == p.bqm()
     assert landscape.descend(kind([0.0, -1.0, 1.0, -3.0])) == 3

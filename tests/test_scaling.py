@@ -34,10 +34,31 @@ def test_slopes_of_each_model_and_of_all():
     assert found.low["all"] == pytest.approx(-2) and found.high["all"] == pytest.approx(-1)
 
 
-def test_the_ratio_of_residuals_tells_the_laws_apart():
+def test_every_instance_counts_in_a_fit_without_a_statistic():
+    d, values = [1, 2, 4, 4, 4], [1.0, 2.0, 8.0, 4.0, 2.0]
+    expected = np.polyfit(np.log(d), np.log(values), 1)
+    a, prefactor = scaling.log_fit(d, values, law="power", statistic=None)
+    assert (a, prefactor) == pytest.approx((expected[0], np.exp(expected[1])))
+
+
+def test_akaikes_criterion_tells_the_laws_apart():
     d = np.array([2, 2, 4, 8, 16])
-    assert scaling.law_ratio(d, 3 / d) < 1e-9
-    assert scaling.law_ratio(d, np.exp(-d / 4) * [1.01, 0.99, 1, 1, 1.01]) > 1
+    assert scaling.aic_difference(d, 3 / d) < -50
+    assert scaling.aic_difference(d, np.exp(-d / 4) * [1.01, 0.99, 1, 1, 1.01]) > 0
+    assert np.isnan(scaling.aic_difference([2, 2, 4], [1.0, 2.0, 3.0]))  # two d, which both laws meet alike
+    residuals = []
+    values = np.array([0.9, 0.5, 0.4, 0.3, 0.1])
+    for x in (np.log(d), d):
+        residuals.append(np.polyfit(x, np.log(values), 1, full=True)[1].item())
+    assert scaling.aic_difference(d, values) == pytest.approx(5 * np.log(residuals[0] / residuals[1]))
+
+
+def test_the_distance_of_distributions_at_the_edges():
+    edges, counts = np.array([0.0, 1.0, 2.0, 3.0]), np.array([2, 1, 1])  # 0, 1/2, 3/4, 1
+    assert scaling.distance_of_distributions([0.5, 0.5, 1.5, 2.5], edges, counts) == 0
+    assert scaling.distance_of_distributions([2.5] * 4, edges, counts) == 0.75
+    assert scaling.distance_of_distributions([-1.0, 0.5, 1.5, 2.5], edges, counts) == 0.25
+    assert scaling.distance_of_distributions([5.0], edges, counts) == 1
 
 
 def test_the_time_to_one_half_between_the_times_annealed():
@@ -59,18 +80,24 @@ def test_ranks_within_groups_are_weighted_by_their_members():
     assert np.isnan(scaling.rank_within(groups, x, [1, 2, 3, 5, 5]))  # equals have no order
 
 
-def test_medians_and_their_intervals():
-    table = pd.DataFrame({"d": [5, 5, 5, 6], "n_features": 16, "fidelity": [0.1, 0.2, 0.9, 0.5]})
-    found = scaling.medians_with_interval(table, "fidelity", ["n_features", "d"], n_resamples=200)
-    assert found[["n_features", "d", "ours"]].values.tolist() == [[16, 5, 0.2], [16, 6, 0.5]]
-    assert (found.low[0], found.high[0]) == (0.1, 0.9) and np.isnan(found.low[1])
+def test_medians_over_heads_have_the_noise_of_another_head():
+    table = pd.DataFrame({"d": [5] * 4 + [6] * 2, "seed": [0, 0, 1, 1, 0, 0], "class": list("aabbcc")})
+    table["fidelity"] = [0.1, 0.2, 0.5, 0.6, 0.3, 0.4]
+    found = scaling.medians_over_heads(table, "fidelity", ["d"], n_resamples=200).set_index("d")
+    assert found.ours.tolist() == pytest.approx([0.35, 0.35]) and found.unit.tolist() == ["classes", ""]
+    assert found.loc[5, ["low", "high", "noise"]].tolist() == pytest.approx([0.15, 0.55, 0.4])
+    assert np.isnan(found.low[6]) and np.isnan(found.noise[6])  # a single class of a single head
 
 
-def test_the_interval_of_a_median_holds_the_middle_of_the_resampled_medians():
-    """Of seven draws four are the lowest in 1 % of the samples, the highest likewise, the highest two in 10 %."""
-    table = pd.DataFrame({"d": 5, "fidelity": [0.0, 0.2, 0.2, 0.2, 0.3, 0.4, 0.5]})
-    found = scaling.medians_with_interval(table, "fidelity", ["d"])
-    assert found[["ours", "low", "high"]].values.tolist() == [[0.2, 0.2, 0.4]]
+def test_distances_from_the_reported_medians():
+    reported = pd.DataFrame({"annealing_time": [10.0, 10.0, 50.0, 50.0], "d": [5, 6, 5, 7]})
+    reported["median_fidelity"] = [0.1, 0.2, 0.5, 0.9]
+    table = pd.DataFrame({"annealing_time": [10.0, 10.0, 50.0], "d": [5, 6, 5], "fidelity": [0.2, 0.2, 0.8]})
+    found = scaling.distances_from_reported(table, reported)
+    assert found["shortest tau: ratio"] == pytest.approx(1.5) and found["medians"] == 3
+    assert found["shortest tau: log distance"] == pytest.approx(np.log(2) / 2**0.5)
+    assert found["longer tau: distance"] == pytest.approx(0.3)
+    assert found["distance"] == pytest.approx(((0.01 + 0.09) / 3) ** 0.5)
 
 
 def test_gains_of_a_schedule():

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from .. import require
+from ..conventions import HEADLINE
 from ..qubo.binary import ground_states
 from . import cpu
 from .schedules import driver_strength, find_schedule
@@ -57,7 +58,7 @@ def loops_on(device: str | None = None, dtype: str = "complex128"):
     return gpu.Loops(device, dtype)
 
 
-def start_state(d: int, driver: str = "scaled") -> np.ndarray:
+def start_state(d: int, driver: str = HEADLINE.driver) -> np.ndarray:
     """Ground state of the driver, (2^d,) float64: |+>^d for "uniform", |->^d for "scaled".
 
     Raises ValueError as `driver_strength`.
@@ -147,9 +148,9 @@ class Evolution:
 
 def anneal(
     energies,
-    annealing_time=50.0,
+    annealing_time=HEADLINE.annealing_time,
     *,
-    driver="scaled",
+    driver=HEADLINE.driver,
     schedule="linear",
     tolerance=1e-6,
     dt: float | None = None,
@@ -265,7 +266,9 @@ def _intervals(ends, unit, steps):
     return list(zip(ends[:-1].tolist(), ends[1:].tolist(), counts.tolist()))
 
 
-def states(energies, s, annealing_time=50.0, *, driver="scaled", schedule="linear", tolerance=1e-6) -> np.ndarray:
+def states(
+    energies, s, annealing_time=HEADLINE.annealing_time, *, driver=HEADLINE.driver, schedule="linear", tolerance=1e-6
+) -> np.ndarray:
     """The state along one anneal: energies (2^d,), s (n,) rising in [0, 1]  ->  (n, 2^d) complex.
 
     Steps as `anneal` needs them, at least one between neighbouring s. Raises as `anneal`, and ValueError for
@@ -292,7 +295,9 @@ def states(energies, s, annealing_time=50.0, *, driver="scaled", schedule="linea
     return along
 
 
-def populations(energies, s, annealing_time=50.0, *, driver="scaled", schedule="linear", tolerance=1e-6) -> np.ndarray:
+def populations(
+    energies, s, annealing_time=HEADLINE.annealing_time, *, driver=HEADLINE.driver, schedule="linear", tolerance=1e-6
+) -> np.ndarray:
     """Probabilities of the bit-strings along one anneal: |`states`|^2, (n, 2^d). Raises as `states`.
 
     >>> populations([0.0, -1.0], [0.0, 0.5, 1.0], annealing_time=100.0).round(3)

@@ -5,7 +5,7 @@ and with `n_features` or `couplings` where there are several kinds. What is meas
 columns but `problem`, and those of the measurement.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, replace
 from itertools import product
 
@@ -15,13 +15,15 @@ from tqdm import tqdm
 
 from .. import require
 from ..cnn.datasets import CLASSES, draw_per_class
+from ..conventions import HEADLINE
 from ..qubo.binary import DEGENERATE, energies
-from ..qubo.feature_selection import COUPLINGS, null_couplings, subsample
+from ..qubo.feature_selection import COUPLINGS, FIELDS, PAIR_SUMS, from_arrays, null_couplings, subsample
 from ..qubo.landscape import descend, local_minima
 from .evolution import anneal
 from .schedules import locally_adiabatic
 from .spectrum import level_curves, minimum_gaps, two_level
 
+_CHOICES = {"field": FIELDS, "pair_sum": PAIR_SUMS}
 _KINDS = ("n_features", "couplings", "d")  # columns that are equal in a group that is annealed together
 
 
@@ -43,12 +45,54 @@ def of_images(problems: Mapping, classes: Sequence[str]) -> pd.DataFrame:
     return pd.concat(parts, ignore_index=True)
 
 
+def of_seeds(stored: Mapping, labels, seeds: Sequence[int], *, place: str = "block", per_class: int = 20):
+    """Instances of several trained heads, of images that each of them predicts correctly: a table with the column seed.
+
+    stored: {n_features: arrays of an artefact 02_problems_*}, with max fields; labels: (B,) of their images; per_class:
+    images of a class and head, the first ones, fewer where fewer are predicted correctly. image: of the B.
+    Raises as `feature_selection.from_arrays`.
+
+    >>> arrays = {"block/seed3/field": -np.eye(2), "block/seed3/redundancy": np.ones((2, 2, 2))}
+    >>> table = of_seeds({2: arrays | {"predicted/seed3": np.array([1, 7])}}, np.array([1, 8]), [3])
+    >>> table.drop(columns="problem").values.tolist()  # n_features, seed, image, class, d
+    [[2, 3, 0, 'bird', 1]]
+    """
+    parts = []
+    for (n, arrays), seed in product(stored.items(), seeds):
+        right = arrays[f"predicted/seed{seed}"] == labels
+        chosen = np.concatenate([np.flatnonzero(right & (labels == c))[:per_class] for c in range(len(CLASSES))])
+        arrays = {name: arrays[f"{place}/seed{seed}/{name}"][chosen] for name in ("field", "redundancy")}
+        columns = {"n_features": n, "seed": seed, "image": chosen, "class": [CLASSES[c] for c in labels[chosen]]}
+        found = from_arrays(arrays)
+        parts.append(pd.DataFrame(columns | {"d": [p.d for p in found], "problem": pd.Series(found, dtype=object)}))
+    return pd.concat(parts, ignore_index=True).sort_values(["n_features", "d"], kind="stable", ignore_index=True)
+
+
+def choices(measure: Callable, instances: pd.DataFrame, *arguments, **options) -> pd.DataFrame:
+    """What `gaps` or `fidelities` find under every field and pair sum: columns field, pair_sum and those of measure.
+
+    measure(instances, *arguments, pair_sum=..., **options)  ->  table; instances: with max fields.
+
+    >>> from ..qubo.feature_selection import problems
+    >>> table = of_images({3: problems(np.ones((1, 3, 1, 1)), [[1, 3, 2]])}, ["cat"])
+    >>> found = choices(gaps, table, tolerance=1e-3)
+    >>> found.field.tolist(), found.pair_sum.tolist()[:3]
+    (['max', 'max', 'max', 'min-max', 'min-max', 'min-max'], ['p!=q', 'p<q', 'half'])
+    """
+    parts = []
+    for field, pair_sum in product(*_CHOICES.values()):
+        table = instances.assign(problem=[p.with_field(field) for p in _table(instances).problem])
+        parts.append(measure(table, *arguments, pair_sum=pair_sum, **options).assign(field=field, pair_sum=pair_sum))
+    return pd.concat(parts, ignore_index=True)
+
+
 def subsampled(maps, importance, classes: Sequence[str], images: Mapping, *, null_up_to=0, seed=0) -> pd.DataFrame:
     """Instances of any d, drawn from an image's candidates, with null models: a table with the column `couplings`.
 
     maps: (B, N_f, H, W); importance: (B, N_f); classes: (B,); images: {d: indices of the images to draw from};
     null_up_to: d up to which every instance comes also without couplings ("zero") and with random ones ("gaussian",
-    see `null_couplings`). Every d has its own random numbers. Raises as `subsample`.
+    see `null_couplings`). The field is max: with min-max every instance without couplings would be degenerate. Every d
+    has its own random numbers. Raises as `subsample`.
 
     >>> table = subsampled(np.ones((2, 4, 1, 1)), np.ones((2, 4)), ["cat", "dog"], {2: [0, 1], 3: [1]}, null_up_to=2)
     >>> table.groupby(["couplings", "d"], sort=False).size().to_dict()
@@ -57,7 +101,7 @@ def subsampled(maps, importance, classes: Sequence[str], images: Mapping, *, nul
     parts = []
     for d, chosen in images.items():
         rng = np.random.default_rng([seed, d])
-        drawn = [subsample(maps[i], importance[i], d, rng=rng) for i in chosen]
+        drawn = [subsample(maps[i], importance[i], d, field="max", rng=rng) for i in chosen]
         for kind in COUPLINGS if d <= null_up_to else ("cosine",):
             columns = {"couplings": kind, "d": d, "image": list(chosen), "class": [classes[i] for i in chosen]}
             problems = [replace(p, redundancy=null_couplings(p.redundancy, kind, rng=rng)) for p in drawn]
@@ -81,9 +125,9 @@ def balanced(labels, count: int, *, seed: int = 0) -> np.ndarray:
 def gaps(
     instances: pd.DataFrame,
     *,
-    beta: float = 0.7,
-    pair_sum: str = "p<q",
-    driver: str = "scaled",
+    beta: float = HEADLINE.beta,
+    pair_sum: str = HEADLINE.pair_sum,
+    driver: str = HEADLINE.driver,
     tolerance: float = 1e-6,
     desc: str | None = None,
 ) -> pd.DataFrame:
@@ -101,7 +145,11 @@ def gaps(
 
 
 def independent_gaps(
-    instances: pd.DataFrame, *, beta: float = 0.7, pair_sum: str = "p<q", driver: str = "scaled"
+    instances: pd.DataFrame,
+    *,
+    beta: float = HEADLINE.beta,
+    pair_sum: str = HEADLINE.pair_sum,
+    driver: str = HEADLINE.driver,
 ) -> pd.DataFrame:
     """As `gaps`, of instances without couplings: there the two-level formula is exact, and there is no search.
 
@@ -121,9 +169,9 @@ def fidelities(
     instances: pd.DataFrame,
     annealing_times: Sequence[float],
     *,
-    beta: float = 0.7,
-    pair_sum: str = "p<q",
-    drivers: Sequence[str] = ("scaled",),
+    beta: float = HEADLINE.beta,
+    pair_sum: str = HEADLINE.pair_sum,
+    drivers: Sequence[str] = (HEADLINE.driver,),
     tolerance: float = 1e-6,
     together: bool = True,
     desc: str | None = None,
@@ -144,15 +192,32 @@ def fidelities(
     return table[[*named, "driver", "annealing_time", "fidelity", "error", "steps"]]
 
 
+def fidelities_at(instances: pd.DataFrame, wanted: pd.DataFrame, **options) -> pd.DataFrame:
+    """`fidelities` at certain annealing times for each n_features and d; instances of others are left out.
+
+    wanted: columns n_features, d and annealing_time, a row each; options: those of `fidelities`, which raises.
+
+    >>> from ..qubo.feature_selection import problems
+    >>> table = of_images({3: problems(np.ones((2, 3, 1, 1)), [[1, 1, 2], [-1, 5, 1]])}, ["cat", "dog"])
+    >>> wanted = pd.DataFrame({"n_features": 3, "d": [2, 2], "annealing_time": [1.0, 5.0]})
+    >>> fidelities_at(table, wanted, tolerance=1e-3)[["class", "annealing_time"]].values.tolist()
+    [['dog', 1.0], ['dog', 5.0]]
+    """
+    times = wanted.groupby(["n_features", "d"]).annealing_time.agg(tuple).rename("times")
+    table = _table(instances).join(times, on=["n_features", "d"]).dropna(subset="times")
+    parts = [fidelities(part.drop(columns="times"), each, **options) for each, part in table.groupby("times")]
+    return pd.concat(parts, ignore_index=True)
+
+
 def local_fidelities(
     instances: pd.DataFrame,
     annealing_times: Sequence[float],
     *,
     powers: Sequence[float] = (1.0, 2.0),
     points: int = 33,
-    beta: float = 0.7,
-    pair_sum: str = "p<q",
-    driver: str = "scaled",
+    beta: float = HEADLINE.beta,
+    pair_sum: str = HEADLINE.pair_sum,
+    driver: str = HEADLINE.driver,
     tolerance: float = 1e-6,
     desc: str | None = None,
 ) -> pd.DataFrame:
@@ -175,7 +240,9 @@ def local_fidelities(
     return pd.DataFrame(rows).join(named, on="instance")[[*named, "power", "annealing_time", "local", "error"]]
 
 
-def landscapes(instances: pd.DataFrame, *, beta: float = 0.7, pair_sum: str = "p<q") -> pd.DataFrame:
+def landscapes(
+    instances: pd.DataFrame, *, beta: float = HEADLINE.beta, pair_sum: str = HEADLINE.pair_sum
+) -> pd.DataFrame:
     """Number of ground states and of local minima of every instance: columns ground_states, local_minima."""
     rows = []
     for problem in _table(instances).problem:
@@ -185,7 +252,9 @@ def landscapes(instances: pd.DataFrame, *, beta: float = 0.7, pair_sum: str = "p
     return instances.drop(columns="problem").join(pd.DataFrame(rows, instances.index))
 
 
-def descents(instances: pd.DataFrame, *, beta: float = 0.7, pair_sum: str = "p<q") -> pd.DataFrame:
+def descents(
+    instances: pd.DataFrame, *, beta: float = HEADLINE.beta, pair_sum: str = HEADLINE.pair_sum
+) -> pd.DataFrame:
     """Whether one steepest descent finds the optimum: columns "descent from none" and "from all" maps selected."""
     rows = []
     for problem in _table(instances).problem:

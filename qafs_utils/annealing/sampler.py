@@ -6,11 +6,40 @@ from types import MappingProxyType
 import dimod
 import numpy as np
 
-from ..qubo.binary import bits
+from ..conventions import HEADLINE
+from ..qubo.binary import bits, energies
+from ..qubo.feature_selection import require_problems
 from .evolution import anneal, draw, loops_on
 from .schedules import DRIVERS, SCHEDULES, find_schedule
 
 _PARAMETERS = "num_reads", "annealing_time", "driver", "schedule", "tolerance", "dt", "seed", "device", "dtype"
+
+
+def most_probable(
+    problems,
+    annealing_time=HEADLINE.annealing_time,
+    *,
+    beta=HEADLINE.beta,
+    pair_sum=HEADLINE.pair_sum,
+    driver=HEADLINE.driver,
+    tolerance=1e-6,
+) -> np.ndarray:
+    """The maps that an anneal ends in most often, not those of lowest energy: B problems  ->  (B, N_f) bool.
+
+    What the most frequent of many reads tends to, as in github checc1/scoreCamTest, scorePercentageAnnealing.py.
+    annealing_time, driver, tolerance: as for `anneal`; beta, pair_sum: as for `feature_selection_bqm`; raises as they.
+
+    >>> from ..qubo.feature_selection import Problem
+    >>> alike = Problem(np.array([0, 2]), np.array([-1.0, -0.5]), np.ones((2, 2)), n_features=3)
+    >>> most_probable([alike], annealing_time=100.0)
+    array([[ True, False, False]])
+    """
+    problems, n_features = require_problems(problems)
+    found = np.zeros((len(problems), n_features), dtype=bool)
+    for row, problem in zip(found, problems):
+        result = anneal(energies(problem.bqm(beta, pair_sum)), annealing_time, driver=driver, tolerance=tolerance)
+        row[:] = problem.selected(bits([result.probabilities.argmax()], problem.d)[0])
+    return found
 
 
 class SchrodingerSampler(dimod.Sampler):
@@ -30,8 +59,8 @@ class SchrodingerSampler(dimod.Sampler):
         self,
         bqm,
         num_reads=None,
-        annealing_time=50.0,
-        driver="scaled",
+        annealing_time=HEADLINE.annealing_time,
+        driver=HEADLINE.driver,
         schedule="linear",
         tolerance=1e-6,
         dt=None,
@@ -53,10 +82,10 @@ class SchrodingerSampler(dimod.Sampler):
         """
         self.remove_unknown_kwargs(**unknown)
         clock = [time.perf_counter()]
-        energies = loops_on(device).energies(bqm)
+        levels = loops_on(device).energies(bqm)
         clock.append(time.perf_counter())
         options = {"driver": driver, "schedule": schedule, "tolerance": tolerance, "dt": dt}
-        result = anneal(energies, annealing_time, **options, device=device, dtype=dtype)
+        result = anneal(levels, annealing_time, **options, device=device, dtype=dtype)
         clock.append(time.perf_counter())
         d = bqm.num_variables
         num_reads = max(d**2, 1) if num_reads is None else num_reads
@@ -68,7 +97,7 @@ class SchrodingerSampler(dimod.Sampler):
         info = {
             "ground_state_probability": float(result.fidelity),
             "expected_energy": float(result.energy),
-            "ground_energy": float(energies.min()),
+            "ground_energy": float(levels.min()),
             "steps": result.steps,
             "error": result.error,
             "timing": dict(zip(("energies", "evolution", "sampling"), np.diff(clock).tolist())),
@@ -76,7 +105,7 @@ class SchrodingerSampler(dimod.Sampler):
             "driver": driver,
             "schedule": find_schedule(schedule).name,
         }
-        drawn_energies = np.array(energies[drawn].tolist())  # of an array or a tensor
+        drawn_energies = np.array(levels[drawn].tolist())  # of an array or a tensor
         return dimod.SampleSet.from_samples(
             (samples, list(bqm.variables)), bqm.vartype, drawn_energies, info=info, sort_labels=False
         )

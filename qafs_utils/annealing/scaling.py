@@ -6,7 +6,8 @@ import numpy as np
 import pandas as pd
 
 from .. import require
-from ..intervals import LAWS, bootstrap_interval, cluster_interval, fit_law
+from ..artefacts.answers import rerun_noise
+from ..intervals import LAWS, cluster_interval, lilliefors
 
 
 def with_cluster_interval(
@@ -28,11 +29,12 @@ def with_cluster_interval(
     return {"value": float(statistic(*columns)), "low": low, "high": high}
 
 
-def log_fit(d, values, *, law: str = "exponential", statistic: Callable = np.median) -> tuple[float, float]:
+def log_fit(d, values, *, law: str = "exponential", statistic: Callable | None = np.median) -> tuple[float, float]:
     """Least squares of the logarithm of a statistic at each d, all d alike: d, values (N,)  ->  a, prefactor.
 
-    law: "exponential", e^(a d), or "power", d^a. Both are NaN where there is only one d. (`intervals.fit_law` weights
-    the d by their instances.) Raises ValueError for an unknown law.
+    law: "exponential", e^(a d), or "power", d^a. statistic: None for the values themselves, all instances alike. Both
+    are NaN where there is only one d. (`intervals.fit_law` weights the d by their instances.)
+    Raises ValueError for an unknown law.
 
     >>> [round(float(x), 6) for x in log_fit([1, 2, 2], [6.0, 10.0, 14.0])]  # medians 6 and 12
     [0.693147, 3.0]
@@ -41,7 +43,9 @@ def log_fit(d, values, *, law: str = "exponential", statistic: Callable = np.med
     sizes = np.unique(d)
     if len(sizes) < 2:
         return np.nan, np.nan
-    a, offset = np.polyfit(scale(sizes), np.log([statistic(values[d == size]) for size in sizes]), 1)
+    if statistic is not None:
+        d, values = sizes, np.array([statistic(values[d == size]) for size in sizes])
+    a, offset = np.polyfit(scale(d), np.log(values), 1)
     return a, np.exp(offset)
 
 
@@ -59,7 +63,7 @@ def slopes(
     column: str,
     *,
     law: str = "power",
-    statistic: Callable = np.mean,
+    statistic: Callable | None = np.mean,
     n_resamples: int = 1000,
     seed: int = 0,
 ) -> pd.DataFrame:
@@ -81,17 +85,38 @@ def slopes(
     return pd.DataFrame(rows)
 
 
-def law_ratio(d, values) -> float:
-    """Residual of a power law over that of an exponential, of the mean at each d: below 1 the power law is nearer.
+def aic_difference(d, values) -> float:
+    """Akaike's criterion of a power law minus that of an exponential: d, values (N,)  ->  below 0 for the power law.
 
-    d, values: (N,). NaN where the exponential fits exactly. Raises as `intervals.fit_law`.
+    Both have two parameters, fitted by least squares of the logarithms of all instances, so the difference is N log of
+    the ratio of the residual squares. NaN for fewer than three d, and where both fit exactly.
 
     >>> d = np.array([1, 2, 4, 8])
-    >>> law_ratio(d, d**2.0) < 1e-6, law_ratio(d, np.exp(-d) + 1e-3) > 1
-    (True, True)
+    >>> aic_difference(d, d**2.0 * [1.01, 1, 1, 1.01]) < 0 < aic_difference(d, np.exp(-d) * [1.01, 1, 1, 1.01])
+    True
     """
-    power, exponential = (fit_law(d, values, None, law=law, statistic=np.mean)["residual"] for law in LAWS)
-    return float(power / exponential) if exponential else float("nan")
+    d, logs, residuals = np.asarray(d), np.log(values), []
+    if len(np.unique(d)) < 3:
+        return float("nan")
+    for law in ("power", "exponential"):
+        x = LAWS[law](d)
+        residuals.append(((logs - np.polyval(np.polyfit(x, logs, 1), x)) ** 2).sum())
+    power, exponential = np.maximum(residuals, 1e-24 * len(d))  # rounding errors
+    return float(len(d) * np.log(power / exponential)) if power != exponential else float("nan")
+
+
+def distance_of_distributions(values, edges, counts) -> float:
+    """Largest distance of two cumulative distributions at the edges of a histogram (Kolmogorov and Smirnov).
+
+    values: (N,); edges: (bins + 1,) and counts: (bins,) of the histogram  ->  distance in [0, 1]. Values outside the
+    edges count as below or above all of them.
+
+    >>> distance_of_distributions([0.1, 0.3, 0.3, 9.0], np.array([0.0, 0.2, 0.4]), np.array([1, 1]))
+    0.25
+    """
+    ours = np.searchsorted(np.sort(values), edges, side="right") / len(values)
+    theirs = np.concatenate([[0], np.cumsum(counts)]) / np.sum(counts)
+    return float(np.abs(ours - theirs).max())
 
 
 def time_exponent(d, annealing_times, fidelities) -> float:
@@ -147,18 +172,63 @@ def distance_of_medians(table: pd.DataFrame, reported: pd.DataFrame) -> tuple[fl
     return float(((both.fidelity - both.median_fidelity) ** 2).mean() ** 0.5), len(both)
 
 
-def medians_with_interval(
+def distances_from_reported(table: pd.DataFrame, reported: pd.DataFrame) -> dict[str, float]:
+    """How far median fidelities lie from the reported ones, at the shortest annealing time and at the longer ones.
+
+    table, reported: as for `distance_of_medians`, with the column annealing_time  ->  "shortest tau: ratio", the median
+    of ours over the reported, and "shortest tau: log distance", the root mean square of its logarithm; "longer tau:
+    distance", "distance" of all, root mean squares; "medians": the number compared.
+
+    >>> reported = pd.DataFrame({"annealing_time": [1.0, 5.0], "median_fidelity": [0.1, 0.5]})
+    >>> found = distances_from_reported(pd.DataFrame({"annealing_time": [1.0, 5.0], "fidelity": [0.2, 0.6]}), reported)
+    >>> [round(value, 3) for value in found.values()]
+    [2.0, 0.693, 0.1, 0.1, 2]
+    """
+    keys = [name for name in reported.columns.drop("median_fidelity") if name in table]
+    both = reported.merge(table.groupby(keys).fidelity.median().reset_index())
+    short = both.annealing_time == reported.annealing_time.min()
+    ratio, apart = both.fidelity[short] / both.median_fidelity[short], both.fidelity - both.median_fidelity
+    return {
+        "shortest tau: ratio": float(ratio.median()),
+        "shortest tau: log distance": float((np.log(ratio) ** 2).mean() ** 0.5),
+        "longer tau: distance": float((apart[~short] ** 2).mean() ** 0.5),
+        "distance": float((apart**2).mean() ** 0.5),
+        "medians": len(both),
+    }
+
+
+def medians_over_heads(
     table: pd.DataFrame, column: str, by: Sequence[str], *, n_resamples: int = 1000, seed: int = 0
 ) -> pd.DataFrame:
-    """Median of a column in each group, and its 95 % interval, images resampled: columns by, ours, low, high.
+    """Median of a column in each group of instances of several heads: columns by, ours, low, high, unit, noise.
 
-    Raises as `bootstrap_interval`.
+    table: columns by, seed of the head, class and that one. low, high: 95 % interval, the classes of each head
+    resampled, NaN for a single one; noise: `rerun_noise` of the medians of the heads. Raises as `cluster_interval`.
     """
     rows = []
     for key, part in table.groupby(list(by)):
-        low, high = bootstrap_interval(part[column], np.median, n_resamples=n_resamples, seed=seed, method="percentile")
-        rows.append(dict(zip(by, key)) | {"ours": part[column].median(), "low": low, "high": high})
+        clusters, values = part.seed.astype(str) + part["class"], part[column].to_numpy()
+        found = with_cluster_interval(np.median, values, clusters=clusters, n_resamples=n_resamples, seed=seed)
+        ours, single = found.pop("value"), clusters.nunique() < 2
+        interval = {"low": np.nan, "high": np.nan, "unit": ""} if single else found | {"unit": "classes"}
+        noise = rerun_noise(part.groupby("seed")[column].median())
+        rows.append(dict(zip(by, key)) | {"ours": ours} | interval | {"noise": noise})
     return pd.DataFrame(rows)
+
+
+def beside_a_gaussian(values, *, seed: int = 0) -> dict[str, float]:
+    """Shape of a distribution: (N,)  ->  number, mean, spread, skewness, excess_kurtosis, and those of `lilliefors`.
+
+    Skewness and excess kurtosis are 0 for a Gaussian. Raises as `lilliefors`.
+
+    >>> found = beside_a_gaussian([-2.0, -1.0, 0.0, 1.0, 2.0])
+    >>> found["skewness"], round(found["excess_kurtosis"], 2), found["p"] > 0.05
+    (0.0, -1.3, True)
+    """
+    test, values = lilliefors(values, seed=seed), np.asarray(values, dtype=float)
+    z = (values - values.mean()) / values.std()
+    moments = {"skewness": float((z**3).mean()), "excess_kurtosis": float((z**4).mean() - 3)}
+    return {"number": len(values), "mean": float(values.mean()), "spread": float(values.std())} | moments | test
 
 
 def mean_gains(table: pd.DataFrame, by: Sequence[str], *, n_resamples: int = 1000, seed: int = 0) -> pd.DataFrame:

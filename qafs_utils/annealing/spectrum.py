@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from .. import require
+from ..conventions import HEADLINE
 from ..qubo.binary import checked
 from .evolution import loops_on, start_state
 from .gap_search import GapSearch, largest_weight
@@ -17,7 +18,7 @@ _TOLERANCE = 1e-10  # of a gap, the least that rounding allows at energies of or
 _EXACT = 0.1  # residual over the tolerance's root up to which eigenvalues are exact enough to certify
 
 
-def levels(energies, s: float, *, driver="scaled", schedule="linear", k=2) -> tuple[np.ndarray, np.ndarray]:
+def levels(energies, s: float, *, driver=HEADLINE.driver, schedule="linear", k=2) -> tuple[np.ndarray, np.ndarray]:
     """The k lowest levels at one s: energies (2^d,)  ->  eigenvalues (k,), vectors (k, 2^d).
 
     Eigenvalues are accurate to about 1e-16 over the distance of the next level, the square of the residual.
@@ -35,7 +36,7 @@ def levels(energies, s: float, *, driver="scaled", schedule="linear", k=2) -> tu
     return values, vectors * np.sign(start_state(solver.d, driver))  # of the driver with its own sign
 
 
-def level_curves(energies, s, *, driver="scaled", schedule="linear", k=2, residual=1e-6) -> np.ndarray:
+def level_curves(energies, s, *, driver=HEADLINE.driver, schedule="linear", k=2, residual=1e-6) -> np.ndarray:
     """The k lowest levels on a grid: energies (2^d,), s (n,) in [0, 1]  ->  (n, k). Raises as `levels`.
 
     >>> level_curves([0.0, 1.0], [0.0, 0.8]).round(3)  # one qubit; nearest at s = 0.8
@@ -52,7 +53,7 @@ def level_curves(energies, s, *, driver="scaled", schedule="linear", k=2, residu
     return curves
 
 
-def occupations(energies, states, s, *, driver="scaled", schedule="linear") -> tuple[np.ndarray, np.ndarray]:
+def occupations(energies, states, s, *, driver=HEADLINE.driver, schedule="linear") -> tuple[np.ndarray, np.ndarray]:
     """All instantaneous levels and their occupation |<E_k(s)|psi(s)>|^2, by dense diagonalisation.
 
     energies: (2^d,), d <= 10; states: (n, 2^d) as `evolution.states` gives them at s (n,)  ->  levels (n, 2^d) rising,
@@ -114,7 +115,7 @@ class Gap:
     flips: int
 
 
-def two_level(energies, driver: str = "scaled") -> tuple[float, float, int]:
+def two_level(energies, driver: str = HEADLINE.driver) -> tuple[float, float, int]:
     """Two lowest bit-strings alone, linear schedule: energies (2^d,)  ->  gap, s, bits in which they differ.
 
     With D = E1 - E0 and g the driver's strength, 1 - s = D^2 / (D^2 + 4 g^2) and
@@ -140,7 +141,7 @@ def _two_level(E0, E1, first, second, g):
 
 
 def minimum_gap(
-    energies, *, driver="scaled", schedule="linear", tolerance=1e-6, residual=None, threads=None, device=None
+    energies, *, driver=HEADLINE.driver, schedule="linear", tolerance=1e-6, residual=None, threads=None, device=None
 ) -> Gap:
     """Certified minimum over s of the gap between the two lowest levels: energies (2^d,), d >= 1  ->  Gap.
 
@@ -180,7 +181,7 @@ def minimum_gap(
     return Gap(least, place, float(lower_bound), len(search.samples), end_gap, *formula)
 
 
-def minimum_gaps(batch, *, driver="scaled", schedule="linear", tolerance=1e-6, residual=None) -> list[Gap]:
+def minimum_gaps(batch, *, driver=HEADLINE.driver, schedule="linear", tolerance=1e-6, residual=None) -> list[Gap]:
     """`minimum_gap` of many problems, shared among the threads: energies, B times (2^d,)  ->  list of B Gap.
 
     Raises as `minimum_gap`.

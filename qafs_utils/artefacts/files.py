@@ -177,8 +177,8 @@ def committed_table(path: Path, remedy: str = "restore it with `git checkout`") 
 def committed_records() -> dict[str, dict]:
     """{notebook: record} of figures/RECORDS.json. Raises ArtefactError when it is missing or damaged.
 
-    >>> committed_records()["03_qubo"]["parameters"]["beta"]
-    0.7
+    >>> committed_records()["03_qubo"]["parameters"]["example"]
+    0
     """
     return decoded(ROOT / RECORDS, lambda content: dict(json.loads(content)), "`git checkout figures` restores it")
 

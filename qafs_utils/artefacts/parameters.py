@@ -53,8 +53,8 @@ def defaults(notebook: str) -> dict:
 
     Raises ValueError if there is no such notebook or cell, or if the cell holds anything but lines `name = literal`.
 
-    >>> defaults("03_qubo")["beta"]
-    0.7
+    >>> defaults("03_qubo")["conventions"]
+    'headline'
     """
     require.choice("notebook", notebook, sorted(p.stem for p in (ROOT / "notebooks").glob("[0-9]*.ipynb")))
     path = ROOT / "notebooks" / f"{notebook}.ipynb"

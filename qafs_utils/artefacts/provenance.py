@@ -145,7 +145,7 @@ def modules(source: str, root: Path = ROOT) -> dict[str, str]:
     Without those of ELSEWHERE.
 
     >>> sorted(modules("from qafs_utils.make import claims"))
-    ['make.claims', 'require']
+    ['artefacts.answers', 'make.claims', 'require']
     """
     found, waiting = {}, {_module(name, root) for name in imported(source)}
     while waiting := waiting - found.keys() - {None, *ELSEWHERE}:

@@ -18,6 +18,7 @@ import numpy as np
 import pandas as pd
 
 from .. import require
+from .answers import answered
 from .files import (
     BENCHMARKS,
     PAPER_VALUES,
@@ -122,9 +123,9 @@ class Run(Artefacts):
     writes to build/lab/<profile>, where others in the lab find it first: what `make` has made stays as it is. Raises
     ValueError for an unknown notebook or profile, and, naming the parameter, for one that is missing or no literal.
 
-    >>> run = Run("04_annealing", defaults("04_annealing") | {"beta": 0.9, "token": "mine", "np": np})
-    >>> run.parameters["beta"], "token" in run.parameters
-    (0.9, False)
+    >>> run = Run("04_annealing", defaults("04_annealing") | {"seed": 1, "token": "mine", "np": np})
+    >>> run.parameters["seed"], "token" in run.parameters
+    (1, False)
     """
 
     def __init__(self, notebook: str, namespace: dict):
@@ -175,41 +176,34 @@ class Run(Artefacts):
         verdict: str = "",
         why: str = "",
         seeds=(),
+        unit: str = "images",
+        p: float | None = None,
     ) -> None:
         """Answer a statement of the paper, by its id in data/paper_values/claims.csv, with what this notebook measures.
 
         ours, low, high: our value and its 95 % interval; reported: the paper's value, where claims.csv has none;
         holds, partly, testable: as for `claims.verdict`, which judges it; verdict: instead of that rule's; why: one
-        line beside it; seeds: our values for other training seeds. A second answer to a statement replaces the first.
-        The answers are the artefact <number>_claims.csv. Raises ValueError for an unknown id, and,
-        naming it, for what is no number (NaN is one) or neither true nor false.
+        line beside it; seeds: our values of reruns, other training seeds or draws, whose `rerun_noise` enters the
+        verdict; unit: what the interval resamples, of `answers.UNITS`; p: of a test, corrected over all statements
+        with one. A second answer to a statement replaces the first. The answers are the artefact <number>_claims.csv.
+        Raises ValueError for an unknown id, and, naming it, for what is no number (NaN is one), neither true nor
+        false, or an unknown unit.
         """
         require.choice("claim", name, self.paper("claims").id.tolist())
         numbers = {"reported": reported, "ours": ours, "low": low, "high": high}
-        for key, value in numbers.items():
-            numbers[key] = require.array(key, np.nan if value is None else value, "", nan=True, dtype=None).item()
-        over = require.array("seeds", list(seeds), "S", nan=True)
-        over = over[~np.isnan(over)]
-        answer = {
-            "id": name,
-            **numbers,
-            "holds": "" if holds is None else {True: "yes", False: "no"}[require.flag("holds", holds)],
-            "partly": require.flag("partly", partly),
-            "testable": require.flag("testable", testable),
-            "verdict": verdict,
-            "seeds": f"{over.min():.3g} to {over.max():.3g}" if len(over) else "",
-            "why": why,
-        }
-        answers = self.answers | {name: answer}
+        given = {"holds": holds, "partly": partly, "testable": testable, "verdict": verdict, "why": why}
+        answer = answered(name, numbers, **given, seeds=seeds, unit=unit, p=p)
+        answers = self.answers | {name: answer | {"notebook": self.notebook}}
         self.save_table(f"{self.notebook[:2]}_claims", pd.DataFrame(answers.values()))
         self.answers = answers
 
     def claims(self):
         """What the paper says of this notebook's subject, beside what was answered: a pandas Styler to show."""
-        columns = ["place", "statement", "reported", "ours", "low", "high", "why"]
-        answers = pd.DataFrame(self.answers.values(), columns=["id", *columns[2:]]).set_index("id")
-        table = answers.combine_first(self.paper("claims").set_index("id")).loc[answers.index, columns]
-        shown = table.style.format("{:.3g}", columns[2:6], na_rep="").hide(axis="index").set_uuid("claims")
+        said, numbers = ["place", "claim", "measured", "holds_if"], ["reported", "ours", "low", "high", "noise", "p"]
+        answers = pd.DataFrame(self.answers.values(), columns=["id", *numbers, "unit", "why"]).set_index("id")
+        table = answers.combine_first(self.paper("claims").set_index("id"))
+        table = table.loc[answers.index, [*said, *numbers, "unit", "why"]].fillna({"holds_if": ""})
+        shown = table.style.format("{:.3g}", numbers, na_rep="").hide(axis="index").set_uuid("claims")
         return shown.set_properties(**{"text-align": "left", "white-space": "normal"})
 
     def figure(self, name: str, figure) -> None:
@@ -320,11 +314,11 @@ def require_same_parameters(run: Run, artefact: dict, names: list) -> None:
 
     artefact: as `Run.load` returns it; names: parameters that both notebooks have.
 
-    >>> run = Run("04_annealing", defaults("04_annealing") | {"beta": 0.9})
-    >>> made = {"record": {"notebook": "03_qubo", "parameters": {"beta": 0.7}}}
-    >>> require_same_parameters(run, made, ["beta"])  # doctest: +ELLIPSIS
+    >>> run = Run("04_annealing", defaults("04_annealing") | {"conventions": "text"})
+    >>> made = {"record": {"notebook": "03_qubo", "parameters": {"conventions": "headline"}}}
+    >>> require_same_parameters(run, made, ["conventions"])  # doctest: +ELLIPSIS
     Traceback (most recent call last):
-    qafs_utils.artefacts.files.ArtefactError: 04_annealing and 03_qubo disagree: beta = 0.9 (was 0.7). Set both alike...
+    qafs_utils.artefacts.files.ArtefactError: 04_annealing and 03_qubo disagree: conventions = 'text' (was 'head...
     """
     made, now = artefact["record"], run.parameters
     was = {name: made["parameters"].get(name, "not recorded") for name in names}

@@ -11,6 +11,7 @@ import torch.nn as nn
 
 from .. import require
 from ..artefacts.run import Artefacts
+from ..conventions import HEADLINE
 from . import networks, pretrained
 from .datasets import DataError
 from .preprocessing import require_image_size
@@ -86,7 +87,13 @@ class TrainedNetworks:
 
 
 def trained_networks(
-    heads: Mapping, *, weights="imagenet", normalisation="imagenet", precision="float32", image_size=224, device="auto"
+    heads: Mapping,
+    *,
+    weights="imagenet",
+    normalisation=HEADLINE.normalisation,
+    precision="float32",
+    image_size=224,
+    device="auto",
 ) -> TrainedNetworks:
     """Open the trained networks: the trunk that the heads of artefact 01_heads were trained on, and these heads.
 

@@ -142,11 +142,27 @@ def stratified_split(labels, fraction: float, seed: int) -> tuple[np.ndarray, np
     return np.setdiff1d(np.arange(len(labels)), held_out), held_out
 
 
-def draw_per_class(eligible, labels, count: int, seed: int | None = None) -> np.ndarray:
+def authors_split(n: int, seed: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Split n images at random as the paper's authors do: training, validation and test indices, (N,) int64 each.
+
+    Of all images 30 % are for validation, of the others a tenth for the test: 3,150, 1,500 and 350 of the 5,000
+    official training images of STL-10 (github checc1/FS_QA at 7d529e1, src/utils/loaders.py, which sets no seed).
+    The order is random, too: it is the one in which images come that are not shuffled.
+    Raises ValueError for fewer than 15 images, which leave none for the test.
+
+    >>> [len(part) for part in authors_split(5000, seed=0)]
+    [3150, 1500, 350]
+    """
+    n = require.whole("n", n, 15)
+    order, used = np.random.default_rng(require.whole("seed", seed)).permutation(n), 7 * n // 10
+    return order[used // 10 : used], order[used:], order[: used // 10]
+
+
+def draw_per_class(eligible, labels, count: int, seed: int | None = None, *, fewer: bool = False) -> np.ndarray:
     """Indices of `count` eligible images of every class, in class order: eligible (N,) bool, labels (N,) int.
 
-    Drawn at random with a seed, the first ones without. Raises ValueError if a class has too few, for other lengths and
-    labels beyond the classes of STL-10.
+    Drawn at random with a seed, the first ones without. fewer: whether a class that has not enough gives what it has.
+    Raises ValueError if a class has too few otherwise, for other lengths and labels beyond the classes of STL-10.
 
     >>> labels = np.repeat(np.arange(10), 3)
     >>> draw_per_class(np.arange(30) % 3 > 0, labels, 1)  # not the first image of a class
@@ -158,7 +174,7 @@ def draw_per_class(eligible, labels, count: int, seed: int | None = None) -> np.
     seed = seed if seed is None else require.whole("seed", seed)
     for c in range(len(CLASSES)):
         index = np.flatnonzero(eligible & (labels == c))
-        if len(index) < count:
+        if len(index) < count and not require.flag("fewer", fewer):
             raise ValueError(f"class {CLASSES[c]}: only {len(index)} eligible images, {count} wanted; ask for fewer")
         drawn.append(index[:count] if seed is None else np.random.default_rng([seed, c]).permutation(index)[:count])
     return np.concatenate(drawn)

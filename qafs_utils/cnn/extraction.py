@@ -13,6 +13,7 @@ import torch
 from torch.nn.parallel import DataParallel, DistributedDataParallel
 
 from .. import require
+from ..conventions import HEADLINE
 from .feature_maps import importance
 from .tensors import dense, require_evaluation, require_kind, require_logits
 
@@ -46,7 +47,7 @@ def tokens(height: int, width: int, skip: int = 1) -> Reshape:
 
 
 def capture(
-    head: torch.nn.Module, features, target: str = "block", class_index=None, *, batch: int = 64
+    head: torch.nn.Module, features, target: str = HEADLINE.target, class_index=None, *, batch: int = 64
 ) -> Derivatives:
     """Maps of a head's stage, the class-score gradients with respect to them, and the logits.
 

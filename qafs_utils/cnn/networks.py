@@ -10,6 +10,7 @@ from torch.overrides import TorchFunctionMode
 from tqdm import tqdm
 
 from .. import require
+from ..conventions import HEADLINE
 from .preprocessing import require_photographs, require_pixels, to_pixels
 from .tensors import require_evaluation, require_kind
 
@@ -59,7 +60,7 @@ class Trunk(nn.Module):
     torch.Size([1, 256, 2, 2])
     """
 
-    def __init__(self, net: nn.Module, normalisation: str = "imagenet", precision: str = "float32"):
+    def __init__(self, net: nn.Module, normalisation: str = HEADLINE.normalisation, precision: str = "float32"):
         super().__init__()
         _require_resnet18(net)
         require.choice("normalisation", normalisation, NORMALISATIONS)
@@ -83,7 +84,10 @@ class Trunk(nn.Module):
         """pixels (B, 3, S, S) in [0, 1]  ->  features (B, 256, S/16, S/16) float32."""
         require_evaluation(self, "trunk")
         own = {} if self.mean.any() else {"interval": "[-10, 10]"}  # without a mean, the caller may have subtracted it
-        pixels = require_pixels("pixels", pixels, {"C": 3}, **own).to(self.mean)
+        return self._layers_of(require_pixels("pixels", pixels, {"C": 3}, **own).to(self.mean))
+
+    def _layers_of(self, pixels):
+        """What the layers make of pixels, in the mode in which they are."""
         x = ((pixels - self.mean) / self.std).contiguous(memory_format=torch.channels_last)
         with self._reduced(x.device):
             features = self.layers(x).float()
@@ -102,11 +106,54 @@ def trunk_features(trunk: Trunk, images, size: int = 224, *, batch: int = 64, de
     torch.Size([3, 256, 1, 1])
     """
     require_kind("trunk", trunk, Trunk)
+    return _in_batches(trunk, trunk.mean.device, images, size, batch, desc)
+
+
+def training_mode_features(
+    trunk: Trunk, images, size: int = 224, *, epochs: int = 20, batch: int = 64, desc: str = "trunk, training mode"
+) -> tuple[torch.Tensor, Trunk]:
+    """What a frozen trunk gives while it is in training mode, and the trunk in eval mode as these epochs leave it.
+
+    In training mode BatchNorm normalises by the mean and the variance of the batch, which also enter its running
+    statistics: r becomes (1 - m) r + m x, m = 0.1. Images that come in the same batches in each epoch give the same
+    features in each. So one pass is enough, and nothing is approximated: b batches make a^b r + S of r, with
+    a = 1 - m, and `epochs` such epochs add up to a geometric series. The running statistics do not enter the features.
+
+    images: (N, 3, h, w) uint8 in the order of training, the last batch may be smaller
+    ->  features (N, 256, size/16, size/16) float16 of every epoch, and a copy of the trunk after the last one.
+    Raises ValueError as `trunk_features`, and for a batch of a single value a channel, which has no variance.
+
+    >>> from qafs_utils.cnn.pretrained import resnet18
+    >>> trunk, images = Trunk(resnet18("random")), torch.arange(3 * 3 * 64).reshape(3, 3, 8, 8).byte()
+    >>> features, drifted = training_mode_features(trunk, images, size=32, epochs=2)
+    >>> torch.allclose(features.float(), trunk_features(drifted, images, size=32).float())
+    False
+    """
+    require_kind("trunk", trunk, Trunk)
+    require_evaluation(trunk, "trunk")
+    epochs, trunk = require.whole("epochs", epochs, 1), copy.deepcopy(trunk)
+    norms = [layer for layer in trunk.layers.modules() if isinstance(layer, nn.BatchNorm2d)]
+    before = [[value.clone() for value in norm.buffers()] for norm in norms]
+    trunk.layers.train()
+    with torch.no_grad():
+        features = _in_batches(trunk._layers_of, trunk.mean.device, images, size, batch, desc)
+    for norm, (*old, count) in zip(norms, before):
+        batches = int(norm.num_batches_tracked - count)
+        kept = (1 - norm.momentum) ** batches  # of what was there before an epoch
+        for first, last in zip(old, (norm.running_mean, norm.running_var)):
+            drifted = first.double() + (last.double() - first) * (1 - kept**epochs) / (1 - kept)
+            last.copy_(drifted)
+        norm.num_batches_tracked.copy_(count + batches * epochs)
+    return features, trunk.eval()
+
+
+def _in_batches(function, device, images, size, batch, desc):
+    """What a function of pixels makes of uint8 images, batch by batch: a float16 tensor on the CPU."""
     images, batch, features = require_photographs(images), require.whole("batch", batch, 1), None
     if not len(images):
         raise ValueError("there are no images for the trunk")
     for start in tqdm(range(0, len(images), batch), desc=desc, unit="batch"):
-        part = trunk(to_pixels(images[start : start + batch], size, trunk.mean.device)).half().cpu()
+        part = function(to_pixels(images[start : start + batch], size, device)).half().cpu()
         if features is None:
             features = torch.empty((len(images), *part.shape[1:]), dtype=torch.float16)  # once: it can be a gigabyte
         features[start : start + len(part)] = part
@@ -132,7 +179,7 @@ class ReducedHead(nn.Module):
 
     BLOCKS = {"paper": ("conv", "bn", "relu"), "authors_code": ("conv", "relu", "bn")}
 
-    def __init__(self, n_features: int, block: str = "paper", size: int = 14, n_classes: int = 10):
+    def __init__(self, n_features: int, block: str = HEADLINE.block, size: int = 14, n_classes: int = 10):
         super().__init__()
         n_features = require.whole("n_features", n_features, 1)
         size, n_classes = require.whole("size", size, 1), require.whole("n_classes", n_classes, 1)

@@ -9,6 +9,7 @@ import torch.nn.functional as F
 from tqdm import tqdm
 
 from .. import require
+from ..conventions import CHOICES, HEADLINE
 from .networks import FullHead, Trunk
 from .tensors import dense, require_evaluation, require_kind, require_logits, two_classes
 
@@ -115,19 +116,23 @@ def train(
     validation_labels,
     *,
     epochs: int = 20,
-    learning_rate: float = 1e-3,
+    learning_rate: float = HEADLINE.learning_rate,
     batch: int = 64,
+    order: str = HEADLINE.order,
+    epoch: str = HEADLINE.epoch,
     seed: int = 0,
     desc: str = "training",
 ) -> list[dict]:
-    """Adam on the block and the classifier; the epoch with the best validation accuracy is kept (paper, Sec. IV.3).
+    """Adam on the block and the classifier (paper, Sec. IV.3).
 
     model: a ReducedHead on trunk features (N, 256, s, s), or a FullHead's classifier on its `pooled` maps (N, 512).
+    order: the images are "shuffled" anew for each epoch, by the seed, or come in their "fixed" order.
+    epoch: the one that is kept, "best" in validation accuracy (the earliest of equals), or the "last".
     labels: (N,)  ->  list of dicts, one an epoch: epoch, loss, validation_accuracy.
-    The model is left in eval mode with the parameters of the best epoch (the earliest of equals); called again, it
-    trains on from there.
+    The model is left in eval mode with the parameters of the kept epoch; called again, it trains on from there.
     Raises ValueError for a frozen model, features or labels that do not fit or are not finite, no validation images,
-    and settings that are no positive numbers; for a loss that is not finite, where the best epoch so far is kept.
+    an unknown order or epoch, and settings that are no positive numbers; for a loss that is not finite, where the
+    epoch to be kept is taken from those before.
 
     >>> features, labels = torch.eye(4), [0, 1, 0, 1]
     >>> history = train(nn.Linear(4, 2), features, labels, features, labels, epochs=9, learning_rate=0.5)
@@ -136,30 +141,33 @@ def train(
     """
     epochs, batch = require.whole("epochs", epochs, 1), require.whole("batch", batch, 1)
     learning_rate = require.number("learning_rate", learning_rate, "(0, inf)")
+    require.choice("order", order, CHOICES["order"]), require.choice("epoch", epoch, CHOICES["epoch"])
     features, labels = _training_set(model, "", features, labels)
     validation_features, validation_labels = _training_set(model, "validation_", validation_features, validation_labels)
     device = next(model.parameters()).device
     generator = torch.Generator().manual_seed(require.whole("seed", seed))
     optimiser = torch.optim.Adam(model.parameters(), lr=learning_rate)
-    history, best, best_state = [], -1.0, copy.deepcopy(model.state_dict())
+    history, best, kept = [], -1.0, copy.deepcopy(model.state_dict())
     try:
-        for epoch in tqdm(range(1, epochs + 1), desc=desc, unit="epoch"):
+        for number in tqdm(range(1, epochs + 1), desc=desc, unit="epoch"):
             model.train()
             total = 0.0
-            for index in torch.randperm(len(labels), generator=generator).split(batch):
+            fixed = order == "fixed"
+            images = torch.arange(len(labels)) if fixed else torch.randperm(len(labels), generator=generator)
+            for index in images.split(batch):
                 loss = F.cross_entropy(model(features[index].to(device).float()), labels[index].to(device))
                 optimiser.zero_grad()
                 loss.backward()
                 optimiser.step()
                 total += float(loss.detach()) * len(index)
-            require.number(f"the loss of epoch {epoch}, with a learning_rate of {learning_rate:g},", total)
+            require.number(f"the loss of epoch {number}, with a learning_rate of {learning_rate:g},", total)
             model.eval()
             score = accuracy(predict(model, validation_features), validation_labels)
-            history.append({"epoch": epoch, "loss": total / len(labels), "validation_accuracy": score})
-            if score > best:
-                best, best_state = score, {k: v.detach().cpu().clone() for k, v in model.state_dict().items()}
+            history.append({"epoch": number, "loss": total / len(labels), "validation_accuracy": score})
+            if score > best or epoch == "last":
+                best, kept = score, {k: v.detach().cpu().clone() for k, v in model.state_dict().items()}
     finally:
-        model.load_state_dict(best_state)
+        model.load_state_dict(kept)
         model.eval()
     return history
 

@@ -22,6 +22,7 @@ class Masking(NamedTuple):
     mask: str
     value: float | None
     fill: str
+    resampling: str = "float"
 
 
 @dataclass(frozen=True)
@@ -33,8 +34,10 @@ class AverageDropDefinition:
     Hard masks keep pixels exactly at their cut, but never those of heatmap 0: an all-zero heatmap masks the whole
     image, and a top fraction keeps less if fewer pixels are positive.
     fill: masked pixels become "black" (0) or the "mean" colour.
+    resampling: of the CAM to a soft mask, in "float" or as an "8 bit" image (`cams.heatmap`).
     score, target: Y and O are the "softmax" probability or the "logit" of the class "predicted" on the full
     image or of the "true" one. average: over "all" images or those predicted "correct"ly.
+    clip: whether a score that grows under the mask counts as no drop, as in Eq. 8, or as a negative one.
 
     >>> AverageDropDefinition("top_fraction", 0.5, score="logit").masking == DEFINITIONS["top_half"].masking
     True
@@ -46,13 +49,16 @@ class AverageDropDefinition:
     mask: str = "soft"
     value: float | None = None
     fill: str = "black"
+    resampling: str = "float"
     score: str = "softmax"
     target: str = "predicted"
     average: str = "all"
+    clip: bool = True
 
     CHOICES = {
         "mask": ("soft", "threshold", "top_fraction"),
         "fill": ("black", "mean"),
+        "resampling": ("float", "8 bit"),
         "score": ("softmax", "logit"),
         "target": ("predicted", "true"),
         "average": ("all", "correct"),
@@ -65,11 +71,14 @@ class AverageDropDefinition:
             require.number(f"value of the mask {self.mask}", self.value, "[0, 1]")
         elif self.value is not None:
             raise ValueError(f"value must be None for a soft mask, got {require.described(self.value)}")
+        if self.mask != "soft" and self.resampling == "8 bit":
+            raise ValueError(f"resampling '8 bit' is that of a soft mask, not of {self.mask!r}: choose 'float'")
+        require.flag("clip", self.clip)
 
     @property
     def masking(self) -> Masking:
         """Key of the masked images (`masks.apply`): definitions of equal masking share their masked logits."""
-        return Masking(self.mask, self.value, self.fill)
+        return Masking(self.mask, self.value, self.fill, self.resampling)
 
 
 DEFINITIONS = {
@@ -77,6 +86,8 @@ DEFINITIONS = {
     "correct_only": AverageDropDefinition(average="correct"),
     "true_class": AverageDropDefinition(target="true"),
     "logit": AverageDropDefinition(score="logit"),
+    "unclipped": AverageDropDefinition(clip=False),  # the average of the paper's authors for Grad-CAM++
+    "8_bit": AverageDropDefinition(resampling="8 bit"),  # how they make the mask of a selection
     "mean_fill": AverageDropDefinition(fill="mean"),
     "threshold_0.15": AverageDropDefinition("threshold", 0.15),  # the cut of Selvaraju et al. 2017
     "threshold_0.5": AverageDropDefinition("threshold", 0.5),
@@ -110,17 +121,21 @@ def drops(logits_full, logits_masked, labels, definition: AverageDropDefinition 
     logits of full and masked images: (N, C), labels: (N,) true classes in 0..C-1  ->  (N,). NaN are images outside
     the averaging set, and those of Y <= 0, where the ratio means nothing (a probability that underflows to 0, a
     logit that is not positive). A softmax drop lies in [0, 100]; a logit drop exceeds 100 if the masked logit is < 0.
+    Without the definition's clip it is 100 (Y - O) / Y, negative where the score grows.
 
     >>> full, masked = np.log([[0.8, 0.2], [0.4, 0.6]]), np.log([[0.6, 0.4], [0.3, 0.7]])  # probabilities
     >>> drops(full, masked, [0, 0]).round(9)  # 0.8 -> 0.6; 0.6 -> 0.7
     array([25.,  0.])
     >>> drops(full, masked, [0, 0], DEFINITIONS["correct_only"]).round(9)
     array([25., nan])
+    >>> drops(full, masked, [0, 0], DEFINITIONS["unclipped"]).round(9)
+    array([ 25.        , -16.66666667])
     """
     full, masked, counted = _scores(logits_full, logits_masked, labels, definition)
     counted = counted & (full > 0)
+    lost = np.maximum(0, full - masked) if definition.clip else full - masked
     with np.errstate(over="ignore"):
-        percent = np.where(counted, 100 * np.maximum(0, full - masked) / np.where(counted, full, 1), np.nan)
+        percent = np.where(counted, 100 * lost / np.where(counted, full, 1), np.nan)
     require.values("drops", percent, nan=True, remedy=": a logit is too near 0, take the score softmax")
     return percent
 

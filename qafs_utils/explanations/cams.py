@@ -13,10 +13,12 @@ from collections.abc import Callable
 import numpy as np
 import torch
 import torch.nn.functional as F
+from PIL import Image
 
 from .. import require
 from ..cnn.feature_maps import importance as importance_of
 from ..cnn.tensors import LARGEST_SIDE, dense
+from ..conventions import CHOICES
 
 _LARGE = ": maps or weights are finite, but too large: scale them"
 
@@ -36,25 +38,34 @@ def _finite(name, values, axes, like=None):
     return values.to(torch.promote_types(values.dtype, torch.float32) if like is None else like.dtype)
 
 
-def grad_cam(maps, importance, selection=None) -> torch.Tensor:
-    """Grad-CAM, relu(sum_a importance_a maps_a), of all or selected maps (Selvaraju et al. 2017, Eq. 2).
+def grad_cam(maps, importance, selection=None, *, relu: str = "relu of sum") -> torch.Tensor:
+    """Grad-CAM of all or selected maps, by default relu(sum_a importance_a maps_a) (Selvaraju et al. 2017, Eq. 2).
 
     maps: (B, N, H, W), importance: (B, N), selection: (B, N) of bool or 0/1, or None for all  ->  (B, H, W).
-    A bit-string as selection gives the paper's explanation map; `importance > 0` gives filtered Grad-CAM. An
-    empty selection or zero maps give a CAM of zeros. Raises ValueError if the selection is not made of zeros and ones.
+    relu: "relu of sum", their equation, or "sum of relus", sum_a relu(importance_a maps_a), as the paper's authors
+    compute it (`conventions`). For maps >= 0 the latter is filtered Grad-CAM, and both are the same for a selection
+    of maps of positive importance. A bit-string as selection gives the paper's explanation map; `importance > 0` gives
+    filtered Grad-CAM. An empty selection or zero maps give a CAM of zeros. Raises ValueError for an unknown relu, and
+    if the selection is not made of zeros and ones.
 
-    >>> maps = torch.tensor([[[[1.0, 0.0]], [[0.0, 2.0]]]])  # one image, two maps of 1 x 2
+    >>> maps = torch.tensor([[[[1.0, 0.0]], [[1.0, 2.0]]]])  # one image, two maps of 1 x 2
     >>> grad_cam(maps, [[1.0, 3.0]])
-    tensor([[[1., 6.]]])
+    tensor([[[4., 6.]]])
     >>> grad_cam(maps, [[1.0, 3.0]], selection=[[1, 0]])
     tensor([[[1., 0.]]])
+    >>> grad_cam(maps, [[3.0, -1.0]]), grad_cam(maps, [[3.0, -1.0]], relu="sum of relus")
+    (tensor([[[2., 0.]]]), tensor([[[3., 0.]]]))
     """
+    require.choice("relu", relu, CHOICES["grad_cam"])
     maps = _finite("maps", maps, "BNHW")
     weights = _finite("importance", importance, "BN", maps)
     if selection is not None:
         selection = require.bits("selection", selection, "B N", dict(zip("BN", maps.shape)))
         weights = weights * torch.as_tensor(selection).to(weights)
-    cam = F.relu(torch.einsum("bn,bnhw->bhw", weights, maps))
+    if relu == "relu of sum":
+        cam = F.relu(torch.einsum("bn,bnhw->bhw", weights, maps))
+    else:
+        cam = F.relu(weights[:, :, None, None] * maps).sum(1)
     require.values("CAMs", cam, remedy=_LARGE)
     return cam
 
@@ -223,17 +234,29 @@ def upsample(cam, size) -> torch.Tensor:
     return F.interpolate(cam[:, None], size=(height, width), mode="bilinear", align_corners=False)[:, 0]
 
 
-def heatmap(cam, size) -> torch.Tensor:
+def heatmap(cam, size, *, resampling: str = "float") -> torch.Tensor:
     """Soft mask of a CAM: ReLU, upsampled, then normalised once: (B, H, W)  ->  (B, size, size) in [0, 1].
 
     Interpolation lowers peaks. A CAM normalised only before upsampling, as the Grad-CAM++ authors do, peaks below 1,
     which shifts hard thresholds and mask areas. Normalising before and after (pytorch-grad-cam) equals once after,
     because interpolation commutes with scale and offset. A zero or constant CAM gives zeros.
+    resampling "8 bit", as the paper's authors make it (`conventions`): normalised before only, rounded to one of 256
+    grey levels, and upsampled as such by Pillow, bilinear. Raises ValueError for an unknown resampling.
 
     >>> heatmap(torch.tensor([[[-1.0, 4.0, 0.0]]]), (1, 6))  # interpolation lowers 4 to 3, which becomes 1
     tensor([[[0.0000, 0.3333, 1.0000, 1.0000, 0.3333, 0.0000]]])
+    >>> heatmap(torch.tensor([[[-1.0, 4.0, 0.0]]]), (1, 6), resampling="8 bit")  # 64 and 191 of 255
+    tensor([[[0.0000, 0.2510, 0.7490, 0.7490, 0.2510, 0.0000]]])
     """
-    return normalise(upsample(F.relu(_finite("CAMs", cam, "BHW")), size))
+    require.choice("resampling", resampling, CHOICES["resampling"])
+    cam = F.relu(_finite("CAMs", cam, "BHW"))
+    if resampling == "float":
+        return normalise(upsample(cam, size))
+    shape = upsample(cam[:1], size).shape[1:]  # of a size that is checked
+    levels = (255 * normalise(cam)).round().to(torch.uint8).cpu().numpy()
+    images = [Image.fromarray(image).resize(shape[::-1], Image.Resampling.BILINEAR) for image in levels]
+    large = np.stack(images) if images else np.zeros((0, *shape))
+    return torch.as_tensor(large, device=cam.device).to(cam.dtype) / 255
 
 
 def _filtered(maps, gradients):

@@ -7,6 +7,7 @@ import numpy as np
 
 from .. import require
 from ..cnn import feature_maps
+from ..conventions import HEADLINE
 from ..intervals import mean_with_interval
 from ..qubo import binary, landscape
 from ..qubo.feature_selection import Problem
@@ -145,7 +146,7 @@ def silent_maps(maps: np.ndarray, importance: np.ndarray, *, share: float = 0.1)
 
 
 def optima_by_size(
-    problems: Sequence[Problem], largest: int, *, beta: float = 0.7, pair_sum: str = "p<q"
+    problems: Sequence[Problem], largest: int, *, beta: float = HEADLINE.beta, pair_sum: str = HEADLINE.pair_sum
 ) -> np.ndarray:
     """The optimum of exactly k maps of every image, for k from 0 on, from all energies: (largest + 1, B, N_f) bool.
 
@@ -172,8 +173,8 @@ def probability_by_size(
     importance: np.ndarray,
     largest: int,
     *,
-    beta: float = 0.7,
-    pair_sum: str = "p<q",
+    beta: float = HEADLINE.beta,
+    pair_sum: str = HEADLINE.pair_sum,
     n_resamples: int = 1000,
     seed=0,
 ) -> list[dict]:
@@ -212,7 +213,7 @@ def trade_off_at_size(
     betas: Sequence[float],
     sizes: Sequence[int] = (2, 3, 4),
     *,
-    pair_sum: str = "p<q",
+    pair_sum: str = HEADLINE.pair_sum,
     n_resamples: int = 1000,
     seed=0,
 ) -> list[dict]:

@@ -8,6 +8,7 @@ import scipy.stats
 
 from .. import intervals, require
 from ..cnn.datasets import CLASSES
+from ..conventions import HEADLINE
 from ..qubo import feature_selection
 from ..solvers import baselines, by_name
 from .bhattacharyya import bhattacharyya_matrix, mean_off_diagonal
@@ -131,6 +132,40 @@ def against_controls(
     }
 
 
+def overlaps_of_heads(
+    samples: Mapping[str, np.ndarray], predicted: Mapping[str, np.ndarray], cases: pd.DataFrame
+) -> np.ndarray:
+    """`pair_overlaps` of the selections of each case, a training seed say  ->  (cases, 45).
+
+    samples: artefact 04_samples; predicted: 02_problems_nf<n>, whose predicted/seed<s> (B,) group the images; cases:
+    columns selected (a key of samples) and seed.
+
+    >>> cases = pd.DataFrame({"selected": ["mine"], "seed": 3})
+    >>> overlaps_of_heads({"mine": np.eye(10, dtype=bool)}, {"predicted/seed3": np.arange(10)}, cases).shape
+    (1, 45)
+    """
+    groups = zip(cases.selected, cases.seed)
+    return np.array([pair_overlaps(samples[key], predicted[f"predicted/seed{seed}"]) for key, seed in groups])
+
+
+def tidy_controls(controls: pd.DataFrame) -> pd.DataFrame:
+    """One mean overlap a row: columns n_features, target, beta, seed, selection, overlap, low, high.
+
+    controls: rows of `against_controls` with the first four columns; only selected_minus_top_k has an interval.
+
+    >>> row = {"n_features": 16, "target": "block", "beta": 0.7, "seed": 0, "selected": 0.3, "top_k": 0.2}
+    >>> row |= {"random_k": 0.5, "candidates": 0.6, "constant_k": 0.2, "selected_minus_top_k": 0.1}
+    >>> tidy = tidy_controls(pd.DataFrame([row | {"low": 0.05, "high": 0.15}]))
+    >>> len(tidy), tidy.high.dropna().tolist()
+    (6, [0.15])
+    """
+    case, interval = ["n_features", "target", "beta", "seed"], ["low", "high"]
+    kinds = ["selected", "top_k", "constant_k", "random_k", "candidates", "selected_minus_top_k"]
+    tidy = controls.melt([*case, *interval], kinds, "selection", "overlap")
+    tidy.loc[tidy.selection != "selected_minus_top_k", interval] = np.nan
+    return tidy[[*case, "selection", "overlap", *interval]]
+
+
 def class_shares(selected: np.ndarray, labels: np.ndarray, n_classes: int = len(CLASSES)) -> np.ndarray:
     """Share of the images of each class that have a map: (B, N_f) bool, (B,)  ->  (n_classes, N_f), NaN without images.
 
@@ -150,11 +185,18 @@ def distinct_in_class(selected: np.ndarray, labels: np.ndarray) -> list[int]:
 
 
 def one_optimum_a_class(
-    field: np.ndarray, labels: np.ndarray, *, cosine: float = 0.5, beta: float = 0.7, pair_sum: str = "p<q"
+    field: np.ndarray,
+    labels: np.ndarray,
+    *,
+    cosine: float = 0.5,
+    beta: float = HEADLINE.beta,
+    pair_sum: str = HEADLINE.pair_sum,
+    field_kind: str = HEADLINE.field,
 ) -> np.ndarray:
     """`pair_overlaps` of one optimum for each class, every cosine set to one value: no image is needed.
 
-    field: (B, N_f), the same for the images of a class, as it is of maps after the block; labels: (B,)  ->  (45,).
+    field: (B, N_f), "max" fields, the same for the images of a class, as it is of maps after the block; labels: (B,);
+    field_kind: "max" or "min-max", the field of the optimum  ->  (45,).
 
     >>> one_optimum_a_class(-np.eye(10), np.arange(10)).any()  # every class has a map of its own
     np.False_
@@ -162,10 +204,43 @@ def one_optimum_a_class(
     classes, first = np.unique(labels, return_index=True)
     cosines = np.triu(np.full((field.shape[1], field.shape[1]), cosine))  # (N_f, N_f)
     arrays = {"field": field[first], "redundancy": cosines[None].repeat(len(classes), 0)}
-    optima, _ = by_name.solve_all(
-        feature_selection.from_arrays(arrays), "brute_force", beta=beta, pair_sum=pair_sum, desc="one optimum a class"
-    )
-    return pair_overlaps(optima, classes)
+    problems = [p.with_field(field_kind) for p in feature_selection.from_arrays(arrays)]
+    options = {"beta": beta, "pair_sum": pair_sum, "desc": "one optimum a class"}
+    return pair_overlaps(by_name.solve_all(problems, "brute_force", **options)[0], classes)
+
+
+def sharing(importance: np.ndarray, labels: np.ndarray) -> dict:
+    """Are the important candidates of a class those that few other classes have?
+
+    importance: (B, N_f), of which the mean over the images of a class is taken; labels: (B,). A map is a candidate of
+    a class where that mean is positive, and its importance there is relative to the class's largest  ->  candidates,
+    the number of pairs of class and candidate; spearman, the rank correlation, over these, of importance and the number
+    of other classes that have the candidate (NaN where one of them is constant); top_fifth and bottom_fifth, that
+    number, averaged over the most and the least important fifth of each class's candidates.
+
+    >>> shared, own = np.array([[4, 1, 0], [4, 0, 1]]), np.array([[1, 4, 0], [1, 0, 4]])  # map 0 is of both classes
+    >>> [round(float(sharing(maps, [0, 1])["spearman"]), 9) for maps in (shared, own)]
+    [1.0, -1.0]
+    """
+    sizes = {}
+    importance = require.array("importance", importance, "B N_f", sizes)
+    labels = require.indices("labels", labels, "B", len(CLASSES), sizes)
+    mean = np.stack([importance[labels == c].mean(0) for c in np.unique(labels)])  # (C, N_f)
+    others, rows = (mean > 0).sum(0) - 1, []  # of a candidate of a class
+    for alpha in mean:
+        order = np.flatnonzero(alpha > 0)
+        order, fifth = order[np.argsort(-alpha[order], kind="stable")], int(np.ceil(len(order) / 5))
+        places = np.arange(len(order))
+        table = {"relative": alpha[order] / alpha.max(), "others": others[order], "top": places < fifth}
+        rows.append(pd.DataFrame(table | {"bottom": places >= len(order) - fifth}))
+    table = pd.concat(rows)
+    ordered = len(table) > 1 and np.ptp(table.relative) > 0 and np.ptp(table.others) > 0
+    return {
+        "candidates": len(table),
+        "spearman": scipy.stats.spearmanr(table.relative, table.others).statistic if ordered else np.nan,
+        "top_fifth": table.others[table.top].mean(),
+        "bottom_fifth": table.others[table.bottom].mean(),
+    }
 
 
 def _correlation(first, second):

@@ -1,6 +1,6 @@
-"""Tables of Average Drop: by method and class, beside blind masks, by definition, by sample of images and network."""
+"""Tables of Average Drop: by method and class, beside blind masks, by definition, by sample of images and head."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from functools import cached_property
 
 import numpy as np
@@ -9,48 +9,45 @@ import pandas as pd
 from .. import require
 from ..artefacts.files import require_equal
 from ..cnn.datasets import CLASSES
+from ..conventions import HEADLINE
 from ..intervals import mean_with_interval, nan_mean
-from ..plots.style import method_name
 from .average_drop import DEFINITIONS, area_under_curve, average_drop, by_class, drops, increases
 from .masked_scores import index_of
+from .table_one import LOW_BETA, grad_cam_key, paper_columns
 
-PAPER_COLUMNS = {  # ours: the paper's, in data/paper_values/average_drop_table1.csv
-    "nf16/Grad-CAM": "nf16_gradcam",
-    "nf16/Grad-CAM++": "nf16_gradcam_pp",
-    "nf16/qa": "nf16_qa_gradcam",
-    "nf512/Grad-CAM": "nf512_gradcam",
-    "nf512/Grad-CAM++": "nf512_gradcam_pp",
-    "nf512/sa_0.70": "nf512_sa_gradcam_low_beta",
-    "nf512/sa_0.99": "nf512_sa_gradcam_beta_0.99",
-}
-LOW_BETA = "nf512/sa_0.70"  # the paper's low beta is not known
-ON_BLACK = {  # masks on black, as in the paper's text, which does not say where it cuts
-    "grad_cam_pp": "soft",
-    "threshold_0.15": "cut at 0.15",
-    "threshold_0.5": "cut at 0.5",
-    "top_half": "upper half",
-}
-PAIRS = {  # first minus second, by the paper's statements
-    "ad_qa_minus_gradcam": ("nf16/qa", "nf16/Grad-CAM"),
-    "ad_qa_minus_gradcam_pp": ("nf16/qa", "nf16/Grad-CAM++"),
-    "ad_qa_minus_score_cam": ("nf16/qa", "nf16/Score-CAM"),
-    "ad_sa_low_minus_gradcam": ("nf512/sa_0.70", "nf512/Grad-CAM"),
-    "ad_sa_high_minus_gradcam": ("nf512/sa_0.99", "nf512/Grad-CAM"),
-    "ad_sa_high_minus_gradcam_pp": ("nf512/sa_0.99", "nf512/Grad-CAM++"),
-}
-for _n, _beta in ((16, ""), (24, ""), (32, ""), (512, "_0.70"), (512, "_0.99")):  # and beside controls
-    _selection = f"nf{_n}/{'sa' if _beta else 'qa'}{_beta}"
-    PAIRS[f"selection_minus_filtered_nf{_n}{_beta}"] = _selection, f"nf{_n}/filtered Grad-CAM"
-    PAIRS[f"selection_minus_top_k_nf{_n}{_beta}"] = _selection, f"nf{_n}/top_k{_beta}"
-    PAIRS[f"selection_minus_random_k_nf{_n}{_beta}"] = _selection, f"nf{_n}/random_k{_beta}"
-for _n in (16, 24, 32, 512):
-    PAIRS[f"filtered_minus_gradcam_nf{_n}"] = f"nf{_n}/filtered Grad-CAM", f"nf{_n}/Grad-CAM"
+
+def pairs(grad_cam: str = HEADLINE.grad_cam) -> dict[str, tuple[str, str]]:
+    """What is compared, first minus second: by the paper's statements, and beside controls  ->  {id: two columns}.
+
+    grad_cam: what the paper's Grad-CAM is, as for `table_one.grad_cam_key`.
+
+    >>> pairs()["ad_qa_minus_gradcam"], pairs()["filtered_minus_gradcam_nf16"]
+    (('nf16/qa', 'nf16/filtered Grad-CAM'), ('nf16/filtered Grad-CAM', 'nf16/Grad-CAM'))
+    """
+    key = grad_cam_key(grad_cam)
+    found = {
+        "ad_qa_minus_gradcam": ("nf16/qa", f"nf16/{key}"),
+        "ad_qa_minus_gradcam_pp": ("nf16/qa", "nf16/Grad-CAM++"),
+        "ad_qa_minus_score_cam": ("nf16/qa", "nf16/Score-CAM"),
+        "ad_sa_low_minus_gradcam": (LOW_BETA, f"nf512/{key}"),
+        "ad_sa_high_minus_gradcam": ("nf512/sa_0.99", f"nf512/{key}"),
+        "ad_sa_high_minus_gradcam_pp": ("nf512/sa_0.99", "nf512/Grad-CAM++"),
+    }
+    for n, beta in ((16, ""), (24, ""), (32, ""), (512, "_0.70"), (512, "_0.99")):
+        selection = f"nf{n}/{'sa' if beta else 'qa'}{beta}"
+        found[f"selection_minus_filtered_nf{n}{beta}"] = selection, f"nf{n}/filtered Grad-CAM"
+        found[f"selection_minus_gradcam_nf{n}{beta}"] = selection, f"nf{n}/Grad-CAM"
+        found[f"selection_minus_top_k_nf{n}{beta}"] = selection, f"nf{n}/top_k{beta}"
+        found[f"selection_minus_random_k_nf{n}{beta}"] = selection, f"nf{n}/random_k{beta}"
+    for n in (16, 24, 32, 512):
+        found[f"filtered_minus_gradcam_nf{n}"] = f"nf{n}/filtered Grad-CAM", f"nf{n}/Grad-CAM"
+    return found
 
 
 def require_same_selections(scores: Mapping, selections: Mapping):
     """Raise ArtefactError unless the scores were made for the selections that 04 finds now.
 
-    scores: artefact 08_scores; selections: the arrays of 04_selections and 04_samples.
+    scores: artefact 08_scores; selections: the arrays of 04_selections, 04_samples and 04_variants.
     """
     wanted = "quantity == 'selection' and method != 'candidates'"
     now, then = (
@@ -63,15 +60,25 @@ def require_same_selections(scores: Mapping, selections: Mapping):
 class Comparisons:
     """The tables that notebook 09 makes of artefact 08_scores. A column is a method of a group, such as "nf16/qa".
 
-    scores: the artefact; definition: the key in DEFINITIONS of the Average Drop; n_resamples, seed: of the intervals.
-    Columns named average_drop, low and high are percent and its 95 % bootstrap interval over images.
-    Raises ValueError for an unknown definition.
+    scores: the artefact; definition: the key in DEFINITIONS of the Average Drop; grad_cam: what the paper's Grad-CAM
+    is, as for `table_one.grad_cam_key`; n_resamples, seed: of the intervals. Columns named average_drop, low and high
+    are percent and its 95 % bootstrap interval over images.
+    Raises ValueError for an unknown definition or grad_cam.
     """
 
-    def __init__(self, scores: Mapping, definition: str = "grad_cam_pp", *, n_resamples: int = 2000, seed: int = 0):
+    def __init__(
+        self,
+        scores: Mapping,
+        definition: str = "grad_cam_pp",
+        *,
+        grad_cam: str = HEADLINE.grad_cam,
+        n_resamples: int = 2000,
+        seed: int = 0,
+    ):
         self.scores, self.definition = scores, require.choice("definition", definition, DEFINITIONS)
+        self.paper_columns, self.pairs = paper_columns(grad_cam), pairs(grad_cam)
         self.options, index = {"n_resamples": n_resamples, "seed": seed}, index_of(scores)
-        maskings = scores["record"]["parameters"]["maskings"]
+        maskings = [*scores["record"]["parameters"]["maskings"], *index[index.quantity == "scores"].masking.unique()]
         self.masking_of = {DEFINITIONS[name].masking: name for name in maskings}
         index["column"] = index.group + "/" + index.method
         index = index[index.masking == maskings[0]]
@@ -111,40 +118,47 @@ class Comparisons:
         masking = DEFINITIONS[definition].masking if definition else next(iter(self.masking_of))
         return self.scores[f"areas/{self.masking_of[masking]}/{column}"]
 
+    def scored(self, column: str, definition: str, kind: str = "scores") -> bool:
+        """Whether the images were scored so: some methods are not under every masking, or without blind masks."""
+        return f"{kind}/{self.masking_of[DEFINITIONS[definition].masking]}/{column}" in self.scores
+
     def _summary(self, values, name="average_drop"):
         """Mean with interval as columns of a table: of the Average Drop low and high, of others <name>_low, ..."""
         interval, prefix = mean_with_interval(values, **self.options), "" if name == "average_drop" else f"{name}_"
         return {name: interval["value"], f"{prefix}low": interval["low"], f"{prefix}high": interval["high"]}
 
-    def by_class(self, reported: pd.DataFrame) -> pd.DataFrame:
-        """Table 1: every column of the 200 images, by class and in the mean, beside the paper's values."""
-        table = pd.DataFrame([row for column in self.headline for row in self._by_class(column, self.definition)])
-        paper = reported[list(PAPER_COLUMNS.values())].rename(columns={v: k for k, v in PAPER_COLUMNS.items()})
+    def by_class(self, reported: pd.DataFrame, definitions: list[str] | None = None) -> pd.DataFrame:
+        """Table 1: columns of the 200 images, by class and in the mean, beside the paper's values.
+
+        definitions: by default that of the Average Drop alone; of others the columns that are scored so.
+        """
+        conditions = [(name, column) for name in definitions or [self.definition] for column in self.headline]
+        conditions = [(name, column) for name, column in conditions if self.scored(column, name)]
+        table = pd.DataFrame([row for name, column in conditions for row in self._by_class(column, name)])
+        paper = reported[list(self.paper_columns.values())]
+        paper = paper.rename(columns={v: k for k, v in self.paper_columns.items()})
         paper.loc["mean"] = paper.mean()
         paper = paper.stack().swaplevel().to_dict()
-        table["paper"] = [paper.get(key, np.nan) for key in zip(table.method, table["class"])]
+        table["paper"] = [paper.get(key, np.nan) for key in zip(table.column, table["class"])]
         return table
 
     def _by_class(self, column, definition):
         """Rows of a table: Average Drop of each class and of all images, mask area and random mask of equal area."""
         labels, area = self.labels(self.columns.group[column]), self.area(column, definition)
-        drop, random = self.values(column, definition), self.values(column, definition, kind="random")
+        drop, blind = self.values(column, definition), np.full(len(labels), np.nan)
+        if self.scored(column, definition, "random"):
+            blind = self.values(column, definition, kind="random")
         for name, chosen in [(c, labels == k) for k, c in enumerate(CLASSES)] + [("mean", labels >= 0)]:
-            row = {"method": column, "class": name, **self._summary(drop[chosen])}
-            yield row | {"area": area[chosen].mean(), "random_mask": nan_mean(random[chosen])}
-
-    def by_definition(self) -> pd.DataFrame:
-        """Table 5: Table 1 in every definition."""
-        conditions = [(name, column) for name in self.definitions for column in self.headline]
-        rows = [{"definition": name} | row for name, column in conditions for row in self._by_class(column, name)]
-        return pd.DataFrame(rows)
+            row = {"column": column, "class": name, "definition": definition, **self._summary(drop[chosen])}
+            yield row | {"area": area[chosen].mean(), "random_mask": nan_mean(blind[chosen])}
 
     def beside_controls(self) -> pd.DataFrame:
         """Table 4: Average Increase, mask area, and blind masks of equal area, random and centred."""
         rows = []
         for column in self.headline:
             drop, blind = self.values(column), {k: self.values(column, kind=k) for k in ("random", "centred")}
-            row = {"n_features": self.columns.n_features[column], "method": self.columns.method[column]}
+            row = {"column": column, "class": "mean", "definition": self.definition}
+            row |= {"n_features": self.columns.n_features[column], "method": self.columns.method[column]}
             row |= self._summary(drop) | {"area": self.area(column).mean()}
             row |= {"average_increase": nan_mean(self.values(column, measure=increases))}
             row |= {kind: nan_mean(values) for kind, values in blind.items()}
@@ -155,46 +169,78 @@ class Comparisons:
         for group, n in zip(chosen.group, chosen.n_features):
             full = self.scores[f"full/{group}"]
             nothing = {"average_drop": average_drop(full, full, self.labels(group)), "area": 1.0}
-            rows.append({"n_features": n, "method": "all-ones mask"} | nothing)
+            row = {"column": f"{group}/all-ones mask", "class": "mean", "definition": self.definition}
+            rows.append(row | {"n_features": n, "method": "all-ones mask"} | nothing)
         return pd.DataFrame(rows)
 
     def differences(self, reported: pd.DataFrame) -> pd.DataFrame:
-        """PAIRS in every definition, and what the filter gains beyond blind masks; paired over images."""
+        """`pairs` in every definition, and what the filter gains beyond blind masks; paired over images.
+
+        Columns broad, broad_low, broad_high: in the default definition, of the broad sample, right or wrong, where it
+        is scored; the exact optimum stands there for the annealer.
+        """
         rows = []
-        for name, pair in PAIRS.items():
+        for name, pair in self.pairs.items():
             paper = np.nan
-            if set(pair) <= set(PAPER_COLUMNS):
-                first, second = (reported[PAPER_COLUMNS[column]] for column in pair)
+            if set(pair) <= set(self.paper_columns):
+                first, second = (reported[self.paper_columns[column]] for column in pair)
                 paper = (first - second).mean()
             for definition in self.definitions:
-                first, second = (self.values(column, definition) for column in pair)
-                row = {"id": name, "definition": definition}
-                rows.append(row | self._difference(first - second) | {"paper": paper})
+                if all(self.scored(column, definition) for column in pair):
+                    first, second = (self.values(column, definition) for column in pair)
+                    row = {"id": name, "definition": definition} | self._difference(first - second) | {"paper": paper}
+                    rows.append(row | (self._broad_difference(pair) if definition == self.definition else {}))
         for kind in ("centred", "random"):
-            first, second = (self.values(c) - self.values(c, kind=kind) for c in PAIRS["filtered_minus_gradcam_nf16"])
+            pair = self.pairs["filtered_minus_gradcam_nf16"]
+            first, second = (self.values(c) - self.values(c, kind=kind) for c in pair)
             row = {"id": f"filter_beyond_{kind}_nf16", "definition": self.definition}
             rows.append(row | self._difference(first - second) | {"paper": np.nan})
         return pd.DataFrame(rows)
+
+    def _broad_difference(self, pair):
+        columns = [column.replace("/", "_broad/").replace("/qa", "/exact") for column in pair]
+        if not set(columns) <= set(self.columns.index):
+            return {}
+        return self._summary(self.values(columns[0]) - self.values(columns[1]), "broad")
 
     def _difference(self, values):
         interval = mean_with_interval(values, **self.options)
         return {"difference": interval.pop("value")} | interval
 
-    def distance(self, reported: pd.DataFrame, columns: Mapping, definition: str | None = None) -> float:
-        """Root-mean-square distance of columns {ours: the paper's} from the paper's table, by class, in points."""
-        ours = {c: by_class(self.values(c, definition), self.labels(self.columns.group[c]), 10) for c in columns}
+    def distance(self, reported: pd.DataFrame, columns: Mapping, definition: str | Mapping | None = None) -> float:
+        """Root-mean-square distance of columns {ours: the paper's} from the paper's table, by class, in points.
+
+        definition: of all columns, or of some {column: definition}.
+        """
+        of = definition if isinstance(definition, Mapping) else dict.fromkeys(columns, definition)
+        ours = {c: by_class(self.values(c, of.get(c)), self.labels(self.columns.group[c]), 10) for c in columns}
         return np.sqrt(np.nanmean([(ours[c] - reported[paper].values) ** 2 for c, paper in columns.items()]))
 
-    def distances(self, reported: pd.DataFrame) -> pd.DataFrame:
-        """Distance of every definition from the paper's numbers of known beta; last, of no mask and of their mean."""
-        known = {c: paper for c, paper in PAPER_COLUMNS.items() if c != LOW_BETA}
+    def distances(self, reported: pd.DataFrame, of_reruns: Mapping | None = None) -> pd.DataFrame:
+        """Distance of every definition from the paper's numbers of known beta; last, what it is to be held against.
+
+        of_reruns: {name: {"N_f=16": distance of two reruns from each other, ...}}. Beside them Grad-CAM with its ReLU
+        on the sum, Grad-CAM++ alone without clip, a mask that hides nothing, and the mean of the paper's table.
+        """
+        known = {c: paper for c, paper in self.paper_columns.items() if c != LOW_BETA}
         parts = {f"N_f={n}": {c: p for c, p in known.items() if self.columns.n_features[c] == n} for n in (16, 512)}
         parts["all"] = known
-        rows = [
-            {"definition": name} | {part: self.distance(reported, columns, name) for part, columns in parts.items()}
-            for name in self.definitions
-        ]
+        rows = []
+        for name in self.definitions:
+            of_parts = {
+                part: self.distance(reported, columns, name)
+                for part, columns in parts.items()
+                if all(self.scored(column, name) for column in columns)
+            }
+            rows.append({"definition": name} | of_parts)
+        usual = {part: {c.replace("filtered ", ""): p for c, p in of.items()} for part, of in parts.items()}
+        of_parts = {part: self.distance(reported, columns) for part, columns in usual.items()}
+        rows.append({"definition": f"{self.definition}, ReLU of the sum"} | of_parts)
+        unclipped = {c: "unclipped" for c in known if c.endswith("++")}
+        of_parts = {part: self.distance(reported, columns, unclipped) for part, columns in parts.items()}
+        rows.append({"definition": f"{self.definition}, Grad-CAM++ unclipped"} | of_parts)
         paper = {part: [reported[p].values for p in columns.values()] for part, columns in parts.items()}
+        rows += [{"definition": name} | found for name, found in (of_reruns or {}).items()]
         zeros = {part: np.sqrt(np.mean([v**2 for v in values])) for part, values in paper.items()}
         rows.append({"definition": "all-ones mask, any definition"} | zeros)
         rows.append({"definition": "mean of the paper's table"} | {part: np.std(v) for part, v in paper.items()})
@@ -213,10 +259,10 @@ class Comparisons:
         return pd.DataFrame(rows)
 
     def by_seed(self) -> pd.DataFrame:
-        """Average Drop of the networks of other training seeds."""
+        """Average Drop of the heads of other training seeds, of all their images and of those classified correctly."""
         table = self.columns[self.columns["sample"] == "seed"][["n_features", "seed", "method"]]
-        drop = [nan_mean(self.values(column)) for column in table.index]
-        return table.reset_index(drop=True).assign(average_drop=drop)
+        drop = {name: [nan_mean(self.values(c, name)) for c in table.index] for name in (None, "correct_only")}
+        return table.reset_index(drop=True).assign(average_drop=drop[None], correct_only=drop["correct_only"])
 
     def conv(self) -> pd.DataFrame:
         """Maps taken at the convolution's output, beside Grad-CAM there."""
@@ -233,11 +279,13 @@ class Comparisons:
 
     def places(self, reported: pd.DataFrame) -> pd.DataFrame:
         """Distance from the paper's columns of N_f = 16 of maps at the convolution and after the block, same images."""
-        methods = {"Grad-CAM": "nf16_gradcam", "Grad-CAM++": "nf16_gradcam_pp", "exact": "nf16_qa_gradcam"}
-        rows = {}
+        key, rows = next(iter(self.paper_columns)).removeprefix("nf16/"), {}
         for place, group in {"conv": "nf16_conv", "block": "nf16_seed0"}.items():
-            columns = {f"{group}/{method}": paper for method, paper in methods.items()}
-            rows[place] = {m: self.distance(reported, {f"{group}/{m}": paper}) for m, paper in methods.items()}
+            summed = f"{group}/Grad-CAM, sum of relus"  # of signed maps, where it is not the filter
+            first = summed if key == "filtered Grad-CAM" and summed in self.columns.index else f"{group}/{key}"
+            columns = {first: "nf16_gradcam", f"{group}/Grad-CAM++": "nf16_gradcam_pp"}
+            columns[f"{group}/exact"] = "nf16_qa_gradcam"
+            rows[place] = {paper: self.distance(reported, {column: paper}) for column, paper in columns.items()}
             rows[place]["all"] = self.distance(reported, columns)
         return pd.DataFrame(rows).T
 
@@ -266,73 +314,3 @@ class Comparisons:
             row |= {"area": self.area(columns[beta]).mean()}
             rows.append(row | self._summary(drop[beta] - drop[best], "minus_best"))
         return pd.DataFrame(rows)
-
-    def printed_names(self, columns: pd.Series) -> pd.Series:
-        """Names of columns as they are published: "nf16/qa" is "N_f=16 QA-Grad-CAM"."""
-        names = {c: f"N_f={row.n_features} {method_name(row.method)[0]}" for c, row in self.columns.iterrows()}
-        return columns.map(names).str.replace(r"[$\\]", "", regex=True)
-
-    def published(self, table: pd.DataFrame) -> pd.DataFrame:
-        """Table 1 as it is published: a row a class, a method in columns of value, interval and the paper's value."""
-        table = table.assign(method=self.printed_names(table.method))
-        wide = table.pivot(index="class", columns="method", values=["average_drop", "low", "high", "paper"])
-        wide = wide.swaplevel(axis=1)[table.method.unique()].reindex([*CLASSES, "mean"]).dropna(axis=1, how="all")
-        wide.columns = [name if kind == "average_drop" else f"{name}: {kind}" for name, kind in wide.columns]
-        return wide.reset_index()
-
-
-def by_training_seed(by_seed: pd.DataFrame) -> pd.DataFrame:
-    """Average Drop by training seed, a row a seed, with the columns of Table 1; by_seed: `Comparisons.by_seed`.
-
-    >>> table = pd.DataFrame({"n_features": 16, "seed": [0, 1], "method": "exact", "average_drop": [20.0, 19.0]})
-    >>> by_training_seed(table)["nf16/qa"].tolist()
-    [20.0, 19.0]
-    """
-    methods = by_seed.method.replace("exact", "qa")  # the optimum, which the annealer finds
-    table = by_seed.assign(column="nf" + by_seed.n_features.astype(str) + "/" + methods)
-    return table.pivot(index="seed", columns="column", values="average_drop")
-
-
-def numbers(table: pd.DataFrame) -> pd.DataFrame:
-    """Every number of the paper's Table 1 beside ours; table: `Comparisons.by_class`."""
-    table = table.dropna(subset="paper").rename(columns={"paper": "reported", "average_drop": "ours"})
-    table["source"], table["testable"] = "Table 1", table.method != LOW_BETA
-    table["number"] = table.method + ", " + table["class"]
-    return table[["source", "number", "reported", "ours", "low", "high", "testable"]]
-
-
-def classes_worse(by_definition: pd.DataFrame, table: pd.DataFrame) -> tuple[pd.DataFrame, int]:
-    """Number of classes whose QA-Grad-CAM at N_f = 16 loses more than Grad-CAM: by definition, and in the paper.
-
-    by_definition, table: of `Comparisons`  ->  value, and low and high of NaN, by definition; the paper's number.
-    """
-    ours = by_definition[by_definition["class"] != "mean"]
-    ours = ours.pivot(index=["definition", "class"], columns="method", values="average_drop")
-    paper = table[table["class"] != "mean"].pivot(index="class", columns="method", values="paper")
-    worse = (ours["nf16/qa"] > ours["nf16/Grad-CAM"]).groupby("definition").sum()
-    return pd.DataFrame({"value": worse, "low": np.nan, "high": np.nan}), (
-        paper["nf16/qa"] > paper["nf16/Grad-CAM"]
-    ).sum()
-
-
-def over_masks(table: pd.DataFrame, judge: Callable, why: str, *, testable: bool = True) -> dict:
-    """The verdict on what rests on the definition of Average Drop: that of all masks on black, if they agree.
-
-    table: value, low, high by definition, the index; judge: function of these three numbers  ->  verdict; why: reason.
-    The numbers are those of the first mask. Where masks disagree, or it is not testable, it "cannot be tested".
-
-    >>> table = pd.DataFrame({"value": [-3.0, 1.0], "low": -4.0, "high": 2.0}, index=["grad_cam_pp", "top_half"])
-    >>> over_masks(table, lambda value, low, high: "reproduced" if value < 0 else "not reproduced", "paired")["why"]
-    'paired; depends on the mask, which the paper does not give (not reproduced: upper half; reproduced: soft)'
-    """
-    rows = table.loc[[name for name in ON_BLACK if name in table.index], ["value", "low", "high"]]
-    verdicts = pd.Series({ON_BLACK[r.Index]: judge(r.value, low=r.low, high=r.high) for r in rows.itertuples()})
-    agree = verdicts.nunique() == 1
-    if testable and agree:
-        why += "; so with every mask on black"
-    elif testable:
-        each = "; ".join(f"{verdict}: {', '.join(masks.index)}" for verdict, masks in verdicts.groupby(verdicts))
-        why += f"; depends on the mask, which the paper does not give ({each})"
-    verdict = verdicts.iloc[0] if testable and agree else "cannot be tested"
-    ours, low, high = rows.iloc[0]
-    return {"ours": ours, "low": low, "high": high, "verdict": verdict, "why": why}

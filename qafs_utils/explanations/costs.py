@@ -8,13 +8,14 @@ import torch
 from ..cnn import networks, training
 from ..cnn.extraction import capture
 from ..cnn.feature_maps import importance
+from ..conventions import HEADLINE
 from ..qubo import feature_selection
 from ..solvers import by_name
 from . import cams
 
 SELECTIONS = {  # of the maps alone: solver and options, for the reduced networks and the full one
-    "QA selection alone, simulated": ("schrodinger", {"beta": 0.7, "seed": 0}),
-    "exact selection alone": ("brute_force", {"beta": 0.7}),
+    "QA selection alone, simulated": ("schrodinger", {"beta": HEADLINE.beta, "seed": 0}),
+    "exact selection alone": ("brute_force", {"beta": HEADLINE.beta}),
 }
 FULL_SELECTIONS = {"SA selection alone": ("simulated_annealing", {"beta": 0.99, "seed": 0})}
 

@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 
 from .. import intervals
+from ..conventions import HEADLINE
 from ..qubo.feature_selection import Problem
 from ..solvers import baselines
 from ..solvers.by_name import solve_all
@@ -15,7 +16,9 @@ from .map_subsets import mean_cosines
 CHOICES = ("QUBO", "top k", "random k", "MMR", "contribution", "reversed", "lasso")  # the order of rows
 
 
-def most_redundant(problems: list[Problem], k: int, *, beta=0.7, pair_sum="p<q", desc=None) -> np.ndarray:
+def most_redundant(
+    problems: list[Problem], k: int, *, beta=HEADLINE.beta, pair_sum=HEADLINE.pair_sum, desc=None
+) -> np.ndarray:
     """k maps by the reversed objective, as the exact solver's first descent finds them, without a proof: (B, N_f) bool.
 
     >>> J = [[1.0, 0.9, 0.1], [0.9, 1.0, 0.1], [0.1, 0.1, 1.0]]
@@ -48,7 +51,7 @@ def lasso_ranks(activation, logits, target) -> np.ndarray:
     return np.array([of_class[c] for c in target])
 
 
-def choices(problems: list[Problem], k: int, importance, activation, ranks, *, beta=0.7, seed=0) -> dict:
+def choices(problems: list[Problem], k: int, importance, activation, ranks, *, beta=HEADLINE.beta, seed=0) -> dict:
     """k candidates of every image, chosen without a solver: importance, activation, ranks of `lasso_ranks` (B, N_f).
 
     ->  {name: (B, N_f) bool}: the top k by importance, k at random, maximal marginal relevance, the top k by

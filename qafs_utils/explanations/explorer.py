@@ -18,13 +18,14 @@ from ..cnn.datasets import CLASSES
 from ..cnn.extraction import capture
 from ..cnn.feature_maps import contributions, importance
 from ..cnn.preprocessing import LARGEST, read_image, to_square
+from ..conventions import Conventions
 from ..intervals import nan_mean
 from ..plots import method, style
 from ..qubo import feature_selection
 from ..solvers import baselines, by_name
 from . import cams
 from .map_subsets import mean_cosines, subset_scores
-from .one_image import select
+from .one_image import chosen_set, select, set_name
 
 OPTIONS = by_name.TRIALS | {  # a view does not wait for a hundred reads
     "simulated_annealing": {"num_reads": 10},
@@ -38,9 +39,10 @@ class Explorer:
 
     models: {N_f: (maps (B, N_f, H, W), weight (C, N_f * H * W), bias (C,))}, such as artefacts 02_maps_* and 01_heads;
     photographs: B images uint8 (3, h, w), or None for each that there is none of; image_size: of the heatmap.
-    Other images are put in with `add`. A choice is: image, n_features, class_index (-1 for the predicted one), beta,
-    size (0 for any), solver. Arrays are copied, those given back cannot be written to.
-    Raises ValueError for models of other shapes, of unequal numbers of images or classes, and for NaN.
+    conventions: as for `explain`; the attribute of that name says which. Other images are put in with `add`. A choice
+    is: image, n_features, class_index (-1 for the predicted one), beta, size (0 for any), solver. Arrays are copied,
+    those given back cannot be written to.
+    Raises ValueError for models of other shapes, of unequal numbers of images or classes, for NaN, and for no set.
 
     >>> maps = np.eye(2).reshape(1, 2, 2, 1)  # one image, two maps of 2 x 1, orthogonal
     >>> weight = np.array([[2.0, 0.0, 1.0, 0.0], [0.0, 0.0, 0.0, 0.0]])  # of two classes: the first map counts twice
@@ -50,7 +52,13 @@ class Explorer:
     """
 
     def __init__(
-        self, models: Mapping, photographs=None, *, image_size: int = 224, pair_sum: str = "p<q", seed: int = 0
+        self,
+        models: Mapping,
+        photographs=None,
+        *,
+        image_size: int = 224,
+        conventions: str | Conventions = "headline",
+        seed: int = 0,
     ):
         self.classifiers, self.maps, classes = {}, {}, {}
         for n, (maps, weight, bias) in _parts(models):
@@ -65,7 +73,8 @@ class Explorer:
             got = f"got {counts} maps and {len(self.photographs)} photographs"
             raise ValueError(f"models and photographs must be of equally many images, {got}")
         self.image_size = require.whole("image_size", image_size, 1, LARGEST)
-        self.pair_sum = require.choice("pair_sum", pair_sum, feature_selection.PAIR_SUMS)
+        self.use = chosen_set(conventions)
+        self.conventions = set_name(self.use)
         self.seed = require.whole("seed", seed)
         stages = self._evidence, self._problem, self._solution
         self.evidence, self.problem, self.solution = (functools.lru_cache(1024)(stage) for stage in stages)
@@ -118,13 +127,15 @@ class Explorer:
         """Importance (N_f,) and problem. The gradient of a logit is the classifier's weight."""
         maps, weight = self.maps[n_features][image], self.classifiers[n_features][0][class_index]
         alpha = importance(weight.reshape(maps.shape)).astype(np.float32)
-        return _read_only(alpha), feature_selection.problem(maps, alpha)
+        return _read_only(alpha), feature_selection.problem(maps, alpha, field=self.use.field)
 
     def _solution(self, image, n_features, class_index, beta, size, solver):
         """Selection (N_f,) bool and the solver's info."""
-        choice = {"beta": beta, "pair_sum": self.pair_sum, "size": size or None, "seed": self.seed}
+        choice = {"beta": beta, "pair_sum": self.use.pair_sum, "size": size or None, "seed": self.seed}
         problem = self.problem(image, n_features, class_index)[1]
-        selected, info = select(problem, solver, **choice, **OPTIONS.get(solver, {}))
+        of_set = {"annealing_time": self.use.annealing_time, "driver": self.use.driver}
+        options = OPTIONS.get(solver, {}) | (of_set if solver == "schrodinger" else {})
+        selected, info = select(problem, solver, **choice, **options)
         return _read_only(selected), MappingProxyType(info)
 
     def candidates(self, image: int = 0, n_features: int = 16, class_index: int = -1) -> int:
@@ -149,18 +160,20 @@ class Explorer:
         n_features: int = 16,
         class_index: int = -1,
         *,
-        beta: float = 0.7,
+        beta: float | None = None,
         size: int = 0,
         solver: str = "exact",
     ) -> dict:
         """Everything about one choice: a dict with class_index, importance, problem, matrix, selected, heatmap, scores.
 
+        beta: None for that of the conventions.
         scores: energy; bound, of all selections (of that size), proven; optimal; mean_cosine of the selected maps, NaN
         for fewer than two; and the class probability with all maps, with exactly the selected ones kept, and with as
         many of the most important ones. Arrays are the Explorer's own, and cannot be written to.
         Raises NoPositiveMapError, and ValueError for a choice that is not there, as a size beyond the `candidates`.
         """
-        beta, size = require.number("beta", beta, "[0, 1]"), require.whole("size", size)
+        beta = self.use.beta if beta is None else require.number("beta", beta, "[0, 1]")
+        size = require.whole("size", size)
         solver = require.choice("solver", solver, by_name.SOLVERS)
         image, n_features, c = self._checked(image, n_features, class_index)
         evidence, bias = self.evidence(image, n_features), self.classifiers[n_features][1]
@@ -170,7 +183,8 @@ class Explorer:
         k = int(selected.sum())
         kept = np.stack([np.ones(n_features, bool), selected, baselines.top_k(alpha[None], np.array([k]))[0]])
         probability = subset_scores(evidence[None].repeat(3, 0), bias, [c] * 3, kept)
-        cam = cams.grad_cam(*(torch.tensor(v)[None] for v in (self.maps[n_features][image], alpha, selected)))
+        parts = (torch.tensor(v)[None] for v in (self.maps[n_features][image], alpha, selected))
+        cam = cams.grad_cam(*parts, relu=self.use.grad_cam)
         scores = {
             "energy": info["energy"],
             "bound": proof["bound"],
@@ -182,9 +196,9 @@ class Explorer:
             "class_index": c,
             "importance": alpha,
             "problem": problem,
-            "matrix": _read_only(problem.matrix(beta, self.pair_sum)),
+            "matrix": _read_only(problem.matrix(beta, self.use.pair_sum)),
             "selected": selected,
-            "heatmap": _read_only(cams.heatmap(cam, self.image_size)[0].numpy()),
+            "heatmap": _read_only(cams.heatmap(cam, self.image_size, resampling=self.use.resampling)[0].numpy()),
             "scores": scores | dict(zip(("probability_all", "probability", "probability_top_k"), probability)),
         }
 

@@ -41,7 +41,8 @@ class ExplorerWidgets:
             control.observe(self._show, "value")
         self.upload.observe(self._put_in, "value")
         row = widgets.Box([*self.controls.values()], layout={"flex_flow": "row wrap"})
-        self.box = widgets.VBox([row, self.upload, self.message, self.view])
+        of_set = f"Conventions: {explorer.conventions} (pair sum {explorer.use.pair_sum})"
+        self.box = widgets.VBox([row, widgets.HTML(html.escape(of_set)), self.upload, self.message, self.view])
         self._show()
 
     def _show(self, change=None):

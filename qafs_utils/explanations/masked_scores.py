@@ -17,6 +17,7 @@ from .. import require
 from ..cnn import training
 from ..cnn.extraction import capture
 from ..cnn.feature_maps import importance
+from ..intervals import nan_mean
 from . import average_drop, cams, masks
 
 _GROUP = r"nf(?P<n_features>\d+)(?:_(?P<sample>broad|conv|seed)(?P<seed>\d+)?)?"
@@ -25,25 +26,30 @@ _MEASURED = re.compile(
     rf"(?P<masking>[^/]+))/(?P<group>{_GROUP})(?:/(?P<method>.+))?"
 )
 _SELECTED = re.compile(
-    r"(?:selection/)?(?P<group>(?:(?P<sample>block|conv)/seed(?P<seed>\d+)/)?nf(?P<n_features>\d+))_(?P<method>[^/]+)"
+    r"(?:selection/)?(?P<group>(?:(?P<sample>block|conv)/)?(?:seed(?P<seed>\d+)/)?nf(?P<n_features>\d+))[_/]"
+    r"(?P<method>[^/]+)"
 )
 
 
 def index_of(keys: Iterable[str]) -> pd.DataFrame:
-    """What the arrays of 08_scores, 08_curves, 04_selections and 04_samples are, by their names: a row a name.
+    """What the arrays of 08_scores, 08_curves, 04_selections, 04_samples and 04_variants are: a row a name.
 
     quantity: "full" (logits of whole images), "scores" (of masked ones), "areas" (of the masks), "random" and "centred"
     (logits under blind masks of equal area), "insertion", "deletion", "selection"; masking: a name of
     `average_drop.DEFINITIONS`; group, and in parts n_features, sample ("chosen": the 200 images; "broad", "conv",
     "seed": of the broad sample; "block", "conv" for its selections) and training seed, 0 where the name has none;
-    method, and the beta in its name or NaN. Names of other arrays (labels, say) have no row.
+    method ("max, p!=q" is the exact optimum with this field and pair sum), and the beta in its name or NaN. Names of
+    other arrays (labels, say) have no row.
 
     >>> keys = ["labels", "full/nf16", "scores/grad_cam_pp/nf512_seed3/sa_0.70", "selection/conv/seed1/nf24_exact"]
+    >>> keys += ["seed3/nf16/max, p!=q", "nf512/max, p!=q, 0.70"]
     >>> index_of(keys)[["quantity", "n_features", "sample", "seed", "method", "beta"]]
-        quantity  n_features  sample  seed   method  beta
-    0       full          16  chosen     0            NaN
-    1     scores         512    seed     3  sa_0.70   0.7
-    2  selection          24    conv     1    exact   NaN
+        quantity  n_features  sample  seed           method  beta
+    0       full          16  chosen     0                    NaN
+    1     scores         512    seed     3          sa_0.70   0.7
+    2  selection          24    conv     1            exact   NaN
+    3  selection          16   block     3        max, p!=q   NaN
+    4  selection         512  chosen     0  max, p!=q, 0.70   0.7
     """
     rows = []
     for key in map(str, keys):
@@ -53,7 +59,7 @@ def index_of(keys: Iterable[str]) -> pd.DataFrame:
         parts = match.groupdict()
         quantities = [value for name, value in parts.items() if name.startswith("quantity") and value]
         method = parts["method"] or ""
-        beta = re.search(r"_(\d\.\d\d)$", method)
+        beta = re.search(r"(?:_|, )(\d\.\d\d)$", method)
         rows.append(
             {
                 "key": key,
@@ -61,7 +67,7 @@ def index_of(keys: Iterable[str]) -> pd.DataFrame:
                 "masking": parts.get("masking") or "",
                 "group": parts["group"],
                 "n_features": int(parts["n_features"]),
-                "sample": parts["sample"] or "chosen",
+                "sample": parts["sample"] or ("block" if parts["seed"] else "chosen"),
                 "seed": int(parts["seed"] or 0),
                 "method": method,
                 "beta": float(beta[1]) if beta else np.nan,
@@ -75,6 +81,7 @@ def explanation_maps(maps, gradients, selections: dict[str, np.ndarray]) -> dict
     """Explanation maps by method: those of `cams.METHODS`, then Grad-CAM of each selection.
 
     maps, gradients: (B, N_f, H, W); selections: {name: (B, N_f) bool}, of each the Grad-CAM  ->  {method: (B, H, W)}.
+    Of signed maps also "Grad-CAM, sum of relus"; for maps >= 0 it is filtered Grad-CAM.
 
     >>> maps = torch.rand(1, 2, 3, 3)
     >>> found = explanation_maps(maps, torch.ones(1, 2, 3, 3), {"top_k": np.array([[True, False]])})
@@ -82,9 +89,10 @@ def explanation_maps(maps, gradients, selections: dict[str, np.ndarray]) -> dict
     True
     """
     alpha = importance(gradients)
-    return {name: method(maps, gradients) for name, method in cams.METHODS.items()} | {
-        name: cams.grad_cam(maps, alpha, torch.as_tensor(bits)) for name, bits in selections.items()
-    }
+    found = {name: method(maps, gradients) for name, method in cams.METHODS.items()}
+    if (maps < 0).any():
+        found["Grad-CAM, sum of relus"] = cams.grad_cam(maps, alpha, relu="sum of relus")
+    return found | {name: cams.grad_cam(maps, alpha, torch.as_tensor(bits)) for name, bits in selections.items()}
 
 
 def explain_group(head, features, selections: dict[str, np.ndarray], *, target: str = "block") -> dict:
@@ -116,6 +124,17 @@ def score_cams(maps, logits, score: Callable, pixels, *, variant: str = "officia
     return torch.cat([cams.score_cam(maps[i], score, pixels[i], logits[i].argmax(1), variant=variant) for i in parts])
 
 
+def likeness(cam, other) -> float:
+    """Mean correlation of two explanations of each image, where both vary over the image: (B, H, W) each.
+
+    >>> cam = torch.tensor([[[0.0, 1.0, 2.0]], [[0.0, 0.0, 0.0]]])
+    >>> round(likeness(cam, cam**2), 3)
+    0.961
+    """
+    pairs = zip(cam.flatten(1).double().numpy(), other.flatten(1).double().numpy())
+    return nan_mean([np.corrcoef(a, b)[0, 1] for a, b in pairs if a.std() > 0 and b.std() > 0])
+
+
 def smooth_noise(count: int, size: int, *, seed: int = 0) -> torch.Tensor:
     """Heatmaps that know nothing of the image: 4 x 4 random values, interpolated  ->  (count, size, size) in [0, 1].
 
@@ -136,40 +155,58 @@ def centred_blob(size: int) -> torch.Tensor:
 
 
 def masked_scores(
-    score: Callable, pixels, cam, masking, *, controls: dict[str, torch.Tensor] | None = None, batch: int = 50
+    score: Callable,
+    pixels,
+    cam,
+    masking,
+    *,
+    controls: dict[str, torch.Tensor] | None = None,
+    rows=None,
+    batch: int = 50,
 ) -> dict[str, np.ndarray]:
     """Logits of images masked by their explanation maps, and under blind masks of the same area, image by image.
 
     score: pixels -> logits; pixels (B, 3, S, S); cam (B, H, W); masking: as for `masks.kept`; controls: {name: heatmaps
-    (B, S, S)}, brought to the area of each mask by `masks.match_area`
-    ->  {"scores": (B, classes), "areas": (B,), and (B, classes) for each control}.
+    (B, S, S)}, brought to the area of each mask by `masks.match_area`; rows: indices of the images, or None for all
+    ->  of these images {"scores": (B, classes), "areas": (B,), and (B, classes) for each control}.
 
     >>> cam = torch.tensor([[[0.0, 1.0], [0.0, 0.0]]])
     >>> found = masked_scores(lambda x: x.mean((2, 3)), torch.ones(1, 3, 2, 2), cam, average_drop.DEFAULT.masking)
     >>> found["areas"], found["scores"]
     (array([0.25]), array([[0.25, 0.25, 0.25]], dtype=float32))
     """
-    controls = controls or {}
+    controls, rows = controls or {}, torch.arange(len(cam)) if rows is None else torch.as_tensor(rows)
     parts = {"scores": [], "areas": []} | {name: [] for name in controls}
-    for rows in torch.arange(len(cam)).split(require.whole("batch", batch, 1)):
-        heatmap = cams.heatmap(cam[rows], pixels.shape[-1])
+    for some in rows.split(require.whole("batch", batch, 1)):
+        heatmap = cams.heatmap(cam[some], pixels.shape[-1], resampling=masking.resampling)
         area = masks.area(heatmap, masking)
         parts["areas"].append(area)
-        parts["scores"].append(score(masks.apply(pixels[rows], heatmap, masking)).numpy())
+        parts["scores"].append(score(masks.apply(pixels[some], heatmap, masking)).numpy())
         for name, ranking in controls.items():
-            alike = masks.match_area(ranking[rows], area, masking)
-            parts[name].append(score(masks.apply(pixels[rows], alike, masking)).numpy())
+            alike = masks.match_area(ranking[some], area, masking)
+            parts[name].append(score(masks.apply(pixels[some], alike, masking)).numpy())
     return {name: np.concatenate(values) for name, values in parts.items()}
 
 
 def score_group(
-    trunk, head, group: str, pixels, explanations: dict, maskings: list[str], *, aside: Iterable[str] = ()
+    trunk,
+    head,
+    group: str,
+    pixels,
+    explanations: dict,
+    maskings: list[str],
+    *,
+    plain: Iterable[str] = (),
+    aside: Iterable[str] = (),
+    also: dict[str, list[str]] | None = None,
 ) -> dict[str, np.ndarray]:
     """Scores of a group of images under all its explanation maps, by the names of artefact 08_scores, in float32.
 
     explanations: {method: (B, H, W)}; maskings: names of `average_drop.DEFINITIONS`, all of them for the chosen images,
     the first for others. Smooth noise is the control for the chosen images and the broad sample, a blob in the centre
-    for the chosen images under the first masking. aside: methods scored under the first masking only, without controls.
+    for the chosen images under the first masking. plain: methods scored without controls; aside: methods scored under
+    the first masking only, without controls; also: {masking: methods scored under it too, without controls}. Where two
+    methods explain an image alike, it is scored once.
 
     >>> from qafs_utils.cnn import networks, pretrained
     >>> trunk, head = networks.Trunk(pretrained.resnet18("random")), networks.ReducedHead(4, size=1)
@@ -178,17 +215,32 @@ def score_group(
     ['full/nf4', 'scores/top_half/nf4/qa', 'areas/top_half/nf4/qa', 'random/top_half/nf4/qa', 'centred/top_half/nf4/qa']
     """
     score, sample = training.scorer(trunk, head), index_of([f"full/{group}"])["sample"].item()
-    noise, blob = smooth_noise(len(pixels), pixels.shape[-1]), centred_blob(pixels.shape[-1])
-    scores = {f"full/{group}": training.score_all(trunk, head, pixels).numpy()}
-    for method, cam in tqdm(explanations.items(), desc=f"masked images, {group}", unit="method"):
-        compared = method not in aside
-        for name in maskings if sample == "chosen" and compared else maskings[:1]:
-            controls = {"random": noise} if sample in ("chosen", "broad") and compared else {}
-            if sample == "chosen" and compared and name == maskings[0]:
-                controls["centred"] = blob.expand(len(pixels), -1, -1)
-            masking = average_drop.DEFINITIONS[name].masking
-            found = masked_scores(score, pixels, cam, masking, controls=controls)
-            scores |= {f"{kind}/{name}/{group}/{method}": value.astype(np.float32) for kind, value in found.items()}
+    blind = {
+        "random": smooth_noise(len(pixels), pixels.shape[-1]),
+        "centred": centred_blob(pixels.shape[-1]).expand(len(pixels), -1, -1),
+    }
+    plan = []
+    for method in explanations:
+        for name in maskings if sample == "chosen" and method not in aside else maskings[:1]:
+            controls = ["random"] if sample in ("chosen", "broad") else []
+            controls += ["centred"] if sample == "chosen" and name == maskings[0] else []
+            plan.append((name, method, [] if method in (*plain, *aside) else controls))
+    plan += [(name, method, []) for name, methods in (also or {}).items() for method in methods]
+    plan.sort(key=lambda task: -len(task[2]))  # who has controls comes first, for others to take the scores over
+    scores, known = {f"full/{group}": training.score_all(trunk, head, pixels).numpy()}, {}
+    for name, method, controls in tqdm(plan, desc=f"masked images, {group}", unit="mask"):
+        cam, masking = explanations[method], average_drop.DEFINITIONS[name].masking
+        keys = [(name, image, values.tobytes()) for image, values in enumerate(cam.numpy())]
+        new = [image for image, key in enumerate(keys) if not known.get(key, {}).keys() >= {"scores", *controls}]
+        if new:
+            of_controls = {kind: blind[kind] for kind in controls}
+            found = masked_scores(score, pixels, cam, masking, controls=of_controls, rows=new)
+            for kind, values in found.items():
+                for image, value in zip(new, values):
+                    known.setdefault(keys[image], {})[kind] = value
+        for kind in ("scores", "areas", *controls):
+            values = np.stack([known[key][kind] for key in keys])
+            scores[f"{kind}/{name}/{group}/{method}"] = values.astype(np.float32)
     return scores
 
 

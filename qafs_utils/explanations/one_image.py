@@ -4,7 +4,7 @@ import contextlib
 import inspect
 import threading
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, replace
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -19,6 +19,7 @@ from ..cnn.datasets import CLASSES
 from ..cnn.extraction import capture, capture_layer
 from ..cnn.feature_maps import NoPositiveMapError, importance
 from ..cnn.preprocessing import GREY, read_image, require_image_size, to_square
+from ..conventions import HEADLINE, SETS, Conventions, named
 from ..plots import method, style
 from ..qubo import feature_selection, fixed_size
 from ..solvers import by_name
@@ -34,12 +35,14 @@ class Explanation:
     image: uint8 (3, h, w); class_index, label: the class explained; probabilities: (C,) of all classes;
     maps: (N_f, H, W); importance: (N_f,); problem: the candidates' `feature_selection.Problem`; selected: (N_f,) bool,
     `np.flatnonzero(selected)` are the numbers of the maps; heatmap: (S, S) in [0, 1]; matrix: (d, d) of
-    `Problem.matrix`; info: what the solver says, with its name and the energy.
+    `Problem.matrix`; info: what the solver says, with its name, the energy and the name of the conventions.
 
     >>> from qafs_utils.cnn.pretrained import resnet18
     >>> found = explain(np.arange(192, dtype=np.uint8).reshape(8, 8, 3), resnet18("random"), layer="layer3")
     >>> found  # doctest: +ELLIPSIS
     <Explanation of 'class ...', P = 0...: maps ... of ... candidates; energy ..., proven>
+    >>> found.info["conventions"]
+    'headline'
     """
 
     image: np.ndarray
@@ -87,12 +90,40 @@ class Explanation:
         return figure
 
 
+def chosen_set(
+    conventions: str | Conventions, *, beta: float | None = None, pair_sum: str | None = None
+) -> Conventions:
+    """A set of conventions, by its name or itself, with another beta or pair sum where one is given.
+
+    Raises ValueError for what is neither a set nor the name of one, and as `Conventions`.
+
+    >>> chosen_set("headline", beta=0.9).beta
+    0.9
+    """
+    use = conventions if isinstance(conventions, Conventions) else named(conventions)
+    given = {"beta": beta, "pair_sum": pair_sum}
+    return replace(use, **{choice: value for choice, value in given.items() if value is not None})
+
+
+def set_name(use: Conventions) -> str:
+    """The name of a set of conventions, or of the closest one with what is different.
+
+    >>> set_name(chosen_set("headline")), set_name(chosen_set("headline", beta=0.9))
+    ('headline', 'headline with beta = 0.9')
+    """
+    own, others = asdict(use), {}
+    for name, known in SETS.items():
+        others[name] = [f"{choice} = {own[choice]}" for choice, value in asdict(known).items() if own[choice] != value]
+    name = min(others, key=lambda name: len(others[name]))
+    return f"{name} with {', '.join(others[name])}" if others[name] else name
+
+
 def select(
     problem: feature_selection.Problem,
     solver: str = "exact",
     *,
-    beta: float = 0.7,
-    pair_sum: str = "p<q",
+    beta: float = HEADLINE.beta,
+    pair_sum: str = HEADLINE.pair_sum,
     size: int | None = None,
     seed: int | None = 0,
     **options,
@@ -108,7 +139,7 @@ def select(
     >>> problem = feature_selection.problem(np.ones((3, 2, 2)), np.array([1.0, -1.0, 0.5]))  # maps 0 and 2 are alike
     >>> selected, info = select(problem)
     >>> selected, round(info["energy"], 3)
-    (array([ True, False,  True]), -0.75)
+    (array([ True, False, False]), -0.7)
     """
     if not isinstance(problem, feature_selection.Problem):
         raise ValueError(f"problem must be a feature_selection.Problem, got {type(problem).__name__}")
@@ -164,12 +195,13 @@ def explain(
     image,
     model: str | Trained | nn.Module,
     *,
-    beta: float = 0.7,
+    conventions: str | Conventions = "headline",
+    beta: float | None = None,
     solver: str = "exact",
     layer: str | None = None,
     class_index: int | None = None,
     size: int | None = None,
-    pair_sum: str = "p<q",
+    pair_sum: str | None = None,
     image_size: int | None = None,
     class_names=None,
     weigh: Callable | None = None,
@@ -185,11 +217,14 @@ def explain(
     heads on the ImageNet trunk, ten classes of STL-10), a `Trained`, or any network in eval mode with logits
     (B, classes), or one logit (B, 1) for two classes.
 
+    - conventions: "headline", "text", "authors", or a `Conventions`: field, pair sum, beta, what a solver's options are
+      if not given, ReLU and resampling of the explanation map, and a head's stage if there is no layer. The network is
+      as it is, whatever they say of its training.
     - layer: whose maps; a name of `model.named_modules()`, or for the compendium's networks a stage of the head
-      ("conv", "bn", "relu"; None for after the block).
+      ("conv", "bn", "relu"; None for that of the conventions, after the block).
     - class_index: the class to explain; for None the predicted one, or class 1 of one logit.
-    - beta, pair_sum: of Eq. 4. solver, size (exactly so many maps), seed, and the solver's own options, such as
-      time_limit of "exact": as for `select`.
+    - beta, pair_sum: of Eq. 4, in place of those of the conventions. solver, size (exactly so many maps), seed, and the
+      solver's own options, such as time_limit of "exact": as for `select`.
     - image_size: of the network's input, 224 by default.
     - class_names: for labels, in the order of the classes, or a dict by their numbers.
     - weigh: importance in place of Eq. 1, a function of maps and gradients, tensors (1, N_f, H, W)  ->  (1, N_f).
@@ -198,7 +233,8 @@ def explain(
       ImageNet's. Of one channel, the network sees the image in grey.
 
     Raises DataError for an unreadable file and missing weights, NoPositiveMapError when no map speaks for the class,
-    ValueError for what does not fit: image, model, layer (maps of one pixel), class, weigh, beta, size, solver;
+    ValueError for what does not fit: conventions, image, model, layer (maps of one pixel), class, weigh, beta, size,
+    solver;
     ArtefactError without the published heads, MemoryError for an anneal of too many maps, and HardwareError from
     D-Wave's machines.
 
@@ -209,13 +245,13 @@ def explain(
     >>> found.maps.shape, found.selected.sum(), found.info["proven"]
     ((256, 14, 14), np.int64(5), True)
     """
-    beta, image = require.number("beta", beta, "[0, 1]"), read_image(image)
+    use, image = chosen_set(conventions, beta=beta, pair_sum=pair_sum), read_image(image)
     classes = None if class_index is None else [require.whole("class_index", class_index)]
     model = checkpoints.published(model) if isinstance(model, str) else model
     if isinstance(model, Trained):
         image_size = _own_size(model, image_size, reshape, mean, deviation)
         features = model.trunk(to_square(image, image_size).to(model.trunk.mean.device))
-        maps, gradients, logits = capture(model.head, features, "block" if layer is None else layer, classes)
+        maps, gradients, logits = capture(model.head, features, use.target if layer is None else layer, classes)
     elif isinstance(model, nn.Module):
         if layer is None:
             raise ValueError("give the layer whose maps are selected: its name in model.named_modules(), as 'layer4'")
@@ -231,14 +267,24 @@ def explain(
         class_names = CLASSES
     label = _labels(class_names, logits.shape[1])[class_index]
     alpha = _importance(maps, gradients, weigh, layer)
-    problem = feature_selection.problem(maps[0].numpy(), alpha[0].numpy())
-    selected, info = select(problem, solver, beta=beta, pair_sum=pair_sum, size=size, seed=seed, **options)
-    heatmap = cams.heatmap(cams.grad_cam(maps, alpha, torch.as_tensor(selected)[None]), image_size)[0].numpy()
-    probabilities, matrix = logits[0].softmax(0).numpy(), problem.matrix(beta, pair_sum)
+    problem = feature_selection.problem(maps[0].numpy(), alpha[0].numpy(), field=use.field)
+    given, options = {"beta": use.beta, "pair_sum": use.pair_sum}, _of_solver(use, solver) | options
+    selected, info = select(problem, solver, **given, size=size, seed=seed, **options)
+    info["conventions"] = set_name(use)
+    cam = cams.grad_cam(maps, alpha, torch.as_tensor(selected)[None], relu=use.grad_cam)
+    heatmap = cams.heatmap(cam, image_size, resampling=use.resampling)[0].numpy()
+    probabilities, matrix = logits[0].softmax(0).numpy(), problem.matrix(**given)
     maps, alpha = maps[0].numpy(), alpha[0].numpy()
     return Explanation(
         image.copy(), class_index, label, probabilities, maps, alpha, problem, selected, heatmap, matrix, info
     )
+
+
+def _of_solver(use, solver):
+    """The options of a solver that a set of conventions holds."""
+    if solver == "schrodinger":
+        return {"annealing_time": use.annealing_time, "driver": use.driver}
+    return {"num_reads": use.num_reads} if solver == "simulated_annealing" else {}
 
 
 def _own_size(model, image_size, reshape, mean, deviation):

@@ -9,6 +9,7 @@ import torch
 
 from ..cnn import extraction
 from ..cnn.feature_maps import cosine_matrix, importance
+from ..conventions import HEADLINE
 from ..intervals import mean_with_interval, nan_mean
 from ..qubo import feature_selection
 from ..solvers import baselines, by_name
@@ -38,8 +39,10 @@ class Layer:
         return (self.importance > 0).numpy()
 
 
-def capture(network: torch.nn.Module, name: str, images: torch.Tensor) -> Layer:
+def capture(network: torch.nn.Module, name: str, images: torch.Tensor, *, field: str = HEADLINE.field) -> Layer:
     """Maps, importance and problems of a layer, as `extraction.capture_layer` takes it; images (B, 3, S, S).
+
+    field: of the problems, as for `feature_selection.field`.
 
     >>> from torchvision.models import resnet18
     >>> capture(resnet18(weights=None).eval(), "layer3", torch.rand(2, 3, 64, 64)).importance.shape
@@ -47,11 +50,11 @@ def capture(network: torch.nn.Module, name: str, images: torch.Tensor) -> Layer:
     """
     maps, gradients, _ = extraction.capture_layer(network, name, images)
     alpha = importance(gradients)
-    return Layer(name, maps, alpha, feature_selection.problems(maps.numpy(), alpha.numpy()))
+    return Layer(name, maps, alpha, feature_selection.problems(maps.numpy(), alpha.numpy(), field=field))
 
 
 def select(
-    layer: Layer, betas: list[float], *, pair_sum: str = "p<q", time_limit: float = 60.0, seed: int = 0
+    layer: Layer, betas: list[float], *, pair_sum: str = HEADLINE.pair_sum, time_limit: float = 60.0, seed: int = 0
 ) -> tuple[Selections, pd.DataFrame]:
     """The proven optimum at each beta, beside as many top and random candidates  ->  selections, table.
 
@@ -162,7 +165,7 @@ def compare_sizes(
     ks: list[int],
     drop_of: Callable,
     *,
-    pair_sum: str = "p<q",
+    pair_sum: str = HEADLINE.pair_sum,
     time_limit: float = 60.0,
     n_resamples: int = 1000,
     seed: int = 0,
@@ -170,9 +173,11 @@ def compare_sizes(
     """Average Drop of the optima of free size, of annealed selections in their place, and of exactly k maps.
 
     drops: of `average_drops`; annealed: {beta: (B, N_f) bool}; ks: sizes, those that all images have, at the first
-    beta. Rows "QUBO" and "SA minus QUBO" for each beta, "QUBO, exactly k" and "top k" for each size. Columns:
-    selection, beta, k, mean_cosine (of the selected maps), value with its 95 % interval low and high, and the paired
-    difference from the optimum of free size, minus_free_size, with its own.
+    beta. The rounded mean size of each optimum is one of them too, or the largest that all images have, if that is
+    less. Rows "QUBO" and "SA minus QUBO" for each beta, "QUBO, exactly k" and "top k" for each size. Columns:
+    selection, beta, k, rounded_k (of "QUBO": the size k to hold it against), mean_cosine (of the selected maps), value
+    with its 95 % interval low and high, and the paired difference from the optimum of free size, minus_free_size, with
+    its own.
     Raises ValueError if an optimum of k maps is not proven within time_limit.
 
     >>> maps, alpha = torch.eye(3).reshape(1, 3, 3, 1), torch.tensor([[2.0, 1.0, -1.0]])
@@ -183,18 +188,24 @@ def compare_sizes(
     array([['QUBO', 2.0],
            ['SA minus QUBO', nan],
            ['QUBO, exactly k', 1.0],
-           ['top k', 1.0]], dtype=object)
+           ['top k', 1.0],
+           ['QUBO, exactly k', 2.0],
+           ['top k', 2.0]], dtype=object)
     """
     rows, given, J = [], {"n_resamples": n_resamples, "seed": seed}, cosine_matrix(layer.maps.numpy())
+    largest, ks = min(problem.d for problem in layer.problems), set(ks)
     for beta, theirs in annealed.items():
         bits, drop = selected["exact", beta], drops["exact", beta]
         cosine = nan_mean(map_subsets.mean_cosines(J, bits))
-        row = {"selection": "QUBO", "beta": beta, "k": bits.sum(1).mean(), "mean_cosine": cosine}
+        mean_size = bits.sum(1).mean()
+        rounded = min(max(1, round(mean_size)), largest)
+        ks.add(rounded)
+        row = {"selection": "QUBO", "beta": beta, "k": mean_size, "rounded_k": rounded, "mean_cosine": cosine}
         rows.append(row | mean_with_interval(drop, **given))
         excess = drop_of(_explained(layer, theirs))[0] - drop
         rows.append({"selection": "SA minus QUBO", "beta": beta} | mean_with_interval(excess, **given))
     beta = next(iter(annealed))
-    for k in [k for k in ks if k <= min(problem.d for problem in layer.problems)]:
+    for k in sorted(k for k in ks if k <= largest):
         options = {"beta": beta, "pair_sum": pair_sum, "size": k, "time_limit": time_limit}
         optimum, infos = by_name.solve_all(layer.problems, "exact", desc=f"exactly {k}", **options)
         if not all(info["proven"] for info in infos):

@@ -27,7 +27,7 @@ def publish(source=ROOT / "build" / "images" / "data", target=PUBLISHED, limit_m
 
     >>> publish(ROOT / "no such folder")  # doctest: +ELLIPSIS
     Traceback (most recent call last):
-    qafs_utils.artefacts.files.ArtefactError: notebooks ['01', '02', '08', '15'] left nothing in ...
+    qafs_utils.artefacts.files.ArtefactError: notebooks ['01', '02', ...] left nothing in ...
     """
     files = sorted(p for p in source.glob("[0-9]*") if p.name[:2] in IMAGE_NOTEBOOKS)
     if absent := sorted(set(IMAGE_NOTEBOOKS) - {p.name[:2] for p in files}):

@@ -26,7 +26,8 @@ from ..artefacts.provenance import code_hash
 from ..artefacts.run import Artefacts
 from ..cnn import checkpoints, datasets, extraction, feature_maps, networks, pretrained
 from ..cnn.checkpoints import head_name
-from ..explanations import average_drop, bhattacharyya, map_subsets
+from ..conventions import Conventions, named
+from ..explanations import average_drop, class_overlap, map_subsets, table_one
 from ..intervals import nan_mean
 from ..qubo import binary
 from ..qubo.feature_selection import problems
@@ -79,10 +80,15 @@ def _table(name):
     return committed_table(ROOT / "figures" / f"{name}.csv")
 
 
-def _problems(n):
-    """The problems of the 200 images at N_f = n."""
+def _made_with(notebook) -> Conventions:
+    """The conventions that the committed figures of a notebook were made with: of its record."""
+    return named(committed_records()[notebook]["parameters"]["conventions"])
+
+
+def _problems(n, use):
+    """The problems of the 200 images at N_f = n, by conventions."""
     maps = _published(f"02_maps_nf{n}")
-    return problems(maps["maps_block"], maps["importance_block"])
+    return problems(maps[f"maps_{use.target}"], maps[f"importance_{use.target}"], field=use.field)
 
 
 def _published_files():
@@ -155,21 +161,24 @@ def _pages():
 def _optima():
     """Candidates and proven optima of ten images a model, against enumeration and what is published."""
     proofs, scores, wrong = _table("fig15_proofs").set_index(["n_features", "beta"]), _published("08_scores"), []
+    use = _made_with("12_optimality")
+    options = {"beta": use.beta, "pair_sum": use.pair_sum}
     few = datasets.draw_per_class(np.ones(200, bool), scores["labels"], 1)
     for n in SIZES:
-        every = _problems(n)
+        every = _problems(n, use)
         ours = pd.DataFrame({"d": np.median([p.d for p in every])}, index=proofs.loc[[n]].index)
         wrong += differences("fig15_proofs.csv", proofs.loc[[n], ["d"]], ours)
         some, stored = [every[i] for i in few], scores[f"selection/nf{n}_{'sa_0.70' if n == 512 else 'exact'}"][few]
-        selected, infos = solve_all(some, "exact", desc=f"proof, N_f={n}")
+        selected, infos = solve_all(some, "exact", **options, desc=f"proof, N_f={n}")
         energy = np.array([info["energy"] for info in infos])
         found = {"not proven": ~np.array([info["proven"] for info in infos])}
         if n == 512:  # one read of simulated annealing may miss the optimum, and finds nothing better
-            theirs = np.array([p.energy(s) for p, s in zip(some, stored)])
+            theirs = np.array([p.energy(s, **options) for p, s in zip(some, stored)])
             found["the optimum is not the published one"] = (theirs - energy) / np.abs(energy) < -ENERGY
         else:
             found["the optimum is not the published one"] = (selected != stored).any(1)
-            least = np.array([info["energy"] for info in solve_all(some, "brute_force", desc="enumeration")[1]])
+            every_bits = solve_all(some, "brute_force", **options, desc="enumeration")[1]
+            least = np.array([info["energy"] for info in every_bits])
             found["proven and enumerated energies differ"] = np.abs(least / energy - 1) > ENERGY
         wrong += [f"N_f={n}, image {i}: {what}" for what, images in found.items() for i in few[images]]
     return f"those of {len(few)} images a model are proven, enumerated and published alike (fig15_proofs.csv)", wrong
@@ -177,61 +186,62 @@ def _optima():
 
 def _overlaps():
     """Fig. 2 from the optima of all 200 images."""
-    selected, _ = solve_all(_problems(16), "exact", desc="proof, N_f=16")
-    committed = _table("fig02_bhattacharyya_nf16_qa").set_index("class")
-    ours = bhattacharyya.bhattacharyya_matrix(selected, _published("02_images")["labels"], 10)
-    ours = pd.DataFrame(ours, committed.index, committed.columns)
+    use = _made_with("10_bhattacharyya")
+    options = {"beta": use.beta, "pair_sum": use.pair_sum, "desc": "proof, N_f=16"}
+    selected, _ = solve_all(_problems(16, use), "exact", **options)
+    committed = _table("fig02_bhattacharyya_nf16_qa").set_index(["class", "other_class"])[["value"]]
+    ours = class_overlap.pair_overlaps(selected, _published("02_images")["labels"])
+    ours = pd.DataFrame({"value": ours}, committed.index)
     wrong = differences("fig02_bhattacharyya_nf16_qa.csv", committed, ours, PRINTED, 1e-6)
     return "Fig. 2 at N_f=16 follows from the optima", wrong
 
 
 def _anneals():
     """Median fidelities of Fig. 5 and gaps of Fig. 4 at N_f = 16, from the simulated anneal of all 200 images."""
-    given = defaults("06_fidelity")
-    every = _problems(16)
-    energies = [binary.energies(p.bqm(given["beta"], given["pair_sum"])) for p in every]
-    reported = _table("fig05_fidelity_medians").query("n_features == 16").dropna()
-    committed = reported.set_index(["annealing_time", "d"])[["scaled"]]
+    given, use = committed_records()["06_fidelity"]["parameters"], _made_with("06_fidelity")
+    every = _problems(16, use)
+    energies = [binary.energies(p.bqm(use.beta, use.pair_sum)) for p in every]
+    reported = _table("fig05_fidelity_medians").query("n_features == 16").dropna(subset=use.driver)
+    committed = reported.set_index(["annealing_time", "d"])[[use.driver]]
     ours = committed.copy()
     for tau, d in committed.index:
         of_size = np.array([E for E, p in zip(energies, every) if p.d == d])
-        annealed = evolution.anneal(of_size, float(tau), driver="scaled", tolerance=given["tolerance"])
+        annealed = evolution.anneal(of_size, float(tau), driver=use.driver, tolerance=given["tolerance"])
         ours.loc[tau, d] = np.median(annealed.fidelity)
     wrong = differences("fig05_fidelity_medians.csv, N_f=16", committed, ours, absolute=SIMULATED)
-    gap = np.array([found.gap for found in spectrum.minimum_gaps(energies, driver="scaled", tolerance=SIMULATED)])
-    choices = _table("fig05_choices").fillna("").set_index(["driver", "pair sum"])
-    committed = choices.loc[[("scaled", given["pair_sum"])], ["median gap", "gap < 0.01"]]
+    gap = np.array([found.gap for found in spectrum.minimum_gaps(energies, driver=use.driver, tolerance=SIMULATED)])
+    choices = _table("fig04_choices").set_index(["field", "pair_sum", "driver"])
+    committed = choices.loc[[(use.field, use.pair_sum, use.driver)], ["median gap", "gap < 0.01"]]
     ours = pd.DataFrame([[np.median(gap), (gap < 0.01).mean()]], committed.index, committed.columns)
     for column, absolute in (("median gap", SIMULATED), ("gap < 0.01", 1.5 / len(gap))):  # one image may be on its edge
-        wrong += differences("fig05_choices.csv", committed[[column]], ours[[column]], absolute=absolute)
+        wrong += differences("fig04_choices.csv", committed[[column]], ours[[column]], absolute=absolute)
     return "fidelities and gaps of Figs. 4 and 5 at N_f=16 follow from the anneal of 200 images", wrong
 
 
 def _average_drops():
     """Four columns of Table 1, by class, from the scores of the masked images."""
-    scores, ours = _published("08_scores"), {}
-    for name, group, method in (
-        ("N_f=16 Grad-CAM", "nf16", "Grad-CAM"),
-        ("N_f=16 QA-Grad-CAM", "nf16", "qa"),
-        ("N_f=32 Grad-CAM++", "nf32", "Grad-CAM++"),
-        ("N_f=512 SA-Grad-CAM, beta=0.99", "nf512", "sa_0.99"),
-    ):
-        masked, labels = scores[f"scores/grad_cam_pp/{group}/{method}"], scores["labels"]
-        drop = average_drop.drops(scores[f"full/{group}"], masked, labels)
-        ours[name] = [*average_drop.by_class(drop, labels, 10), nan_mean(drop)]
-    committed = _table("table01_average_drop").set_index("class")[list(ours)]
-    ours = pd.DataFrame(ours, committed.index)
-    wrong = differences("table01_average_drop.csv", committed, ours, PRINTED, 1e-5)
+    scores, rows = _published("08_scores"), []
+    for column in ("nf16/filtered Grad-CAM", "nf16/qa", "nf32/Grad-CAM++", "nf512/sa_0.99"):
+        masked, labels = scores[f"scores/grad_cam_pp/{column}"], scores["labels"]
+        drop = average_drop.drops(scores[f"full/{column.split('/')[0]}"], masked, labels)
+        names, values = [*datasets.CLASSES, "mean"], [*average_drop.by_class(drop, labels, 10), nan_mean(drop)]
+        rows += [(name, *table_one.printed(column), value) for name, value in zip(names, values)]
+    key = ["class", "model", "method"]
+    ours = pd.DataFrame(rows, columns=[*key, "value"]).set_index(key)
+    committed = _table("table01_average_drop").query("convention == 'soft mask on black'").set_index(key)
+    wrong = differences("table01_average_drop.csv", committed.loc[ours.index, ["value"]], ours, PRINTED, 1e-5)
     return "four columns of Table 1 follow from the scores", wrong
 
 
 def _fixed_sizes():
     """Table 7 at k = 5: the proven five maps at N_f = 512, and the five most important ones."""
-    every, maps, heads, k = _problems(512), _published("02_maps_nf512"), _published("01_heads"), 5
+    use, k = _made_with("14_fixed_size_and_hardware"), 5
+    every, maps, heads = _problems(512, use), _published("02_maps_nf512"), _published("01_heads")
     name = f"{head_name(512)}/classifier"
     added = feature_maps.contributions(maps["maps_block"], heads[f"{name}.weight"])
+    options = {"beta": use.beta, "pair_sum": use.pair_sum, "desc": f"best {k} maps"}
     chosen = {
-        "QUBO": solve_all(every, "exact", desc=f"best {k} maps", size=k)[0],
+        "QUBO": solve_all(every, "exact", size=k, **options)[0],
         "top k": baselines.top_k(maps["importance_block"], np.full(200, k)),
     }
     ours = {}

@@ -1,10 +1,12 @@
 """Figures of `09_average_drop`."""
 
+from collections.abc import Mapping
+
 import matplotlib.pyplot as plt
 import pandas as pd
 from matplotlib.patheffects import withStroke
 
-from .style import COLUMN, METHOD_COLOURS, PAGE, method_name, with_interval
+from .style import COLUMN, METHOD_COLOURS, PAGE, method_name, three_digits, with_interval
 
 _MARKERS = {
     "Grad-CAM": "o",
@@ -81,4 +83,44 @@ def average_drop_against_beta(
     right.plot(*reported, color=colour, path_effects=outlined, transform=left.transData, **_CROSS)
     handles, names = (a + b for a, b in zip(left.get_legend_handles_labels(), right.get_legend_handles_labels()))
     figure.legend(handles, names, loc="outside upper center", ncols=2)
+    return figure
+
+
+def table_one(table: pd.DataFrame, columns: Mapping[str, tuple[str, str]]) -> plt.Figure:
+    """Table 1 in the paper's layout, the paper's number left and ours right, with its interval below it.
+
+    table: column, class, average_drop, low, high, paper; columns: {column: (model, method) as printed}. A class is a
+    row, in the table's order; cells are tinted where our interval holds the paper's number.
+
+    >>> row = {"column": "nf16/qa", "class": "cat", "average_drop": 5.0, "low": 4.0, "high": 6.0, "paper": 4.51}
+    >>> figure = table_one(pd.DataFrame([row]), {"nf16/qa": ("N_f=16", "QA-Grad-CAM")})
+    >>> [text.get_text() for text in figure.axes[0].texts[-4:]]
+    ['cat', '4.51', '5.0', '[4.0, 6.0]']
+    """
+    classes, rows = list(table["class"].unique()), table.set_index(["class", "column"])
+    figure, axis = plt.subplots(figsize=(PAGE, 0.29 * (len(classes) + 3)))
+    axis.set(xlim=(-0.7, len(columns)), ylim=(len(classes) + 0.1, -2.6))
+    axis.axis("off")
+    models = [model for model, _ in columns.values()]
+    for model in dict.fromkeys(models):
+        first, count = models.index(model), models.count(model)
+        axis.text(first + count / 2, -2.3, f"${model}$", ha="center", va="center", fontsize=8)
+        axis.plot((first + 0.05, first + count - 0.05), (-1.95, -1.95), color="0.3", lw=0.8)
+    for x, (_, method) in enumerate(columns.values()):
+        name = method.replace("beta", "$\\beta$").replace(", ", "\n")
+        axis.text(x + 0.5, -1.25, name, ha="center", va="center", fontsize=6.5)
+        axis.text(x + 0.3, -0.35, "paper", ha="center", va="center", fontsize=5.5, color="0.4")
+        axis.text(x + 0.72, -0.35, "ours", ha="center", va="center", fontsize=5.5)
+    for y, name in enumerate(classes):
+        axis.axhline(y, color="0.3" if name == "mean" or y == 0 else "0.85", lw=0.8)
+        axis.text(-0.65, y + 0.5, name, va="center", fontsize=7)
+        for x, column in enumerate(columns):
+            cell = rows.loc[(name, column)]
+            if cell.low <= cell.paper <= cell.high:
+                axis.fill_between((x + 0.05, x + 0.95), y + 0.05, y + 0.95, color="#009E73", alpha=0.18, lw=0)
+            axis.text(x + 0.3, y + 0.36, three_digits(cell.paper), ha="center", va="center", fontsize=6.5, color="0.4")
+            axis.text(x + 0.72, y + 0.36, f"{cell.average_drop:.1f}", ha="center", va="center", fontsize=6.5)
+            interval = f"[{cell.low:.1f}, {cell.high:.1f}]"
+            axis.text(x + 0.72, y + 0.76, interval, ha="center", va="center", fontsize=4.2, color="0.3")
+    axis.axhline(len(classes), color="0.3", lw=0.8)
     return figure

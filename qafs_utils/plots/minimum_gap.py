@@ -10,14 +10,14 @@ from ..cnn.datasets import CLASSES
 from .style import CLASS_COLOURS, CLASS_MARKERS, COLUMN, MODEL_COLOURS, PAGE
 
 
-def gap_histogram(gaps: np.ndarray, text: np.ndarray, edges: np.ndarray, reported: np.ndarray) -> Figure:
+def gap_histogram(gaps: np.ndarray, other: np.ndarray, edges: np.ndarray, reported: np.ndarray, names) -> Figure:
     """Fig. 4: distribution of the minimum gap and its cumulative curve, ours and the paper's.
 
-    gaps: (images,); text: the same with the text's pair sum, shown as a curve; edges: (bins + 1,); reported: (bins,)
-    counts of the paper. A gap of 0, of a degenerate optimum, counts in the lowest bin.
+    gaps: (images,); other: the same under other conventions, shown as a curve; edges: (bins + 1,); reported: (bins,)
+    counts of the paper; names: of both conventions. A gap of 0, of a degenerate optimum, counts in the lowest bin.
 
     >>> gaps = np.array([0.02, 0.03, 0.3])
-    >>> figure = gap_histogram(gaps, 2 * gaps, np.array([0.01, 0.1, 1.0]), np.array([3, 1]))
+    >>> figure = gap_histogram(gaps, 2 * gaps, np.array([0.01, 0.1, 1.0]), np.array([3, 1]), ["p!=q", "half"])
     >>> [patch.get_data().values.round(2).tolist() for patch in figure.axes[0].patches]  # ours, the paper's
     [[0.67, 0.33], [0.75, 0.25]]
     """
@@ -25,7 +25,7 @@ def gap_histogram(gaps: np.ndarray, text: np.ndarray, edges: np.ndarray, reporte
     gaps = np.maximum(gaps, min([*gaps[gaps > 0], edges[0]]))
     wide = _continued(edges, gaps)
     counts = np.histogram(gaps, wide)[0]
-    axis.stairs(counts / len(gaps), wide, fill=True, color=MODEL_COLOURS[16], alpha=0.6, label="ours ($p<q$)")
+    axis.stairs(counts / len(gaps), wide, fill=True, color=MODEL_COLOURS[16], alpha=0.6, label=f"ours, {names[0]}")
     axis.stairs(reported / reported.sum(), edges, color="k", lw=0.8, label="paper")
     axis.set(xscale="log", xlim=(min(gaps.min(), edges[0]), None))
     axis.set(xlabel="minimum gap $\\Delta_{\\min}$", ylabel="fraction of images")
@@ -33,11 +33,11 @@ def gap_histogram(gaps: np.ndarray, text: np.ndarray, edges: np.ndarray, reporte
     right.spines.right.set_visible(True)
     share = np.arange(1, len(gaps) + 1) / len(gaps)
     right.plot(np.sort(gaps), share, color=MODEL_COLOURS[16], ls="--")
-    (dotted,) = right.plot(np.sort(text), share, color=MODEL_COLOURS[16], ls=":")
+    (dotted,) = right.plot(np.sort(other), share, color=MODEL_COLOURS[16], ls=":")
     right.plot(edges[1:], np.cumsum(reported) / reported.sum(), color="k", ls="--", lw=0.8)
     right.set(ylabel="cumulative (dashed, dotted)", ylim=(0, 1.02))
-    handles, names = axis.get_legend_handles_labels()
-    axis.legend([*handles, dotted], [*names, "ours, text's\npair sum"], loc="upper left")
+    handles, labels = axis.get_legend_handles_labels()
+    axis.legend([*handles, dotted], [*labels, f"ours, {names[1]}"], loc="upper left")
     return figure
 
 
@@ -49,7 +49,7 @@ def _continued(edges, gaps):
 
 
 def gap_against_size(table: pd.DataFrame, fits: pd.DataFrame) -> Figure:
-    """Fig. 7: mean and median minimum gap against d with the power-law fit of the mean; hardest instances marked.
+    """Fig. 7: mean and median minimum gap against d with the power-law fit of the median; hardest instances marked.
 
     table: columns n_features, d, gap; fits: columns n_features, slope, low, high, prefactor, as `scaling.slopes` gives
     them, a panel for each.
@@ -69,7 +69,7 @@ def gap_against_size(table: pd.DataFrame, fits: pd.DataFrame) -> Figure:
         axis.plot(d, grouped.mean(), "o", color=colour, label="mean")
         axis.plot(d, grouped.median(), "s", mfc="w", color=colour, label="median")
         axis.plot(d, grouped.min(), "v", color="k", label="hardest")
-        axis.plot(d, fit.prefactor * d**fit.slope, "-", color=colour, lw=0.9, label="power law")
+        axis.plot(d, fit.prefactor * d**fit.slope, "-", color=colour, lw=0.9, label="power law of the median")
         axis.set(xscale="log", yscale="log", xlabel="number of candidates $d$")
         axis.set_title(f"$N_f={fit.n_features}$: exponent ${fit.slope:.1f}$\n[${fit.low:.1f}$, ${fit.high:.1f}$]")
         axis.minorticks_off()

@@ -16,6 +16,15 @@ SOLVER_STYLES = {  # name, colour, marker
 }
 
 
+def solver_style(name: str) -> tuple[str, str, str]:
+    """Name, colour and marker of a solver; of one without a style its own name, in grey.
+
+    >>> solver_style("leap_hybrid")
+    ('leap hybrid', '0.5', '.')
+    """
+    return SOLVER_STYLES.get(name, (name.replace("_", " "), "0.5", "."))
+
+
 def solver_comparison(by_size, by_beta):
     """Fig. 16: probability of the proven optimum and time to it against d, and the probability against beta.
 
@@ -30,7 +39,9 @@ def solver_comparison(by_size, by_beta):
     """
     figure, (left, middle, right) = plt.subplots(1, 3, figsize=(PAGE, 2.9))
     one_read = by_size[by_size.reads == 1]
-    for solver, (name, colour, marker) in SOLVER_STYLES.items():
+    others = [solver for solver in by_size.solver.unique() if solver not in SOLVER_STYLES]
+    for solver in [*SOLVER_STYLES, *others]:
+        name, colour, marker = solver_style(solver)
         style = {"color": colour, "marker": marker, "markersize": 3.5, "lw": 0.9}
         table = one_read[one_read.solver == solver]
         with_interval(left, table.d, table, "probability", label=name, **style)

@@ -3,6 +3,7 @@
 Figures have the look of the paper under `plt.style.use(STYLE)`, as in every notebook that draws.
 """
 
+import re
 from pathlib import Path
 
 import matplotlib.pyplot as plt
@@ -47,11 +48,22 @@ def method_name(key: str) -> tuple[str, str]:
 
     >>> method_name("qa"), method_name("top_k")
     (('QA-Grad-CAM', '#CC79A7'), ('top $k$', '#0072B2'))
+    >>> method_name("sa_0.70")[0], method_name("min-max, p<q, 0.99")[0]
+    ('SA-Grad-CAM, $\\\\beta=0.7$', 'min-max, p<q, $\\\\beta=0.99$')
     """
-    base, _, beta = key.rpartition("_") if key[-1:].isdigit() else (key, "", "")
+    base, beta = re.fullmatch(r"(.*?)(?:(?:_|, )(\d\.\d+))?", key).groups()
     name = SELECTIONS.get(base, base).replace("++, authors'", "++, its authors'")  # not the paper's authors
     colour = METHOD_COLOURS.get(name.split(",")[0], "#000000")
     return (f"{name}, $\\beta={float(beta):g}$" if beta else name), colour
+
+
+def three_digits(number: float) -> str:
+    """A percentage as the paper's Table 1 prints it.
+
+    >>> three_digits(9.259), three_digits(14.0), three_digits(0.08)
+    ('9.26', '14.0', '0.08')
+    """
+    return f"{number:.2f}" if abs(number) < 9.995 else f"{number:.1f}"
 
 
 def quartile_bars(axis: plt.Axes, x, groups, marker: str = "o", **style):

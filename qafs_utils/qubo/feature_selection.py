@@ -7,9 +7,11 @@ import numpy as np
 
 from .. import require
 from ..cnn.feature_maps import NoPositiveMapError, candidates, cosine_matrix
+from ..conventions import CHOICES, HEADLINE
 from .binary import biases
 
-PAIR_SUMS = ("p<q", "half", "all")
+PAIR_SUMS = CHOICES["pair_sum"]  # "p!=q", "p<q", "half"
+FIELDS = CHOICES["field"]  # "max", "min-max"
 COUPLINGS = ("cosine", "zero", "gaussian")
 _MAPS = ": check the feature maps they come from"
 _MOST = np.iinfo(np.int32).max  # the number of a feature map is below
@@ -19,7 +21,7 @@ _MOST = np.iinfo(np.int32).max  # the number of a feature map is below
 class Problem:
     """One image's selection problem.
 
-    maps: (d,) numbers of the candidate maps; field: (d,) h, of candidates in [-1, 0); redundancy: (d, d) cosines;
+    maps: (d,) numbers of the candidate maps; field: (d,) h in [-1, 0], see `field`; redundancy: (d, d) cosines;
     n_features: number N_f of all maps of the network. Arrays are copied, and cannot be written to.
     Raises ValueError for other shapes, a map that comes twice or is none of N_f, asymmetry, NaN and infinity.
 
@@ -57,14 +59,27 @@ class Problem:
 
     @property
     def importance(self) -> np.ndarray:
-        """Importance of the candidates over the largest of them, minus the field: (d,)."""
+        """Importance of the candidates as the field counts it, minus h: (d,) in [0, 1]."""
         return -self.field
 
-    def bqm(self, beta: float = 0.7, pair_sum: str = "p<q") -> dimod.BinaryQuadraticModel:
+    def with_field(self, kind: str) -> "Problem":
+        """The problem with another field, made of its own: kind "max" or "min-max", see `field`.
+
+        Raises ValueError for an unknown kind, and for "max" of a min-max field, which has lost the smallest importance.
+
+        >>> Problem([2, 5, 7], [-1.0, -0.5, -0.25], np.eye(3), 8).with_field("min-max").field.round(2)
+        array([-1.  , -0.33,  0.  ])
+        """
+        require.choice("field", kind, FIELDS)
+        if kind == "max" and not (self.field < 0).all():
+            raise ValueError("field is min-max, from which max cannot be made: start from the max field")
+        return replace(self, field=_field(self.importance, kind))
+
+    def bqm(self, beta: float = HEADLINE.beta, pair_sum: str = HEADLINE.pair_sum) -> dimod.BinaryQuadraticModel:
         """The QUBO of this image as a dimod.BinaryQuadraticModel; see `feature_selection_bqm`."""
         return feature_selection_bqm(self.redundancy, self.field, beta, pair_sum)
 
-    def matrix(self, beta: float = 0.7, pair_sum: str = "p<q") -> np.ndarray:
+    def matrix(self, beta: float = HEADLINE.beta, pair_sum: str = HEADLINE.pair_sum) -> np.ndarray:
         """Q of the energy n.Q.n: (d, d), linear terms on the diagonal, every pair once above it."""
         linear, couplings, _ = biases(self.bqm(beta, pair_sum))
         return couplings.T + np.diag(linear)
@@ -78,7 +93,7 @@ class Problem:
         selected[self.maps] = require.bits("bits", bits, "d", {"d": self.d})
         return selected
 
-    def energy(self, selected: np.ndarray, beta: float = 0.7, pair_sum: str = "p<q") -> float:
+    def energy(self, selected: np.ndarray, beta: float = HEADLINE.beta, pair_sum: str = HEADLINE.pair_sum) -> float:
         """Energy (Eq. 4) of a selection (N_f,) bool; maps that are no candidates do not count.
 
         Raises ValueError for what is no bit-string of all N_f maps.
@@ -127,22 +142,34 @@ def require_problems(problems) -> tuple[list[Problem], int]:
     return problems, numbers[0] if numbers else 0
 
 
-def field(importance) -> np.ndarray:
-    """Linear term h = -alpha / max(alpha) of the candidates (paper, Eq. 5): (d,) positive  ->  (d,) in [-1, 0).
+def field(importance, kind: str = HEADLINE.field) -> np.ndarray:
+    """Linear term h of the candidates: their importances alpha, (d,) positive  ->  (d,) in [-1, 0].
 
+    kind: "max", h = -alpha / max(alpha), below 0 (paper, Eq. 5); "min-max", h = -(alpha - min) / (max - min), 0 for the
+    weakest (github checc1/FS_QA at f8e9b6a, src/qubo_utils.py). Of equal importances, or a single one, both are -1.
     Raises ValueError for importances that are not positive and finite: those are no candidates (Eq. 2).
 
     >>> field([4.0, 2.0, 1.0])
     array([-1.  , -0.5 , -0.25])
+    >>> field([5.0, 2.0, 1.0], "min-max")
+    array([-1.  , -0.25,  0.  ])
     """
+    require.choice("field", kind, FIELDS)
     remedy = ": the field is of candidates, whose importance is positive"
-    importance = require.array("importance", importance, "d", interval="(0, inf)", remedy=remedy)
-    return -importance / importance.max(initial=0)
+    return _field(require.array("importance", importance, "d", interval="(0, inf)", remedy=remedy), kind)
 
 
-def problem(maps, importance) -> Problem:
+def _field(importance, kind):
+    most, least = importance.max(initial=0), importance.min(initial=np.inf)
+    if kind == "max" or not least < most:
+        return -importance / most
+    return (least - importance) / (most - least)
+
+
+def problem(maps, importance, *, field: str = HEADLINE.field) -> Problem:
     """Candidates, field and redundancy of one image: maps (N_f, H, W), importance (N_f,)  ->  Problem.
 
+    field: "max" or "min-max", see the function `field`.
     Raises NoPositiveMapError when no importance is positive, ValueError for other shapes, NaN or infinity.
 
     >>> maps = [[[1, 0]], [[2, 0]], [[1, 1]], [[0, 1]]]  # the first two differ by their scale only
@@ -155,7 +182,7 @@ def problem(maps, importance) -> Problem:
            [0.71, 0.71, 1.  ]])
     """
     maps, importance = _image(maps, importance)
-    return _restricted(maps, importance, candidates(importance))
+    return _restricted(maps, importance, candidates(importance), field)
 
 
 def _image(maps, importance, axes="N_f"):
@@ -164,12 +191,12 @@ def _image(maps, importance, axes="N_f"):
     return maps, require.array("importance", importance, axes, sizes, remedy=": check the feature maps it comes from")
 
 
-def _restricted(maps, importance, kept):
+def _restricted(maps, importance, kept, kind):
     """The problem of one image with some of its maps as candidates: maps (N_f, H, W), importance (N_f,), kept (d,)."""
-    return Problem(kept, field(importance[kept]), cosine_matrix(maps[kept]), len(importance))
+    return Problem(kept, field(importance[kept], kind), cosine_matrix(maps[kept]), len(importance))
 
 
-def problems(maps, importance) -> list[Problem]:
+def problems(maps, importance, *, field: str = HEADLINE.field) -> list[Problem]:
     """`problem` of every image: maps (B, N_f, H, W), importance (B, N_f)  ->  list of B Problem.
 
     Raises NoPositiveMapError naming the first image without a positive importance, ValueError as `problem` or for
@@ -182,7 +209,7 @@ def problems(maps, importance) -> list[Problem]:
     found = []
     for i, (of_image, weights) in enumerate(zip(maps, importance)):
         try:
-            found.append(_restricted(of_image, weights, candidates(weights)))
+            found.append(_restricted(of_image, weights, candidates(weights), field))
         except NoPositiveMapError as error:
             raise NoPositiveMapError(f"image {i}: {error}") from error
     return found
@@ -192,7 +219,8 @@ def to_arrays(problems) -> dict[str, np.ndarray]:
     """Problems in a compact form: list of B Problem  ->  dict of arrays; `from_arrays` gives the problems back.
 
     field: (B, N_f) float32, 0 where a map is no candidate; redundancy: (B, N_f, N_f) float16, candidates only, upper
-    triangle with the diagonal. Rounding moves a cosine by at most 2.5e-4.
+    triangle with the diagonal. Rounding moves a cosine by at most 2.5e-4. A min-max field has a 0 of its own, so the
+    form is of max fields: `Problem.with_field` makes the other afterwards.
     Raises ValueError for problems that this form cannot hold, and as `require_problems`.
 
     >>> problem = Problem(np.array([0, 2]), np.array([-1.0, -0.5]), np.array([[1.0, 0.6], [0.6, 1.0]]), 3)
@@ -212,7 +240,8 @@ def to_arrays(problems) -> dict[str, np.ndarray]:
             field[i, problem.maps] = problem.field
             redundancy[i][np.ix_(problem.maps, problem.maps)] = np.triu(problem.redundancy)
         if not (field[i, problem.maps].all() and np.isfinite(redundancy[i]).all() and np.isfinite(field[i]).all()):
-            raise ValueError(f"problem {i} has no compact form: a field rounds to 0, or a number is too large")
+            why = "a field is or rounds to 0, or a number is too large"
+            raise ValueError(f"problem {i} has no compact form, {why}: give the max field, of candidates only")
     return {"field": field, "redundancy": redundancy}
 
 
@@ -242,10 +271,10 @@ def from_arrays(arrays, prefix: str = "") -> list[Problem]:
     return found
 
 
-def subsample(maps, importance, d: int, *, rng=None) -> Problem:
+def subsample(maps, importance, d: int, *, field: str = HEADLINE.field, rng=None) -> Problem:
     """The problem of d candidates of one image, drawn at random: maps (N_f, H, W), importance (N_f,)  ->  Problem.
 
-    The field is scaled by the largest importance drawn. rng: a numpy Generator, or a seed for one.
+    field: as for `problem`, of the importances drawn. rng: a numpy Generator, or a seed for one.
     Raises ValueError for d below 1 or above the candidates, other shapes, NaN or infinity, and NoPositiveMapError when
     no importance is positive.
 
@@ -256,7 +285,7 @@ def subsample(maps, importance, d: int, *, rng=None) -> Problem:
     maps, importance = _image(maps, importance)
     kept = candidates(importance)
     d = require.whole("d, of the image's candidates,", d, 1, len(kept))
-    return _restricted(maps, importance, np.sort(require.generator("rng", rng).choice(kept, d, replace=False)))
+    return _restricted(maps, importance, np.sort(require.generator("rng", rng).choice(kept, d, replace=False)), field)
 
 
 def null_couplings(redundancy, kind: str, *, rng=None) -> np.ndarray:
@@ -285,31 +314,36 @@ def null_couplings(redundancy, kind: str, *, rng=None) -> np.ndarray:
     return upper + upper.T + np.diag(np.diag(redundancy))
 
 
-def feature_selection_bqm(redundancy, field, beta: float = 0.7, pair_sum: str = "p<q") -> dimod.BinaryQuadraticModel:
+def feature_selection_bqm(
+    redundancy, field, beta: float = HEADLINE.beta, pair_sum: str = HEADLINE.pair_sum
+) -> dimod.BinaryQuadraticModel:
     """H_P = (1 - beta) sum J_pq n_p n_q + beta sum h_p n_p  (paper, Eq. 4) over binary n.
 
     redundancy: (d, d) symmetric J; field: (d,) h; beta in [0, 1].
-    pair_sum: "p<q", each pair once, no diagonal (one script of the authors; the headline);
-    "half", the text's 1/2 sum over all p, q, whose diagonal adds (1 - beta) J_pp / 2 to each map;
-    "all", sum over all p, q without the 1/2 (another script of the authors).
+    pair_sum, as in `conventions`: "p!=q", each pair twice, no diagonal (the authors' QUBO builders, whose J_pp is 0);
+    "p<q", each pair once (their scripts finalSimulation.py and sampling.py); "half", the text's 1/2 sum over all p, q:
+    each pair once, and J_pp = 1 costs every map (1 - beta) / 2.
+    "p!=q" at beta has the optima of "p<q" at beta / (2 - beta): its energies are 2 - beta times those.
     ->  dimod.BinaryQuadraticModel with variables 0..d-1.
     Raises ValueError for beta outside [0, 1], other shapes, asymmetry, NaN or an unknown pair_sum.
 
     >>> J, h = [[1.0, 0.6], [0.6, 1.0]], [-1.0, -0.5]
-    >>> bqm = feature_selection_bqm(J, h, beta=0.5)  # 0.3 n_0 n_1 - 0.5 n_0 - 0.25 n_1
+    >>> bqm = feature_selection_bqm(J, h, beta=0.5)  # 0.6 n_0 n_1 - 0.5 n_0 - 0.25 n_1
     >>> [round(float(bqm.energy({0: a, 1: b})), 9) for a, b in ((0, 0), (1, 0), (0, 1), (1, 1))]
-    [0.0, -0.5, -0.25, -0.45]
+    [0.0, -0.5, -0.25, -0.15]
     >>> feature_selection_bqm(J, h, beta=0.5, pair_sum="half").linear  # J_pp / 4 more
     {0: -0.25, 1: 0.0}
     """
     beta, sizes = require.number("beta", beta, "[0, 1]"), {}
-    require.choice("pair_sum", pair_sum, PAIR_SUMS)
+    remedy = ": the authors' diagonal J_pp is 0, so their sum over all p, q is 'p!=q'"
+    require.choice("pair_sum", pair_sum, PAIR_SUMS, remedy if isinstance(pair_sum, str) and pair_sum == "all" else "")
     field = require.array("field", field, "d", sizes, remedy=_MAPS)
     redundancy = _symmetric("redundancy", redundancy, sizes)
-    pair = 2.0 if pair_sum == "all" else 1.0
-    diagonal = {"p<q": 0.0, "half": 0.5, "all": 1.0}[pair_sum]
-    linear = beta * field + (1 - beta) * diagonal * np.diag(redundancy)
+    linear = beta * field
+    if pair_sum == "half":
+        linear = linear + (1 - beta) / 2 * np.diag(redundancy)
     rows, columns = np.triu_indices(len(field), 1)
+    each = (2 if pair_sum == "p!=q" else 1) * (1 - beta)
     return dimod.BinaryQuadraticModel.from_numpy_vectors(
-        linear, (rows, columns, pair * (1 - beta) * redundancy[rows, columns]), 0.0, dimod.BINARY
+        linear, (rows, columns, each * redundancy[rows, columns]), 0.0, dimod.BINARY
     )

@@ -3,11 +3,12 @@
 import numpy as np
 
 from .. import require
+from ..conventions import HEADLINE
 from .binary import bits, energies, number_of_qubits
 from .feature_selection import Problem, require_problems
 
 
-def optima(problems: list[Problem], *, beta: float = 0.7, pair_sum: str = "p<q") -> np.ndarray:
+def optima(problems: list[Problem], *, beta: float = HEADLINE.beta, pair_sum: str = HEADLINE.pair_sum) -> np.ndarray:
     """The maps of lowest energy of every image, among all 2^d selections: B problems  ->  (B, N_f) bool.
 
     Of equals the first in the order of `binary.energies`. Raises as it does, and ValueError for what is no Problem.

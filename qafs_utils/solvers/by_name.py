@@ -22,6 +22,7 @@ from tqdm import tqdm
 
 from .. import require
 from ..annealing.sampler import SchrodingerSampler
+from ..conventions import HEADLINE
 from ..qubo.binary import require_model, sample_set
 from ..qubo.feature_selection import require_problems
 from .branch_and_bound import ExactSampler
@@ -134,7 +135,15 @@ def image_seeds(seed, count):
 
 
 def sample_all(
-    problems, solver: str, *, beta=0.7, pair_sum="p<q", seed=None, desc=None, n_jobs=None, **options
+    problems,
+    solver: str,
+    *,
+    beta=HEADLINE.beta,
+    pair_sum=HEADLINE.pair_sum,
+    seed=None,
+    desc=None,
+    n_jobs=None,
+    **options,
 ) -> Iterator[dimod.SampleSet]:
     """Every image's problem to a solver: list of B feature_selection.Problem  ->  generator of B dimod.SampleSet.
 
@@ -183,7 +192,15 @@ def _watched(answers, count, desc):
 
 
 def solve_all(
-    problems, solver: str, *, beta=0.7, pair_sum="p<q", seed=None, desc=None, n_jobs=None, **options
+    problems,
+    solver: str,
+    *,
+    beta=HEADLINE.beta,
+    pair_sum=HEADLINE.pair_sum,
+    seed=None,
+    desc=None,
+    n_jobs=None,
+    **options,
 ) -> tuple[np.ndarray, list[dict]]:
     """Solve every image's problem and keep the lowest-energy bit-string of each. Arguments and errors: `sample_all`.
 

@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 
 from .. import intervals, require
+from ..conventions import HEADLINE
 from ..qubo import feature_selection
 from ..qubo.feature_selection import Problem
 from .by_name import TRIALS, sample_all, solve_all, solver
@@ -16,13 +17,20 @@ _SAME = 1e-9  # energies, relative to the optimum's, that count as equal
 
 
 def subsamples(
-    maps, importance, images: Iterable[int], d: int, *, couplings: str = "cosine", seed: int = 0
+    maps,
+    importance,
+    images: Iterable[int],
+    d: int,
+    *,
+    couplings: str = "cosine",
+    field: str = HEADLINE.field,
+    seed: int = 0,
 ) -> list[Problem]:
     """One problem of d candidates for each of some images, the candidates drawn at random.
 
-    maps: (N, N_f, H, W); importance: (N, N_f); images: (B,) numbers; couplings: kind of `null_couplings`
-    ->  list of B Problem. What is drawn depends on the seed, the image and d alone. Raises ValueError as `subsample`
-    and `null_couplings`.
+    maps: (N, N_f, H, W); importance: (N, N_f); images: (B,) numbers; couplings: kind of `null_couplings`;
+    field: as for `subsample`  ->  list of B Problem. What is drawn depends on the seed, the image and d alone.
+    Raises ValueError as `subsample` and `null_couplings`.
 
     >>> maps, importance = np.ones((2, 5, 2, 2)), np.array([[1.0, 2.0, -1.0, 4.0, 3.0]] * 2)
     >>> [problem.d for problem in subsamples(maps, importance, [0, 1], 3)]
@@ -30,14 +38,21 @@ def subsamples(
     """
     problems = []
     for image in images:
-        drawn = feature_selection.subsample(maps[image], importance[image], d, rng=(seed, image, d))
+        drawn = feature_selection.subsample(maps[image], importance[image], d, field=field, rng=(seed, image, d))
         J = feature_selection.null_couplings(drawn.redundancy, couplings, rng=(seed, image, d))
         problems.append(replace(drawn, redundancy=J))
     return problems
 
 
 def prove(
-    problems, *, beta=0.7, pair_sum="p<q", time_limit=60.0, size: int | None = None, n_jobs=-1, desc=None
+    problems,
+    *,
+    beta=HEADLINE.beta,
+    pair_sum=HEADLINE.pair_sum,
+    time_limit=60.0,
+    size: int | None = None,
+    n_jobs=-1,
+    desc=None,
 ) -> tuple[np.ndarray, pd.DataFrame]:
     """The optimum of every problem with its proof: list of B Problem  ->  selected maps (B, N_f) bool, table of B rows.
 
@@ -59,7 +74,7 @@ def prove(
     return selected, pd.concat([pd.DataFrame(of_problem), table], axis=1)
 
 
-def misses(problems, selected, optimal, *, beta=0.7, pair_sum="p<q") -> dict[str, float]:
+def misses(problems, selected, optimal, *, beta=HEADLINE.beta, pair_sum=HEADLINE.pair_sum) -> dict[str, float]:
     """How often, and by how much, a solver's selections miss the optima: both (B, N_f) bool.
 
     ->  dict of missed (share of images), excess_where_missed and largest_excess (energy above the optimum, relative to
@@ -97,7 +112,9 @@ def _excess(energy, least):
     return excess
 
 
-def descent_minima(problem, *, beta=0.7, pair_sum="p<q", descents=1000, seed=0, time_limit=60.0) -> pd.DataFrame:
+def descent_minima(
+    problem, *, beta=HEADLINE.beta, pair_sum=HEADLINE.pair_sum, descents=1000, seed=0, time_limit=60.0
+) -> pd.DataFrame:
     """Where steepest descents from random bit-strings end: a row for each different minimum.
 
     Columns maps_changed (in which it differs from the proven optimum), excess (energy above it, relative to it) and
@@ -148,8 +165,8 @@ def compare(
     clusters,
     *,
     name="",
-    beta=0.7,
-    pair_sum="p<q",
+    beta=HEADLINE.beta,
+    pair_sum=HEADLINE.pair_sum,
     trials: Mapping[str, dict] = TRIALS,
     reads: Mapping[str, list[int]] | None = None,
     annealed_up_to=16,

@@ -6,6 +6,7 @@ from tqdm import tqdm
 
 from .. import intervals
 from ..annealing import evolution, spectrum
+from ..conventions import HEADLINE
 from ..qubo import binary, fixed_size
 from ..qubo.feature_selection import Problem
 from ..qubo.landscape import best_of_size
@@ -26,7 +27,9 @@ def necessary_penalty(lowest, k: int) -> float:
     return max(0.0, float(((lowest[k] - lowest[others]) / (sizes[others] - k) ** 2).max(initial=0.0)))
 
 
-def penalty_weights(problems: list[Problem], *, beta=0.7, pair_sum="p<q", desc=None) -> pd.DataFrame:
+def penalty_weights(
+    problems: list[Problem], *, beta=HEADLINE.beta, pair_sum=HEADLINE.pair_sum, desc=None
+) -> pd.DataFrame:
     """The weight that provably suffices and the one that is necessary, for every problem and k from 1 to d - 1.
 
     ->  table of image (position in the list), k, sufficient (`fixed_size.sufficient_penalty`), necessary.
@@ -47,7 +50,13 @@ def penalty_weights(problems: list[Problem], *, beta=0.7, pair_sum="p<q", desc=N
 
 
 def penalised_anneals(
-    problems: list[Problem], *, beta=0.7, pair_sum="p<q", annealing_time=50.0, driver="scaled", desc=None
+    problems: list[Problem],
+    *,
+    beta=HEADLINE.beta,
+    pair_sum=HEADLINE.pair_sum,
+    annealing_time=HEADLINE.annealing_time,
+    driver=HEADLINE.driver,
+    desc=None,
 ) -> pd.DataFrame:
     """Anneals without a penalty, with the sufficient one, and with that scaled back to the range of energies before.
 
