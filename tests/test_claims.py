@@ -138,9 +138,9 @@ def test_counts_by_tolerance():
 @pytest.mark.parametrize(
     "tables, message",
     [
-        ([answers(a={}, b={})], "one answer, not so: c$"),
-        ([answers(a={}, b={}, c={}), answers(b={})], "one answer, not so: b$"),
-        ([answers(a={}, b={}, c={}, d={})], "one answer, not so: d$"),
+        ([answers(a={}, b={})], "^c has no answer: give one by run.claim"),
+        ([answers(a={}, b={}, c={}), answers(b={})], "^b is answered twice"),
+        ([answers(a={}, b={}, c={}, d={})], "^d is no statement of data"),
         ([answers(a={}, b={}, c={"verdict": "proven"})], "unknown verdict 'proven'"),
     ],
 )

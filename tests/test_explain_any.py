@@ -405,7 +405,7 @@ def test_what_a_caller_holds_does_not_change_a_view(explorer):
         ({"class_index": -2}, "class_index must be"),
         ({"size": "2"}, "size must be"),
         ({"size": 7}, "exactly 7 maps are infeasible"),
-        ({"beta": None}, "beta must be"),
+        ({"beta": "0.7"}, "beta must be"),
         ({"solver": ["exact"]}, "unknown solver"),
     ],
 )
@@ -474,7 +474,8 @@ def test_classes_that_are_not_stl10s_have_no_names():
 
 def test_gaps_of_zero_are_in_the_lowest_bin():
     edges = np.array([0.01, 0.1, 1.0])
-    figure = plots.gap_histogram(np.array([0.0, 0.02, 0.3]), np.array([0.0, 0.04, 0.6]), edges, np.array([3, 1]))
+    gaps = np.array([0.0, 0.02, 0.3])
+    figure = plots.gap_histogram(gaps, 2 * gaps, edges, np.array([3, 1]), ["p!=q", "half"])
     ours = figure.axes[0].patches[0].get_data()
     assert ours.values.sum() == pytest.approx(1) and ours.values[0] == pytest.approx(2 / 3) and ours.edges[0] == 0.01
     plt.close(figure)

@@ -21,6 +21,7 @@ from qafs_utils.solvers import baselines, by_name, options, reads
 
 RNG = np.random.default_rng(1)
 PROBLEMS = feature_selection.problems(RNG.random((4, 9, 5, 5)), RNG.normal(0.3, 1, (4, 9)))
+HEURISTICS = {"greedy"}  # may miss the optimum of ten maps
 
 
 @pytest.mark.parametrize("name", ["brute_force", "exact"])
@@ -30,7 +31,7 @@ def test_exact_solvers_equal_dimods(name):
         assert ours.first.energy == pytest.approx(dimod.ExactSolver().sample(p.bqm()).first.energy)
 
 
-@pytest.mark.parametrize("name", sorted(by_name.TRIALS.keys() - {"greedy"}))
+@pytest.mark.parametrize("name", sorted(by_name.TRIALS.keys() - HEURISTICS))
 def test_solvers_find_the_optimum_of_small_problems(name):
     more = {"schrodinger": {"annealing_time": 100.0}, "random": {"num_reads": 3000}, "path_integral": {"num_reads": 50}}
     exact, best = by_name.solve_all(PROBLEMS, "brute_force")

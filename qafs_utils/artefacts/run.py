@@ -189,7 +189,8 @@ class Run(Artefacts):
         Raises ValueError for an unknown id, and, naming it, for what is no number (NaN is one), neither true nor
         false, or an unknown unit.
         """
-        require.choice("claim", name, self.paper("claims").id.tolist())
+        if name not in set(self.paper("claims").id):
+            raise ValueError(f"no statement has the id {name!r}: add its line to data/paper_values/claims.csv")
         numbers = {"reported": reported, "ours": ours, "low": low, "high": high}
         given = {"holds": holds, "partly": partly, "testable": testable, "verdict": verdict, "why": why}
         answer = answered(name, numbers, **given, seeds=seeds, unit=unit, p=p)

@@ -246,9 +246,10 @@ class Comparisons:
         rows.append({"definition": "mean of the paper's table"} | {part: np.std(v) for part, v in paper.items()})
         return pd.DataFrame(rows)
 
-    def broad(self, definitions: list[str]) -> pd.DataFrame:
-        """A thousand images, right or wrong: every definition, beside the optimum and the random mask."""
-        rows = []
+    def broad(self) -> pd.DataFrame:
+        """A thousand images, right or wrong: every definition of this mask, beside the optimum and the random mask."""
+        masking, rows = DEFINITIONS[self.definition].masking, []
+        definitions = [name for name, other in DEFINITIONS.items() if other.masking == masking]
         for column, n, method in self._sample("broad"):
             for name in definitions:
                 drop, optimum = self.values(column, name), self.values(f"nf{n}_broad/exact", name)

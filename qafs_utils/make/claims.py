@@ -94,8 +94,14 @@ def judged(statements: pd.DataFrame, answers: list[pd.DataFrame], *, loosened: f
     [[0.095, 'reproduced']]
     """
     found = pd.concat(answers, ignore_index=True)
-    if wrong := sorted({*statements.id} ^ {*found.id} | {*found.id[found.id.duplicated()]}):
-        raise ValueError(f"each statement must have one answer, not so: {', '.join(wrong)}")
+    wrong = {
+        "has no answer: give one by run.claim, and load the notebook's table of answers": {*statements.id}
+        - {*found.id},
+        "is no statement of data/paper_values/claims.csv: add its line": {*found.id} - {*statements.id},
+        "is answered twice: keep one run.claim": {*found.id[found.id.duplicated()]},
+    }
+    if wrong := [f"{', '.join(sorted(ids))} {what}" for what, ids in wrong.items() if ids]:
+        raise ValueError("; ".join(wrong))
     found[NUMBERS] = found[NUMBERS].apply(pd.to_numeric).astype(float)
     found = found.assign(p_holm=holm(found.p)).set_index("id").loc[statements.id].reset_index()
     own = statements.reset_index(drop=True)
