@@ -223,7 +223,7 @@ def full_model(scores: Mapping, reported: pd.DataFrame, low_betas: Iterable[floa
 def _selections(solver, pattern, betas, low):
     if not low:
         return [(solver, [pattern.format(0.99)])]
-    return [(solver | {"low_beta": f"{beta:g}"}, [pattern.format(beta), pattern.format(0.99)]) for beta in betas]
+    return [(solver | {"low_beta": f"at {beta:g}"}, [pattern.format(beta), pattern.format(0.99)]) for beta in betas]
 
 
 def _reads(use):
@@ -312,7 +312,7 @@ def of_sets(table: pd.DataFrame) -> pd.DataFrame:
     """
     table = table.assign(set="")
     for name, conventions in SETS.items():
-        wanted = asdict(conventions) | {"solver": _reads(conventions), "low_beta": "0.7", "fit": "median"}
+        wanted = asdict(conventions) | {"solver": _reads(conventions), "low_beta": "at 0.7", "fit": "median"}
         for _, part in table.groupby("quantity"):
             recipe = name == "authors" and RECIPE["authors_code"] in set(part.heads)
             wanted["heads"] = RECIPE["authors_code"] if recipe else OURS

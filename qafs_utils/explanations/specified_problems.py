@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 
 from ..annealing import instances, scaling
+from ..artefacts.files import ArtefactError
 from ..cnn.datasets import CLASSES
 from ..conventions import HEADLINE
 from ..qubo.feature_selection import FIELDS, PAIR_SUMS, Problem, from_arrays
@@ -56,9 +57,26 @@ def few(table: pd.DataFrame, by: Sequence[str], count: int) -> pd.DataFrame:
     >>> few(pd.DataFrame({"seed": [0, 0, 0, 1], "class": "cat", "d": 4}), ["d"], 2).seed.tolist()
     [0, 1]
     """
-    turn = table.groupby(["seed", "class", *by]).cumcount()
+    turn = table.groupby([*dict.fromkeys(["seed", "class", *by])]).cumcount()
     kept = table.assign(turn=turn).sort_values("turn", kind="stable").groupby(list(by)).head(count).index
     return table.loc[sorted(kept)].reset_index(drop=True)
+
+
+def with_instances(gaps: pd.DataFrame, table: pd.DataFrame) -> pd.DataFrame:
+    """Gaps of the same instances under several specifications, in their order  ->  the table with d, seed and image.
+
+    gaps: columns class and gap (artefact 05_choice_gaps). Raises ArtefactError where these are other instances.
+
+    >>> few_gaps = pd.DataFrame({"class": ["cat", "dog"] * 2, "gap": [0.1, 0.2, 0.3, 0.4]})
+    >>> of_two = pd.DataFrame({"class": ["cat", "dog"], "d": [4, 5], "seed": -1, "image": [1, 0]})
+    >>> with_instances(few_gaps, of_two).d.tolist()
+    [4, 5, 4, 5]
+    """
+    columns = ["class", "d", "seed", "image"]
+    repeated = pd.concat([table[columns]] * (len(gaps) // max(1, len(table))), ignore_index=True)
+    if repeated["class"].tolist() != gaps["class"].tolist():
+        raise ArtefactError("the gaps of 05 are of other images than those of 02: run notebook 05 again")
+    return gaps.reset_index(drop=True).assign(**{name: repeated[name] for name in columns})
 
 
 def specified(table: pd.DataFrame, field: str) -> pd.DataFrame:
@@ -141,7 +159,7 @@ def gap_rows(gaps: pd.DataFrame, edges: np.ndarray, counts: np.ndarray, paper: f
     paper: its exponent. All d count alike, as in the authors' script.
 
     >>> table = pd.DataFrame({"seed": 0, "d": [4, 8], "gap": [0.2, 0.1]})
-    >>> [round(row["ours"], 9) for row in gap_rows(table, np.array([0.0, 0.15, 1.0]), np.array([1, 1]))]
+    >>> [round(float(row["ours"]), 9) for row in gap_rows(table, np.array([0.0, 0.15, 1.0]), np.array([1, 1]))]
     [0.15, -1.0, -1.0]
     """
     rows = [{"quantity": FIG4} | histogram_row(gaps, edges, counts)]

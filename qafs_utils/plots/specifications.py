@@ -7,7 +7,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
-from matplotlib.ticker import NullFormatter
+from matplotlib.ticker import LogLocator, NullFormatter
 
 from .style import PAGE
 
@@ -70,22 +70,33 @@ def _curve(axis, part, references):
     reruns, trivial = (references[references.kind == kind].sort_values("distance") for kind in ("rerun", "trivial"))
     if len(reruns):
         axis.axhspan(axis.get_ylim()[0], reruns.distance.max(), color="#009E73", alpha=0.18, lw=0)
-        axis.text(0.99, reruns.distance.max() / 1.03, "within a rerun", va="top", color="#00523B", **at_right)
+        axis.text(0.99, axis.get_ylim()[0] * 1.05, "within a rerun", va="bottom", color="#00523B", **at_right)
     for value in reruns.distance:
         axis.axhline(value, color="#009E73", lw=0.6)
     for value in trivial.distance:
         axis.axhline(value, color="k", lw=0.6, ls=(0, (4, 3)))
     for names, value in _close(trivial):
         axis.text(0.99, value * 1.02, names, va="bottom", **at_right)
-    for name, colour in SET_COLOURS.items():
-        chosen = part[[name in names.split(", ") for names in part["set"]]]
-        if len(chosen):
-            x, y = chosen.index[0], chosen.distance.iloc[0]
-            axis.plot(x, y, "D", ms=4.5, color=colour, mec="k", mew=0.5, zorder=4)
-            axis.annotate(name, (x, y), (0, 6), textcoords="offset points", ha="left", rotation=35, fontsize=6.5)
+    _marks(axis, part)
+    axis.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
     axis.yaxis.set_major_formatter("{x:g}")
     axis.yaxis.set_minor_formatter(NullFormatter())
     axis.tick_params(bottom=False, labelbottom=False)
+
+
+def _marks(axis, part):
+    """The three sets, by name: each a diamond; a name that would meet the one before stands below the curve."""
+    named = {name: part.index[[name in names.split(", ") for names in part["set"]]] for name in SET_COLOURS}
+    before = -np.inf
+    for name, places in sorted(named.items(), key=lambda item: item[1][:1].tolist()):
+        if not len(places):
+            continue
+        x, y = places[0], part.distance[places[0]]
+        close, before = x - before < 0.2 * len(part), x
+        axis.plot(x, y, "D", ms=4.5, color=SET_COLOURS[name], mec="k", mew=0.5, zorder=4)
+        where = {"xytext": (4, -6), "va": "top"} if close else {"xytext": (0, 6), "va": "bottom"}
+        axis.annotate(name, (x, y), textcoords="offset points", ha="left", fontsize=6.5, **where)
+        before = -np.inf if close else x
 
 
 def _across(part):
@@ -123,9 +134,8 @@ def _strip(axis, part, rows):
     for y, (column, value) in zip(places, rows):
         chosen = (part[column] == value).to_numpy()
         if part[column].nunique() < 2:
-            if not part[column].isna().all() and chosen.any():
-                axis.plot([0, len(part) - 1], [y, y], color="0.85", lw=0.8)
-        elif len(part) <= _BINS:
+            continue
+        if len(part) <= _BINS:
             axis.plot(part.index, np.full(len(part), y), ".", ms=2, color="0.88")
             axis.plot(part.index[chosen], np.full(chosen.sum(), y), ".", ms=4, color="k")
         else:
