@@ -63,7 +63,7 @@ _FREQUENT = [({"field": "min-max", "pair_sum": "p!=q", "readout": "most frequent
 _EARLY = [case for case in _OPTIMA if case[1] == ["min-max, p!=q"]]
 REASONS = {  # why HEADLINE chooses as it does; A, B, C: the authors' files, as in `conventions`
     "split": "the text's; the official test images are ten times as many as the authors' 350",
-    "normalisation": "the trunk's own; the maps of the last block reproduce Table 1 better with it",
+    "normalisation": "the trunk's own, which its weights expect; the authors have none (A: loaders.py)",
     "trunk_batchnorm": "a frozen trunk that does not change (text); the authors' drifts (C: trainModel.py)",
     "learning_rate": "Adam's default, and the authors' (C: trainModel.py)",
     "order": "usual; the authors' loaders do not shuffle (A: loaders.py)",
@@ -283,8 +283,9 @@ def reruns(compare: Comparisons, quantity: str, columns: Iterable[str]) -> list[
         errors = []
         for column in columns:
             values, labels = compare.values(column), compare.labels(compare.columns.group[column])
-            errors += [values[labels == c].var(ddof=1) / (labels == c).sum() for c in np.unique(labels)]
-        draws = spread([np.sqrt(2 * np.mean(errors))]) | {"low": np.nan, "high": np.nan}
+            of_class = [values[labels == c] for c in np.unique(labels)]
+            errors += [part.var(ddof=1) / len(part) for part in of_class if len(part) > 1]
+        draws = spread([np.sqrt(2 * np.mean(errors))] if errors else []) | {"low": np.nan, "high": np.nan}
     return named_reruns(quantity, pairwise(apart.get("head", [])), draws)
 
 

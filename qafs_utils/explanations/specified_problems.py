@@ -20,11 +20,11 @@ from .specifications import named_reruns, spread, summary
 
 FIG2, FIG4, FIG5, FIG5_SHORT, FIG7 = "Fig. 2", "Fig. 4", "Fig. 5", "Fig. 5, tau=10", "Fig. 7"
 UNITS = {
-    FIG2: "RMS of 45 coefficients",
-    FIG4: "KS distance of gaps",
-    FIG5: "RMS of medians",
-    FIG5_SHORT: r"RMS of log medians, $\tau=10$",
-    FIG7: "distance of exponents",
+    FIG2: "RMS, coefficients",
+    FIG4: "KS, gaps",
+    FIG5: "RMS, medians",
+    FIG5_SHORT: "RMS, log medians",
+    FIG7: "exponents",
 }
 
 
@@ -77,6 +77,23 @@ def with_instances(gaps: pd.DataFrame, table: pd.DataFrame) -> pd.DataFrame:
     if repeated["class"].tolist() != gaps["class"].tolist():
         raise ArtefactError("the gaps of 05 are of other images than those of 02: run notebook 05 again")
     return gaps.reset_index(drop=True).assign(**{name: repeated[name] for name in columns})
+
+
+def of_reported(pooled: pd.DataFrame, reported: pd.DataFrame, driver: str) -> pd.DataFrame:
+    """Fidelities of artefact 06_pooled at the sizes and times of the paper's medians, with a column image.
+
+    pooled: columns n_features, seed, d, driver, annealing_time, fidelity, the instances in the same order at each time.
+    image: a number for each instance of a head.
+
+    >>> pooled = pd.DataFrame({"annealing_time": [10, 10, 50, 50], "fidelity": [0.1, 0.2, 0.4, 0.5]})
+    >>> pooled = pooled.assign(n_features=16, seed=0, d=4, driver="scaled")
+    >>> reported = pd.DataFrame({"n_features": 16, "annealing_time": [50], "d": 4, "median_fidelity": 0.5})
+    >>> of_reported(pooled, reported, "scaled").image.tolist()
+    [4, 10004]
+    """
+    chosen = pooled[pooled.driver == driver]
+    place = chosen.groupby(["n_features", "seed", "d", "annealing_time"]).cumcount()
+    return chosen.assign(image=10_000 * place + chosen.d).merge(reported.drop(columns="median_fidelity"))
 
 
 def specified(table: pd.DataFrame, field: str) -> pd.DataFrame:
@@ -149,8 +166,9 @@ def fidelity_rows(fidelities: pd.DataFrame, reported: pd.DataFrame) -> list[dict
     return [{"quantity": FIG5} | row, {"quantity": FIG5_SHORT} | of_short]
 
 
-def _medians(fidelities):
-    return fidelities.groupby(["n_features", "annealing_time", "d"]).fidelity.median()
+def _medians(fidelities, least=1):
+    groups = fidelities.groupby(["n_features", "annealing_time", "d"]).fidelity
+    return groups.median()[groups.size() >= least]
 
 
 def gap_rows(gaps: pd.DataFrame, edges: np.ndarray, counts: np.ndarray, paper: float = -1.0) -> list[dict]:
@@ -175,7 +193,7 @@ def _exponent(gaps, statistic=np.median):
 
 
 def trivial(pairs: np.ndarray, medians: pd.DataFrame) -> pd.DataFrame:
-    """What needs no model, as rows: zero and the mean; of fidelities a uniform guess; of the exponent that none is.
+    """What needs no model, as rows: zero and the mean; for fidelities a guess, 2^-d; for the exponent none.
 
     pairs: (45,) of the paper's Fig. 2; medians: columns annealing_time, d, median_fidelity of its Fig. 5.
     """
@@ -186,9 +204,9 @@ def trivial(pairs: np.ndarray, medians: pd.DataFrame) -> pd.DataFrame:
         (FIG2, "mean"): (pairs.mean(), pairs),
         (FIG4, "one gap for all"): (0.5, np.zeros(1)),
         (FIG5, "grand mean"): (paper.mean(), paper),
-        (FIG5, "uniform guess"): (2.0**-medians.d, paper),
+        (FIG5, "guess"): (2.0**-medians.d, paper),
         (FIG5_SHORT, "grand mean"): (logs.mean(), logs),
-        (FIG5_SHORT, "uniform guess"): (guess, logs),
+        (FIG5_SHORT, "guess"): (guess, logs),
         (FIG7, "no fall"): (0.0, -np.ones(1)),
     }
     found = {key: np.sqrt(np.mean((np.asarray(value) - of) ** 2)) for key, (value, of) in predictors.items()}
@@ -208,6 +226,8 @@ def annealed(
     table: pd.DataFrame, reported: pd.DataFrame, field: str, pair_sum: str, driver: str, *, tolerance: float = 1e-3
 ) -> pd.DataFrame:
     """Fidelities of instances with max fields at the paper's annealing times: as `instances.fidelities`."""
+    if table.empty:  # no head has a number of candidates that the paper reports
+        return pd.DataFrame(columns=["n_features", "seed", "image", "annealing_time", "d", "fidelity"], dtype=float)
     times = sorted(reported.annealing_time.unique())
     options = {"beta": HEADLINE.beta, "pair_sum": pair_sum, "drivers": [driver], "tolerance": tolerance}
     return instances.fidelities(specified(table, field), times, **options)
@@ -232,19 +252,27 @@ def gaps_apart(first: pd.DataFrame, second: pd.DataFrame, edges: np.ndarray) -> 
 
 
 def reruns(
-    selected: pd.DataFrame, gaps: pd.DataFrame, fidelities: pd.DataFrame, edges: np.ndarray, *, times=20, seed=0
+    selected: pd.DataFrame,
+    gaps: pd.DataFrame,
+    fidelities: pd.DataFrame,
+    edges: np.ndarray,
+    *,
+    least=5,
+    times=20,
+    seed=0,
 ) -> list[dict]:
     """How far reruns of Figs. 2, 4, 5 and 7 are apart, with the same conventions: rows of `named_reruns`.
 
     selected: instances with a column selected, (N_f,) bool; gaps, fidelities: of `instances`, all with seed and image;
-    edges: of the paper's histogram. Heads are compared with each other. Draws are two halves of the images of each
-    head, `times` times; their distance is divided by the square root of 2, as if each half were as large as the whole.
+    edges: of the paper's histogram; least: instances of a median of a head. Heads are compared with each other. Draws
+    are two halves of the images of each head (of Fig. 5 of all heads), `times` times; their distance is divided by the
+    square root of 2, as if each half were as large as the whole.
     """
     measures = {
         FIG2: (selected, ["class"], _overlap_of, lambda a, b: np.sqrt(np.mean((a - b) ** 2))),
         FIG4: (gaps, ["class"], lambda table: table, lambda a, b: gaps_apart(a, b, edges)),
-        FIG5: (fidelities, ["n_features", "d"], _medians, _medians_apart),
-        FIG5_SHORT: (fidelities, ["n_features", "d"], _short, _medians_apart),
+        FIG5: (fidelities, ["n_features", "d"], lambda table: _medians(table, least), _medians_apart),
+        FIG5_SHORT: (fidelities, ["n_features", "d"], lambda table: _short(table, least), _medians_apart),
         FIG7: (gaps, ["class"], _exponent, lambda a, b: abs(a - b)),
     }
     rows, rng = [], np.random.default_rng(seed)
@@ -271,8 +299,8 @@ def _overlap_of(table):
     return pair_overlaps(np.stack(table.selected), table["class"].map(CLASSES.index).to_numpy())
 
 
-def _short(fidelities):
-    return np.log(_medians(fidelities[fidelities.annealing_time == 10]))
+def _short(fidelities, least):
+    return np.log(_medians(fidelities[fidelities.annealing_time == 10], least))
 
 
 def _medians_apart(first, second):

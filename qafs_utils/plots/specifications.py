@@ -12,7 +12,8 @@ from matplotlib.ticker import LogLocator, NullFormatter
 from .style import PAGE
 
 SET_COLOURS = {"headline": "#CC79A7", "authors": "#0072B2", "text": "#E69F00"}
-_BINS = 48  # of ranks, where there are more specifications than that
+_DIAMOND = {"marker": "D", "ms": 4.5, "mec": "k", "mew": 0.5, "ls": ""}
+_BINS, _FEW = 48, 80  # of ranks; up to how many specifications each is shown
 
 
 def specification_curves(
@@ -50,11 +51,15 @@ def specification_curves(
         gridspec_kw={"hspace": 0.02},
     )
     for (top, strip), (quantity, unit) in zip(axes.T, units.items()):
-        part = table[table.quantity == quantity].sort_values("distance", kind="stable").reset_index(drop=True)
+        part = table[table.quantity == quantity].dropna(subset="distance")
+        part = part.sort_values("distance", kind="stable").reset_index(drop=True)
         _curve(top, part, references[references.quantity == quantity])
-        top.set(title=quantity.replace("N_f", "$N_f$"), ylabel=unit)
+        top.set_title(f"{quantity.replace('N_f', '$N_f$')}\n{unit}", fontsize=7)
         _strip(strip, part, rows)
     _names(axes[1, 0], rows, choices)
+    axes[0, 0].set_ylabel("distance from the paper")
+    sets = {name: plt.Line2D([], [], color=colour, **_DIAMOND) for name, colour in SET_COLOURS.items()}
+    figure.legend(sets.values(), sets, loc="outside upper right", ncols=len(sets), columnspacing=1.2, handletextpad=0.2)
     return figure
 
 
@@ -63,7 +68,7 @@ def _values(table, column):
 
 
 def _curve(axis, part, references):
-    axis.plot(part.index, part.distance, ".", ms=2 if len(part) > _BINS else 4, color="0.45", zorder=2)
+    axis.plot(part.index, part.distance, ".", ms=2 if len(part) > _FEW else 4, color="0.45", zorder=2)
     values = np.concatenate([part.distance, references.distance])
     axis.set(xlim=_across(part), yscale="log", ylim=(0.6 * np.nanmin(values), 1.3 * np.nanmax(values)))
     at_right = {"transform": axis.get_yaxis_transform(), "ha": "right", "fontsize": 6}
@@ -77,26 +82,13 @@ def _curve(axis, part, references):
         axis.axhline(value, color="k", lw=0.6, ls=(0, (4, 3)))
     for names, value in _close(trivial):
         axis.text(0.99, value * 1.02, names, va="bottom", **at_right)
-    _marks(axis, part)
+    for name, colour in SET_COLOURS.items():
+        chosen = part[[name in names.split(", ") for names in part["set"]]]
+        axis.plot(chosen.index[:1], chosen.distance[:1], color=colour, zorder=4, **_DIAMOND)
     axis.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
     axis.yaxis.set_major_formatter("{x:g}")
     axis.yaxis.set_minor_formatter(NullFormatter())
     axis.tick_params(bottom=False, labelbottom=False)
-
-
-def _marks(axis, part):
-    """The three sets, by name: each a diamond; a name that would meet the one before stands below the curve."""
-    named = {name: part.index[[name in names.split(", ") for names in part["set"]]] for name in SET_COLOURS}
-    before = -np.inf
-    for name, places in sorted(named.items(), key=lambda item: item[1][:1].tolist()):
-        if not len(places):
-            continue
-        x, y = places[0], part.distance[places[0]]
-        close, before = x - before < 0.2 * len(part), x
-        axis.plot(x, y, "D", ms=4.5, color=SET_COLOURS[name], mec="k", mew=0.5, zorder=4)
-        where = {"xytext": (4, -6), "va": "top"} if close else {"xytext": (0, 6), "va": "bottom"}
-        axis.annotate(name, (x, y), textcoords="offset points", ha="left", fontsize=6.5, **where)
-        before = -np.inf if close else x
 
 
 def _across(part):
@@ -135,15 +127,15 @@ def _strip(axis, part, rows):
         chosen = (part[column] == value).to_numpy()
         if part[column].nunique() < 2:
             continue
-        if len(part) <= _BINS:
-            axis.plot(part.index, np.full(len(part), y), ".", ms=2, color="0.88")
-            axis.plot(part.index[chosen], np.full(chosen.sum(), y), ".", ms=4, color="k")
+        if len(part) <= _FEW:
+            axis.axhline(y, color="0.9", lw=0.6, zorder=0)
+            axis.plot(part.index[chosen], np.full(chosen.sum(), y), "|", ms=4.5, mew=1, color="k")
         else:
             share = [block.mean() for block in np.array_split(chosen.astype(float), _BINS)]
             extent = (-0.5, len(part) - 0.5, y - 0.42, y + 0.42)
             axis.imshow([share], cmap="Greys", vmin=0, vmax=1, extent=extent, aspect="auto", interpolation="nearest")
     axis.set(xlim=_across(part), ylim=(places[-1] - 0.8, 0.8))
-    axis.set(xlabel=f"{len(part)} specifications, the nearest first")
+    axis.set_xlabel(f"{len(part)} specifications", fontsize=7)
     axis.set_yticks([])
     axis.set_xticks([])
     axis.spines[["left", "bottom"]].set_visible(False)
@@ -159,7 +151,7 @@ def _names(axis, rows, choices):
             axis.annotate(
                 choices[column],
                 (0, y),
-                (-80, 0),
+                (-74, 0),
                 xycoords=("axes fraction", "data"),
                 textcoords="offset points",
                 fontsize=6,
