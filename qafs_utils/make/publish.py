@@ -20,7 +20,7 @@ from ..artefacts.parameters import IMAGE_NOTEBOOKS
 from .claims import with_table
 
 
-def publish(source=ROOT / "build" / "images" / "data", target=PUBLISHED, limit_mb=40):
+def publish(source=ROOT / "build" / "images" / "data", target=PUBLISHED, limit_mb=60):
     """Copy the image-reading notebooks' artefacts of a full run to data/published and list their SHA-256.
 
     Raises ArtefactError if a notebook left none, or they exceed `limit_mb`.
