@@ -24,7 +24,7 @@ def selection(d, rank, seed):
 
 
 def gram(d, rank, seed, beta=0.7):
-    return selection(d, rank, seed).bqm(beta)
+    return selection(d, rank, seed).bqm(beta, "p<q")
 
 
 def gaussian(d, seed, vartype="BINARY", mean=0.0):
@@ -324,7 +324,7 @@ class TestOceanConventions(unittest.TestCase):
     ],
 )
 def test_agrees_with_scip(d, rank, beta, size):
-    """SCIP on y = V^T n, minimise (1 - beta) / 2 (|y|^2 - sum n) + beta h.n: convex, and no line of ours in it."""
+    """SCIP on y = V^T n, minimise (1 - beta) (|y|^2 - sum n) + beta h.n: convex, and no line of ours in it."""
     scip = pytest.importorskip("pyscipopt")
     rng = np.random.default_rng(d + rank)
     maps, importance = np.maximum(rng.normal(size=(d, rank)) - 0.5, 0) + 1e-3, rng.random(d) + 0.01
@@ -338,8 +338,8 @@ def test_agrees_with_scip(d, rank, beta, size):
     energy = model.addVar(lb=None)
     for k in range(rank):
         model.addCons(y[k] == scip.quicksum(V[i, k] * n[i] for i in range(d)))
-    linear = scip.quicksum((beta * problem.field[i] - (1 - beta) / 2) * n[i] for i in range(d))
-    model.addCons((1 - beta) / 2 * scip.quicksum(v * v for v in y) + linear <= energy)
+    linear = scip.quicksum((beta * problem.field[i] - (1 - beta)) * n[i] for i in range(d))
+    model.addCons((1 - beta) * scip.quicksum(v * v for v in y) + linear <= energy)
     if size is not None:
         model.addCons(scip.quicksum(n) == size)
     model.setObjective(energy)

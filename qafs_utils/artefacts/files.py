@@ -162,7 +162,7 @@ def committed_table(path: Path, remedy: str = "restore it with `git checkout`") 
     """A committed CSV file, which has rows, as a DataFrame. Raises ArtefactError where it is missing or damaged.
 
     >>> committed_table(ROOT / "figures" / "table02_claims.csv").verdict.nunique()
-    4
+    5
     """
 
     def read(content):

@@ -97,7 +97,12 @@ def of_reported(pooled: pd.DataFrame, reported: pd.DataFrame, driver: str) -> pd
 
 
 def specified(table: pd.DataFrame, field: str) -> pd.DataFrame:
-    """Instances with another field: those of max fields  ->  the same with "max" or "min-max"."""
+    """Instances with another field: those of max fields  ->  the same with "max" or "min-max".
+
+    >>> table = pd.DataFrame({"problem": [Problem([0, 2], [-1.0, -0.5], np.eye(2), 3)]})
+    >>> specified(table, "min-max").problem[0].field.tolist()
+    [-1.0, 0.0]
+    """
     return table.assign(problem=[problem.with_field(field) for problem in table.problem])
 
 
@@ -140,6 +145,10 @@ def histogram_row(gaps: pd.DataFrame, edges: np.ndarray, counts: np.ndarray) -> 
     """A specification of Fig. 4: distance of the pooled distribution, low and high over the heads, median gap as ours.
 
     gaps: columns seed and gap; edges, counts: of the paper's histogram.
+
+    >>> gaps = pd.DataFrame({"seed": 0, "gap": [0.1, 0.3]})
+    >>> histogram_row(gaps, np.array([0.0, 0.2, 0.4]), np.array([3, 1]))["distance"]
+    0.25
     """
     each = [scaling.distance_of_distributions(part.gap, edges, counts) for _, part in gaps.groupby("seed")]
     several = len(each) > 1
