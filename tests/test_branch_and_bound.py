@@ -352,3 +352,18 @@ def test_agrees_with_scip(d, rank, beta, size):
     assert model.getDualbound() <= found.info["energy"] + 1e-5
     if model.getStatus() == "optimal":
         assert found.info["energy"] == pytest.approx(model.getObjVal(), abs=1e-5)
+
+
+@pytest.mark.parametrize("offset", [-1e15, -1e9, 1e8, 1e12, 1e15])
+@pytest.mark.parametrize("vartype", ["BINARY", "SPIN"])
+def test_an_offset_changes_neither_sample_nor_proof(offset, vartype):
+    for size in (None, 4):
+        bqm = gaussian(12, 5, vartype)
+        without = ExactSampler().sample(bqm, size=size)
+        bqm.offset += offset
+        found = ExactSampler().sample(bqm, size=size)
+        assert found.info["proven"] and found.first.sample == without.first.sample
+        assert found.info["bound"] <= found.info["energy"] == pytest.approx(offset + without.info["energy"], rel=1e-15)
+    hard = gaussian(46, 3, vartype, mean=0.2)
+    hard.offset += offset
+    assert not ExactSampler().sample(hard, time_limit=0).info["proven"]  # though no float tells bound from energy

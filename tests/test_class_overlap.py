@@ -122,3 +122,60 @@ def test_one_optimum_a_class_of_the_other_field():
         class_overlap.one_optimum_a_class(field, np.arange(2), field_kind=kind) for kind in ("max", "min-max")
     )
     assert kept[0] == pytest.approx(1 / 2) and not left.any()
+
+
+def test_likeness_in_bits_of_any_kind_and_of_all_or_none():
+    """0 and 1 are not indices: pairs 0 and 1 are alike, 0.9 and 0.1, beside 0.3."""
+    overlap = np.array([[1, 0.9, 0.1], [0.9, 1, 0.3], [0.1, 0.3, 1]])
+    alike = np.array([[1, 1, 1], [1, 1, 0], [1, 0, 1]])
+    for given in (alike, alike.astype(bool), alike.astype(float).tolist()):
+        assert class_overlap.meaning(overlap, overlap, given, n_permutations=5)[1]["value"] == pytest.approx(0.2)
+    for flat in (np.ones((3, 3)), np.zeros((3, 3))):
+        row = class_overlap.meaning(overlap, overlap, flat, n_permutations=5)[1]
+        assert np.isnan(row["value"]) and np.isnan(row["p"])
+
+
+@pytest.mark.parametrize(
+    "call, message",
+    [
+        (lambda: class_overlap.confusions([0, -1], [0, 1], 3), "labels must be whole numbers from 0 to 2, got -1"),
+        (lambda: class_overlap.confusions([0, 1], [0, -1], 3), "predicted must be whole numbers from 0 to 2, got -1"),
+        (lambda: class_overlap.confusions([0, 1], [0], 3), "predicted must be"),
+        (lambda: class_overlap.meaning(np.eye(3), np.eye(2), np.eye(3)), "confused must be"),
+        (lambda: class_overlap.meaning(np.eye(3), np.eye(3), 2 * np.eye(3)), "alike must be bit-strings"),
+        (lambda: class_overlap.meaning([[1]], [[1]], [[1]]), "the number of classes, must be .* at least 2, got 1"),
+        (lambda: class_overlap.permutation_test(np.ones((2, 3)), np.sum), "matrix must be"),
+        (lambda: class_overlap.overlap_summary(np.eye(2) * 3, [0, 1]), "selected must be bit-strings"),
+        (lambda: class_overlap.overlap_summary(np.eye(2), [0, -1]), "labels must be whole numbers from 0 to 9, got -1"),
+        (lambda: class_overlap.class_shares(np.eye(2), [0, 2], 2), "labels must be whole numbers from 0 to 1, got 2"),
+        (lambda: class_overlap.distinct_in_class(np.eye(2), [0]), "labels must be"),
+        (lambda: class_overlap.structure(np.eye(2), [0, 1], [0, 1]), "field must be"),
+        (lambda: class_overlap.one_optimum_a_class(-np.eye(2), [0, 1], cosine="half"), "cosine must be"),
+        (lambda: class_overlap.against_controls({"selected": np.eye(2), "top_k": [[3], [4]]}, [0, 1]), "top_k must be"),
+    ],
+)
+def test_what_is_no_overlap_is_refused_by_name(call, message):
+    with pytest.raises(ValueError, match=message):
+        call()
+
+
+def test_classes_that_select_nothing_have_no_overlap():
+    """Of one class alone there is no pair; a class without images, or without maps in all of them, forms none."""
+    alone = class_overlap.overlap_summary(np.eye(3), [4, 4, 4], n_resamples=3)
+    assert (alone.pop("pairs_that_overlap"), alone.pop("selected")) == (0, 1) and np.isnan(list(alone.values())).all()
+    selected = [[1, 0], [0, 1], [1, 1], [0, 0]]  # of classes 0, 0, 1 and 2: only the first two have overlap
+    found = class_overlap.overlap_summary(selected, [0, 0, 1, 2], n_resamples=40)
+    assert (found["mean_overlap"], found["pairs_that_overlap"]) == (pytest.approx(1), 1)
+    assert class_overlap.mean_overlap(selected, [0, 0, 1, 2]) == pytest.approx(1)
+    controls = class_overlap.against_controls({"selected": np.eye(3), "top_k": np.eye(3)}, [4, 4, 4], n_resamples=3)
+    assert np.isnan([controls[name] for name in ("selected", "selected_minus_top_k", "low", "high")]).all()
+
+
+def test_a_resample_without_pairs_is_left_out():
+    """Class 1 selects in one of two images: a quarter of the resamples have none of it, the others all agree."""
+    found = class_overlap.overlap_summary([[1], [1], [1], [0]], [0, 0, 1, 1], n_resamples=200)
+    assert [found[name] for name in ("mean_overlap", "corrected", "low", "high")] == pytest.approx([1] * 4)
+
+
+def test_shares_of_a_class_without_images():
+    np.testing.assert_array_equal(class_overlap.class_shares([[1, 0], [1, 1]], [0, 0], 2), [[1, 0.5], [np.nan, np.nan]])

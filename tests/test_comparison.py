@@ -78,6 +78,11 @@ def test_effort_tells_a_power_from_an_exponential(nodes, grows_as_power):
     assert not grows_as_power or law["exponent"] == pytest.approx(1.5, abs=0.1)
 
 
+def test_effort_of_one_size_grows_by_no_law():
+    law = comparison.effort_law([8, 8], [1, 2], [0, 1], n_resamples=3)
+    assert np.isnan(list(law.values())).all()
+
+
 def test_comparison_by_hand():
     """Batches of reads, counted one by one."""
     trials, counts = {"random": {"num_reads": 200}}, [1, 7]
@@ -200,3 +205,73 @@ def test_change_by_penalty_by_hand():
     assert row[["fidelity", "median change", "rises in"]].tolist() == pytest.approx([0.6, 0.1, 2 / 3])
     assert row["gap rises in"] == pytest.approx(1 / 3)
     assert (row.low, row.high) == pytest.approx((-0.1, 0.3)) and row.images == 3
+
+
+def level():
+    """Nothing is gained: without a map the energy is 0, one map leaves it there, two cost half their cosine."""
+    return feature_selection.Problem([0, 1], [0.0, 0.0], [[1.0, 0.5], [0.5, 1.0]], 2)
+
+
+def test_above_an_optimum_of_energy_0_the_excess_is_infinite():
+    missed = comparison.misses([level()] * 3, [[0, 0], [0, 1], [1, 1]], [[0, 0]] * 3, beta=0.5)
+    assert missed["missed"] == pytest.approx(1 / 3) and missed["excess_where_missed"] == np.inf
+    assert missed["maps_that_differ_where_missed"] == 2
+    with pytest.raises(ValueError, match="below what is given as the optimum, by 0.1$"):
+        better = feature_selection.Problem([0], [-0.2], [[1.0]], 2)
+        comparison.misses([better], [[1, 0]], [[0, 0]], beta=0.5)
+    trials = {"greedy": {}, "random": {"num_reads": 50}}
+    table = comparison.compare([level()], [0], beta=0.5, trials=trials, seed=1, n_jobs=1, n_resamples=3)
+    (reads,) = by_name.sample_all([level()], "random", beta=0.5, seed=1, num_reads=50)
+    share = (np.repeat(reads.record.energy, reads.record.num_occurrences) == 0).mean()
+    assert 0 < share < 1
+    assert table.probability.tolist() == [1, share] and table.excess.tolist() == [0, np.inf]
+    assert (comparison.descent_minima(level(), beta=0.5, descents=20).excess == 0).all()
+
+
+def test_optima_of_a_fixed_size_may_be_positive():
+    """Both maps together cost 0.25, one of three pairs 0.5: twice as much."""
+    problem = feature_selection.Problem([0, 1, 2], [0.0] * 3, [[1, 0.5, 1.0], [0.5, 1, 1], [1, 1, 1]], 3)
+    found = comparison.misses([problem], [[1, 0, 1]], [[1, 1, 0]], beta=0.5)
+    assert found["largest_excess"] == pytest.approx(1) and found["missed"] == 1
+
+
+@pytest.mark.parametrize(
+    "call, message",
+    [
+        (lambda: comparison.misses([], np.zeros((0, 2)), np.zeros((0, 2))), "number of problems, must be .* got 0"),
+        (lambda: comparison.misses([1], [[1]], [[1]]), "problems must be"),
+        (lambda: comparison.compare([], []), "number of problems, must be .* got 0"),
+        (lambda: comparison.compare(PROBLEMS, CLASSES[:3]), "clusters must be"),
+        (lambda: comparison.compare(PROBLEMS, 1), "clusters must be"),
+        (lambda: comparison.compare(PROBLEMS, CLASSES, reads={"rndom": [1]}), "unknown solver 'rndom'"),
+        (lambda: comparison.compare(PROBLEMS, CLASSES, trials={"rndom": {}}), "unknown solver 'rndom'"),
+        (lambda: comparison.compare(PROBLEMS, CLASSES, annealed_up_to="16"), "annealed_up_to must be"),
+        (lambda: comparison.effort_law([8, 16], [1, 2], [0]), "images must be"),
+        (lambda: comparison.subsamples(MAPS, IMPORTANCE, [-1], 3), "images must be .* from 0 to 3, got -1"),
+        (lambda: comparison.subsamples(MAPS, IMPORTANCE, [4], 3), "images must be .* from 0 to 3, got 4"),
+        (lambda: comparison.subsamples(MAPS, IMPORTANCE[1:], [0], 3), "importance must be"),
+    ],
+)
+def test_what_is_no_comparison_is_refused_by_name(call, message):
+    with pytest.raises(ValueError, match=message):
+        call()
+
+
+def test_problems_of_a_generator_are_read_once():
+    options = {"beta": 0.6, "trials": {"greedy": {}}, "n_jobs": 1, "n_resamples": 5}
+    listed, drawn = (comparison.compare(given, CLASSES, **options) for given in (PROBLEMS, iter(PROBLEMS)))
+    pd.testing.assert_frame_equal(listed, drawn)
+    assert len(comparison.prove(iter(PROBLEMS), n_jobs=1)[1]) == len(PROBLEMS)
+
+
+def test_descents_need_the_proof_of_what_they_are_measured_against():
+    (hard,) = comparison.subsamples(RNG.random((1, 80, 3, 3)), np.ones((1, 80)), [0], 80, couplings="gaussian")
+    with pytest.raises(ValueError, match="give a longer time_limit"):
+        comparison.descent_minima(hard, time_limit=0.0)
+
+
+def test_a_case_that_was_timed_twice_is_refused():
+    row = {"instances": "N_f=16", "beta": 0.7, "solver": "tabu"}
+    table = pd.DataFrame([row | {"reads_needed": 1.0, "reads_needed_90": 1.0}])
+    with pytest.raises(ValueError, match="not unique"):
+        comparison.with_seconds(table, pd.DataFrame([row | {"seconds": 0.5}] * 2))

@@ -151,3 +151,28 @@ def test_scores_of_other_selections_are_refused():
     comparisons.require_same_selections(made, now)
     with pytest.raises(ArtefactError, match="made for other selections than 04 finds now .*nf16_qa"):
         comparisons.require_same_selections(made, now | {"nf16_qa": ~bits})
+
+
+def test_unknown_columns_groups_and_masks_are_refused_and_what_exists_is_told(scores, compare):
+    known = "choose from .*nf16/qa"
+    for call, message in (
+        (lambda: compare.values("nf16/qb"), f"unknown column 'nf16/qb': {known}"),
+        (lambda: compare.area("nf16/qb"), f"unknown column 'nf16/qb': {known}"),
+        (lambda: compare.labels("nf17"), "unknown group 'nf17': choose from .*nf16"),
+        (lambda: compare.values("nf16/qa", "soft"), "unknown definition 'soft': choose from grad_cam_pp"),
+        (lambda: compare.values("nf16/qa", "mean_fill"), "unknown definition 'mean_fill': choose from grad_cam_pp"),
+        (lambda: compare.scored("nf16/qa", "soft"), "unknown definition 'soft'"),
+        (lambda: compare.values("nf16/Grad-CAM", "8_bit"), "no scores/8_bit/nf16/Grad-CAM among the scores"),
+        (lambda: compare.values("nf16/qa", "8_bit", kind="random"), "no random/8_bit/nf16/qa among the scores"),
+        (lambda: Comparisons(scores, "mean_fill"), "unknown definition 'mean_fill': choose from grad_cam_pp"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            call()
+    assert not compare.scored("nf16/qa", "mean_fill") and not compare.scored("nf16/qb", "logit")
+
+
+def test_areas_are_those_of_the_definition(scores):
+    halves = Comparisons(scores, "top_half", n_resamples=5)
+    np.testing.assert_array_equal(halves.area("nf16/qa"), scores["areas/top_half/nf16/qa"])
+    row = halves.beside_controls().set_index("column").loc["nf16/qa"]
+    assert row.area == scores["areas/top_half/nf16/qa"].mean()

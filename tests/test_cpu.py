@@ -1,13 +1,16 @@
 """The compiled loops: what they refuse while they are compiled, and what they do where nothing can be kept."""
 
+import subprocess
+import sys
 import warnings
+from pathlib import Path
 
 import numpy as np
 import pytest
 from numba.core.errors import TypingError
 
 from qafs_utils import compiled
-from qafs_utils.annealing import cpu, cpu_rotations
+from qafs_utils.annealing import cpu, cpu_rotations, simd
 
 X = np.random.default_rng(0).normal(size=(2, 256))
 WRONG = {
@@ -58,3 +61,32 @@ def test_where_nothing_can_be_kept_loops_are_compiled_all_the_same():
             exec(f"@njit(fastmath=True)\ndef times(x):\n    return {factor} * x", space)
             assert space["times"](2.0) == 2 * factor
     assert len(caught) == 1 and "NUMBA_CACHE_DIR" in str(caught[0].message)
+
+
+LOOP = """
+import numpy as np
+from .simd import flips_block, njit
+
+@njit()
+def flips(x, y):
+    flips_block(x, y, 0, 6, 1.0)
+
+y = np.empty(64)
+flips(np.ones(64), y)
+print(y[0], "kept" if flips.stats.cache_hits else "compiled")
+"""
+
+
+def test_the_cache_sees_a_change_in_the_registers(tmp_path):
+    """A loop that calls a copy of them, in three processes: the sum of six ones, again, and with twice the weight."""
+    folder = tmp_path / "loops" / "annealing"
+    folder.mkdir(parents=True)
+    (folder / "loop.py").write_text(LOOP)
+    text = Path(simd.__file__).read_text(encoding="utf-8")
+    (folder.parent / "compiled.py").write_text(Path(compiled.__file__).read_text(encoding="utf-8"), encoding="utf-8")
+    changed, found = text.replace("_splat(builder, scale)", "_splat(builder, builder.fadd(scale, scale))"), []
+    for version in (text, text, changed):
+        (folder / "simd.py").write_text(version, encoding="utf-8")
+        command = [sys.executable, "-m", "loops.annealing.loop"]
+        found.append(subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=True).stdout.strip())
+    assert found == ["6.0 compiled", "6.0 kept", "12.0 compiled"]

@@ -62,17 +62,23 @@ def test_no_lasso_where_its_path_ends_before_k():
 
 def test_scores_by_hand():
     added = np.zeros((2, 3, 2))
-    added[:, 0, 0], added[:, 1, 0] = np.log(3), np.log(7)
+    added[:, 0, 0], added[:, 1, 0], added[:, 2, 1] = np.log(3), np.log(7), np.log(7)
     chosen = {"reversed": [[1, 1, 0]] * 2, "top k": [[0, 1, 1]] * 2, "QUBO": [[1, 0, 1], [1, 1, 0]]}
-    chosen = {name: np.array(bits, bool) for name, bits in chosen.items()}
+    chosen = {name: np.array(bits, bool) for name, bits in chosen.items()} | {"random k": np.eye(3, dtype=bool)[[2, 0]]}
+    chosen["random k"][:, 1] = True  # maps 1 and 2, then 0 and 1
     J = np.array([[[1.0, 0.2, 0.4], [0.2, 1.0, 0.6], [0.4, 0.6, 1.0]]] * 2)
     activation = np.array([[1.0, 2.0, 3.0]] * 2)
     classifier = LinearClassifier(added, np.zeros(2), np.array([0, 0]))
     table = exactly_k.scores(chosen, classifier, activation, J).set_index("selection")
-    assert table.index.tolist() == ["QUBO", "top k", "reversed"] and (table.k == 2).all()
-    assert table.probability.tolist() == pytest.approx([(3 / 4 + 21 / 22) / 2, 7 / 8, 21 / 22])
-    assert table.minus_top_k["reversed"] == pytest.approx(21 / 22 - 7 / 8)
-    assert table.mean_cosine.tolist() == pytest.approx([0.3, 0.6, 0.2])
-    assert table.mean_activation.tolist() == pytest.approx([1.75, 2.5, 1.5])
-    assert table.in_common_with_qubo.tolist() == [1.0, 0.5, 0.75]
-    assert table.low["top k"] == table.high["top k"] == pytest.approx(7 / 8)
+    assert table.index.tolist() == ["QUBO", "top k", "random k", "reversed"] and (table.k == 2).all()
+    # logits of the two classes, QUBO: log 3 and log 7, then log 21 and 0; the top k: log 7 and log 7
+    assert table.probability.tolist() == pytest.approx([(3 / 10 + 21 / 22) / 2, 1 / 2, (1 / 2 + 21 / 22) / 2, 21 / 22])
+    assert table.argmax.tolist() == [0.5, 0, 0.5, 1] and table.argmax_minus_top_k.tolist() == [0.5, 0, 0.5, 1]
+    assert table.margin["QUBO"] == pytest.approx((np.log(3 / 7) + np.log(21)) / 2)
+    # of two classes, the whole network's margin is log 21 - log 7 = log 3
+    assert table.matched.tolist() == pytest.approx([(1 / 4 + 3 / 4) / 2, 1 / 2, (1 / 2 + 3 / 4) / 2, 3 / 4])
+    assert table.probability_minus_random["reversed"] == pytest.approx((21 / 22 - 1 / 2) / 2)
+    assert table.mean_cosine.tolist() == pytest.approx([0.3, 0.6, 0.4, 0.2])
+    assert table.mean_activation.tolist() == pytest.approx([1.75, 2.5, 2.0, 1.5])
+    assert table.in_common_with_qubo.tolist() == [1.0, 0.5, 0.75, 0.75]
+    assert table.probability_low["top k"] == table.probability_high["top k"] == pytest.approx(1 / 2)

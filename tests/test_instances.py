@@ -55,6 +55,28 @@ def test_instances_of_seeds_are_the_first_ones_predicted_correctly():
         assert row.d == row.problem.d == (field < 0).sum() and np.array_equal(row.problem.field, field[field < 0])
 
 
+def test_heads_with_images_of_their_own_bring_their_labels_and_seeds(maps, importance):
+    made, labels = problems(maps, importance, field="max"), np.array([4, 0, 4, 4, 9, 0])
+    of_head = to_arrays(made) | {"labels": labels}
+    stored = {
+        f"{block}/seed{seed}/{name}": values
+        for block, seed in (("paper", 11), ("paper", 2), ("code", 3))
+        for name, values in of_head.items()
+    }
+    table = instances.of_seeds({8: stored}, place="paper", per_class=2)
+    assert set(table.seed) == {2, 11} and set(table.n_features) == {8}
+    assert table[table.seed == 11].sort_values("image")[["image", "class"]].values.tolist() == [
+        [0, "deer"],
+        [1, "airplane"],
+        [2, "deer"],
+        [4, "truck"],
+        [5, "airplane"],
+    ]
+    assert all(row.d == row.problem.d == made[row.image].d for row in table.itertuples())
+    with pytest.raises(ValueError, match="labels must"):
+        instances.of_seeds({8: stored}, [4, 0, np.nan, 4, 9, 0], place="paper")
+
+
 def test_every_choice_is_measured_on_its_own_problems(drawn):
     few = drawn[drawn.couplings == "cosine"]
     found = instances.choices(instances.gaps, few, driver="uniform", tolerance=1e-5)
@@ -183,3 +205,34 @@ def test_a_descent_from_all_maps_finds_what_one_from_none_misses():
 def test_what_is_no_table_of_instances_is_refused(measure):
     with pytest.raises(ValueError, match="a DataFrame with the columns d and problem; not there: problem"):
         measure(pd.DataFrame({"d": [3]}))
+
+
+MEASURES = {
+    "gaps": instances.gaps,
+    "independent_gaps": instances.independent_gaps,
+    "fidelities": lambda table: instances.fidelities(table, [1.0]),
+    "local_fidelities": lambda table: instances.local_fidelities(table.assign(s=0.5), [1.0]),
+    "landscapes": instances.landscapes,
+    "descents": instances.descents,
+    "choices": lambda table: instances.choices(instances.gaps, table),
+}
+
+
+@pytest.mark.parametrize("measure", MEASURES.values(), ids=MEASURES)
+def test_rows_of_one_name_and_missing_values_are_refused(measure, drawn):
+    few = drawn[drawn.couplings == "zero"]
+    with pytest.raises(ValueError, match=f"index of instances must name each row once, {few.index[0]} comes twice"):
+        measure(pd.concat([few, few.head(1)]))
+    for column in ("d", "couplings", "problem"):
+        holed = few.assign(**{column: few[column].astype(object).where(few.index != few.index[1], None)})
+        with pytest.raises(ValueError, match=f"instances: column {column} must have no missing values, 1 of 5 are"):
+            measure(holed)
+
+
+def test_missing_times_and_places_are_refused(drawn):
+    few = drawn[drawn.couplings == "cosine"]
+    wanted = pd.DataFrame({"n_features": [8, 8], "d": [3, 4], "annealing_time": [2.0, np.nan]})
+    with pytest.raises(ValueError, match="wanted: column annealing_time must have no missing values, 1 of 2 are"):
+        instances.fidelities_at(few.assign(n_features=8), wanted)
+    with pytest.raises(ValueError, match="instances: column s must have no missing values, 5 of 5 are"):
+        instances.local_fidelities(few.assign(s=np.nan), [1.0])

@@ -1,5 +1,7 @@
 """Scores of masked images by hand, their names, and selection at other layers."""
 
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -7,6 +9,7 @@ import torch
 
 from qafs_utils.artefacts.run import Artefacts
 from qafs_utils.cnn import extraction, feature_maps, networks, pretrained, training
+from qafs_utils.conventions import Conventions
 from qafs_utils.explanations import average_drop, cams, masked_scores, masks, other_layers
 from qafs_utils.qubo import feature_selection
 
@@ -172,11 +175,29 @@ def test_a_layer_is_selected_and_its_explanations_compared():
     assert of_size.minus_free_size["top k", 2] == pytest.approx(-1) and 4 not in sizes.k.to_list()
 
 
-def test_what_a_layer_carries_is_the_probability_with_other_maps_at_zero():
+def test_what_a_layer_carries_is_measured_with_other_maps_at_zero():
     layer = other_layers.capture(NETWORK, "layer4", PIXELS)
     selected, _ = other_layers.select(layer, [0.99])
     table = other_layers.carried(NETWORK, layer, PIXELS, [1, 2, 3], selected).set_index("selection")
-    logits = extraction.propagate(NETWORK, "layer4", PIXELS, selected["top_k", 0.99])
-    expected = logits.softmax(1)[range(3), [1, 2, 3]]
-    assert table.value["top_k_0.99"] == pytest.approx(float(expected.mean()))
-    assert table.minus_random["random_k_0.99"] == 0 and pd.isna(table.minus_random["candidates"])
+    with torch.no_grad():
+        whole = NETWORK(PIXELS).numpy() - NETWORK.fc.bias.numpy()
+        after = NETWORK.fc((layer.maps * torch.as_tensor(selected["top_k", 0.99])[:, :, None, None]).mean((2, 3)))
+    probability = after.softmax(1)[range(3), [1, 2, 3]]
+    assert table.probability["top_k_0.99"] == pytest.approx(float(probability.mean()), rel=1e-5)
+    added = (after - NETWORK.fc.bias.detach()).numpy()
+    scaled = (added - added.mean(1, keepdims=True)) * (whole.std(1) / added.std(1))[:, None]
+    matched = torch.as_tensor(scaled).softmax(1)[range(3), [1, 2, 3]]
+    assert table.matched["top_k_0.99"] == pytest.approx(float(matched.mean()), rel=1e-4)
+    assert table.k["top_k_0.99"] == selected["exact", 0.99].sum(1).mean()
+    assert table.margin_minus_random["random_k_0.99"] == 0 and pd.isna(table.margin_minus_random["candidates"])
+    difference = table.margin["exact_0.99"] - table.margin["random_k_0.99"]
+    assert table.margin_minus_random["exact_0.99"] == pytest.approx(difference, abs=1e-6)
+
+
+@pytest.mark.parametrize("name", average_drop.DEFINITIONS)
+def test_the_average_drop_of_a_set_is_one_of_the_known_definitions(name):
+    definition = average_drop.DEFINITIONS[name]
+    masks = {"soft": "soft", "threshold": f"threshold {definition.value}", "top_fraction": "top half"}
+    use = Conventions(mask=masks[definition.mask], resampling=definition.resampling, score=definition.score)
+    found, plain = other_layers.definition_of(use), {"fill": "black", "target": "predicted", "average": "all"}
+    assert found == replace(definition, **plain, clip=True)

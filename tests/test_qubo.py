@@ -149,14 +149,35 @@ def test_bad_input(change, message):
         feature_selection.feature_selection_bqm(**good | change)
 
 
-def test_common_maps_pair_the_images_that_share_most():
-    selected = np.array([[1, 1, 0], [1, 0, 0], [1, 1, 1], [0, 1, 0], [0, 0, 1]], dtype=bool)
-    labels = np.array([0, 0, 1, 1, 2])
-    pairs = baselines.common_maps(selected, labels, 0, 1)
-    assert [(i, j, c.tolist()) for i, j, c in pairs] == [(0, 2, [True, True, False]), (1, 3, [False] * 3)]
-    assert [c.any() for _, _, c in baselines.common_maps(selected, labels.tolist(), 0, 2)] == [False]
-    with pytest.raises(ValueError, match="class 3 has no image"):
-        baselines.common_maps(selected, labels, 0, 3)
+SHARING = np.array([[1, 1, 0], [1, 0, 0], [1, 1, 1], [0, 1, 0], [0, 0, 1]], dtype=bool)
+
+
+def test_shares_of_pairs_with_a_map_in_common():
+    """Counted by hand: of the images 0, 1 and 2, 3 all pairs but (1, 3); of 2, 3 and 4 the pair (2, 4)."""
+    nan = np.nan
+    by_hand = [[nan, 0.75, 0, nan], [0.75, nan, 0.5, nan], [0, 0.5, nan, nan], [nan] * 4]  # no image of class 3
+    np.testing.assert_equal(baselines.shares_in_common(SHARING, [0, 0, 1, 1, 2], 4), by_hand)
+
+
+@pytest.mark.parametrize(
+    "first, count, expected",
+    [
+        ((), 2, [(0, 2, [1, 1, 0]), (2, 4, [0, 0, 1])]),  # by share; classes 0 and 2 share no map
+        ([(2, 1)], 2, [(2, 4, [0, 0, 1]), (0, 2, [1, 1, 0])]),
+        ([(0, 2)], 1, [(0, 2, [1, 1, 0])]),
+    ],
+)
+def test_common_maps_pair_the_images_that_share_most(first, count, expected):
+    pairs = baselines.common_maps(SHARING, [0, 0, 1, 1, 2], 4, first=first, count=count)
+    assert [(i, j, c.astype(int).tolist()) for i, j, c in pairs] == expected
+
+
+def test_nothing_in_common():
+    assert baselines.common_maps(np.eye(3), [0, 1, 2], 3) == []
+    assert baselines.common_maps(np.ones((2, 3)), [1, 1], 3) == []  # of one class
+
+
+def test_no_field_without_candidates():
     with pytest.raises(ValueError, match=r"got 0\.0: .* whose importance is positive"):
         feature_selection.field([0.0, 0.0])
 
@@ -411,16 +432,17 @@ CALLS = {
     "model": lambda x: fixed_size.sufficient_penalty(x, 1),
     "energies": lambda x: landscape.best_of_size(x),
     "start": lambda x: landscape.descend(E, x),
-    "labels": lambda x: baselines.common_maps(np.eye(2), x, 0, 1),
-    "first": lambda x: baselines.common_maps(np.eye(2), [0, 1], x, 1),
-    "count": lambda x: baselines.common_maps(np.eye(2), [0, 1], 0, 1, count=x),
+    "labels": lambda x: baselines.shares_in_common(np.eye(2), x, 2),
+    "n_classes": lambda x: baselines.shares_in_common(np.eye(2), [0, 1], x),
+    "first": lambda x: baselines.common_maps(np.eye(2), [0, 1], 2, first=x),
+    "count": lambda x: baselines.common_maps(np.eye(2), [0, 1], 2, count=x),
 }
 
 
 @pytest.mark.parametrize("odd", ["abc", -1.5, [np.nan, 1.0], [None, 1.0], {"a": 1}, ..., 1j], ids=str)
 @pytest.mark.parametrize("name", CALLS)
 def test_odd_arguments_are_refused_by_name(name, odd):
-    with pytest.raises(ValueError, match="class -1.5" if (name, odd) == ("first", -1.5) else name):
+    with pytest.raises(ValueError, match=name):
         CALLS[name](odd)
 
 
@@ -445,8 +467,9 @@ def test_odd_arguments_are_refused_by_name(name, odd):
             lambda: feature_selection.to_arrays([feature_selection.Problem([0, 1], [-1, -1], 1e9 * np.eye(2), 2)]),
             "problem 0",
         ),
-        (lambda: baselines.common_maps(np.eye(2), [0, 1], 1, 1), "different classes"),
-        (lambda: baselines.common_maps(2 * np.eye(2), [0, 1], 0, 1), "selected"),
+        (lambda: baselines.common_maps(np.eye(2), [0, 1], 1), "labels must be whole numbers from 0 to 0"),
+        (lambda: baselines.common_maps(np.eye(2), [0, 1], 2, first=[(0, 2)]), "first"),
+        (lambda: baselines.shares_in_common(2 * np.eye(2), [0, 1], 2), "selected"),
     ],
 )
 def test_arguments_that_do_not_fit_each_other(call, name):

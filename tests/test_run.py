@@ -160,15 +160,15 @@ def test_answers_to_the_paper_are_kept(root):
     run = make()
     run.claim("shots", 1 / 3, np.float64(0.25), 0.5, holds=np.True_, why="as it is", seeds=[0.5, np.nan, 0.25])
     run.claim("overlap_pairs", 12, reported=14)
-    options = {"reported": 14.0, "partly": True, "verdict": "reproduced", "unit": "classes", "p": np.float64(0.02)}
+    options = {"reported": 14.0, "partly": True, "unit": "classes", "p": np.float64(0.02)}
     run.claim("overlap_pairs", np.int64(17), 17.0, 19.0, **options)
     run.claim("accuracy", None, testable=False)
     answers = make().load_table("02_claims", dtype=str).set_index("id")
     assert answers.index.tolist() == ["shots", "overlap_pairs", "accuracy"]  # the last answer to a statement
     columns = ["ours", "low", "unit", "holds", "seeds", "noise"]
     assert answers.loc["shots", columns].tolist() == ["0.333333", "0.25", "images", "yes", "0.25 to 0.5", "0.25"]
-    columns = ["ours", "low", "unit", "partly", "verdict", "p"]
-    assert answers.loc["overlap_pairs", columns].tolist() == ["17", "17", "classes", "True", "reproduced", "0.02"]
+    columns = ["ours", "low", "unit", "partly", "p"]
+    assert answers.loc["overlap_pairs", columns].tolist() == ["17", "17", "classes", "True", "0.02"]
     assert (answers.notebook == "02_feature_maps").all()
     assert pd.isna(answers.loc["accuracy", ["unit", "noise", "p"]]).all()  # no interval, reruns or test
     assert pd.isna(answers.loc["accuracy", ["ours", "low", "reported", "holds"]]).all()

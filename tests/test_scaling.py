@@ -1,10 +1,14 @@
 """Laws in d and ranks, against cases computed by hand."""
 
+import itertools
+
 import numpy as np
 import pandas as pd
 import pytest
+import scipy.stats
 
 from qafs_utils.annealing import scaling
+from qafs_utils.cnn.datasets import CLASSES
 
 
 def test_the_interval_of_clusters_holds_every_column_together():
@@ -32,6 +36,35 @@ def test_slopes_of_each_model_and_of_all():
     assert found.slope.tolist() == pytest.approx([-1, -2, np.log2(3 / 8)])
     assert found.prefactor[16] == pytest.approx(2) and found.prefactor[24] == pytest.approx(4)
     assert found.low["all"] == pytest.approx(-2) and found.high["all"] == pytest.approx(-1)
+
+
+def sandwich(x, y, clusters):
+    """Half of the 95 % interval of a slope by cluster-robust errors: CR2, t with a degree less than clusters."""
+    X = np.column_stack([np.ones_like(x), x])
+    bread = np.linalg.inv(X.T @ X)
+    residuals, meat = y - X @ bread @ X.T @ y, np.zeros((2, 2))
+    for name in np.unique(clusters):
+        own = clusters == name
+        values, vectors = np.linalg.eigh(np.eye(own.sum()) - X[own] @ bread @ X[own].T)
+        score = X[own].T @ (vectors / np.sqrt(values)) @ vectors.T @ residuals[own]
+        meat += np.outer(score, score)
+    return scipy.stats.t.ppf(0.975, len(np.unique(clusters)) - 1) * np.sqrt((bread @ meat @ bread)[1, 1])
+
+
+def test_the_interval_of_thirty_classes_is_that_of_cluster_robust_errors():
+    rng, rows = np.random.default_rng(1), []
+    for n, name in itertools.product((16, 24, 32), CLASSES):
+        d = rng.integers(n // 4, n // 2)
+        noise = rng.normal(0, 0.6) + rng.normal(0, 0.4, size=20)  # of the class, and of each image
+        rows += [{"n_features": n, "class": name, "d": d, "gap": np.exp(e) / d} for e in noise]
+    table = pd.DataFrame(rows)
+    found = scaling.slopes(table, "gap", statistic=None).set_index("n_features").loc["all"]
+    clusters = (table.n_features.astype(str) + table["class"]).to_numpy()
+    half = sandwich(np.log(table.d.to_numpy(float)), np.log(table.gap.to_numpy()), clusters)
+    assert (found.high - found.low) / 2 == pytest.approx(half, rel=0.15)
+    table["image"] = table.index.astype(str)
+    naive = scaling.slopes(table.assign(**{"class": table.image}), "gap", statistic=None).iloc[-1]
+    assert naive.high - naive.low < 0.5 * (found.high - found.low)  # as if the images of a class were independent
 
 
 def test_every_instance_counts_in_a_fit_without_a_statistic():

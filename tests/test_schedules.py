@@ -1,5 +1,7 @@
 """An anneal follows its schedule: what falls between the steps, jumps, holes, and the error that it claims."""
 
+import warnings
+
 import numpy as np
 import pytest
 import scipy.integrate
@@ -129,3 +131,28 @@ def test_a_schedule_that_writes_into_its_argument_is_read_right():
     plain = Schedule("plain", lambda s: 1 - s, lambda s: s**2, (0, 1))
     assert spectrum.minimum_gap(E, schedule=greedy) == spectrum.minimum_gap(E, schedule=plain)
     assert anneal(E, schedule=greedy).fidelity == anneal(E, schedule=plain).fidelity
+
+
+@pytest.mark.parametrize("strength", [lambda d: 0.0, lambda d: 1 - d / 2, lambda d: np.nan, lambda d: "strong", 1.0])
+def test_a_driver_without_strength_is_refused_by_name(monkeypatch, strength):
+    monkeypatch.setitem(schedules.DRIVERS, "mine", strength)
+    energies = [0.0, 0.4, 1.0, 0.7]
+    for call in (anneal, spectrum.minimum_gap, spectrum.two_level):
+        with pytest.raises(ValueError, match="driver 'mine'"):
+            call(energies, driver="mine")
+    with pytest.raises(ValueError, match="driver 'mine'"):
+        evolution.start_state(2, "mine")
+
+
+def test_a_driver_of_ones_own_is_taken(monkeypatch):
+    monkeypatch.setitem(schedules.DRIVERS, "mine", lambda d: np.float32(1) / d)
+    assert anneal([0.0, 1.0], driver="mine").fidelity == anneal([0.0, 1.0], driver="scaled").fidelity
+    with pytest.raises(ValueError, match="d must be a whole number"):
+        schedules.driver_strength("mine", 1.5)
+
+
+@pytest.mark.parametrize("gap, power", [([1.0, 1e-200, 1.0], 2.0), ([1e-3, 1.0, 1.0], 40.0), ([1e200] * 3, 2.0)])
+def test_gaps_that_leave_no_schedule_are_refused_without_a_warning(gap, power):
+    with warnings.catch_warnings(), pytest.raises(ValueError, match="too much for this power"):
+        warnings.simplefilter("error")
+        locally_adiabatic([0, 0.5, 1], gap, power)

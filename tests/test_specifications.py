@@ -12,7 +12,7 @@ from qafs_utils.conventions import AUTHORS, CHOICES, HEADLINE, TEXT, Conventions
 from qafs_utils.explanations import specifications, specified_problems
 from qafs_utils.explanations.average_drop import AverageDropDefinition, average_drop
 from qafs_utils.plots.specifications import specification_curves
-from qafs_utils.qubo.feature_selection import FIELDS, PAIR_SUMS, Problem, to_arrays
+from qafs_utils.qubo.feature_selection import FIELDS, PAIR_SUMS, Problem
 
 RNG = np.random.default_rng(0)
 LABELS = np.arange(30) % 10
@@ -101,7 +101,7 @@ def test_the_sets_are_found_and_are_what_their_choices_say(table):
 
 
 def test_the_low_beta_is_a_choice_of_its_own_column(table):
-    soft, names = AverageDropDefinition(), specifications.PAPER_COLUMNS[specifications.NF512]
+    soft, names = AverageDropDefinition(), specifications.compared_columns()[specifications.NF512].values()
     methods = ["filtered Grad-CAM", "Grad-CAM++", "sa_0.50", "sa_0.99"]
     columns = [(name, "grad_cam_pp", method, soft) for name, method in zip(names, methods)]
     row = table.query("quantity == @specifications.NF512 and heads == 'ours' and low_beta == 'at 0.5'")
@@ -161,13 +161,6 @@ def test_known_optima_are_those_found():
         bits = optima[f"seed1/nf8/{name}"]
         shares = [bits[labels == c].sum(0) / bits[labels == c].sum() for c in (0, 1)]
         assert found[1][0] == pytest.approx(np.sqrt(shares[0] * shares[1]).sum())
-
-
-def test_recipe_problems_come_back():
-    problems = instances(seeds=[0], per_class=1).problem.tolist()
-    arrays = {f"paper/seed2/{k}": v for k, v in to_arrays(problems).items()} | {"paper/seed2/labels": np.arange(10)}
-    table = specified_problems.of_recipe({8: arrays}, "paper")
-    assert table.sort_values("image").d.tolist() == [p.d for p in problems] and set(table.seed) == {2}
 
 
 def test_halves_are_disjoint_and_keep_an_instance_together():

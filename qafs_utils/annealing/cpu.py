@@ -8,10 +8,9 @@ import weakref
 import numpy as np
 
 from .. import require
-from ..compiled import njit
 from ..qubo import binary, memory
 from .cpu_rotations import evolve
-from .simd import BLOCK, flips_block
+from .simd import BLOCK, flips_block, njit
 
 COMPONENTS = {"complex128": (np.float64, 1e-13)}  # dtype of a state: of its parts, and their rounding
 _SPARE = []  # memory of earlier Lanczos bases

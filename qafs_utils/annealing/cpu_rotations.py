@@ -11,8 +11,7 @@ blocks that stay in a cache.
 
 import numpy as np
 
-from ..compiled import njit
-from .simd import BLOCK, rotate_block
+from .simd import BLOCK, njit, rotate_block
 from .threads import in_threads
 
 SHARED = 17  # log2 of the largest vector that one thread treats alone

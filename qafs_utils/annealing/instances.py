@@ -2,7 +2,7 @@
 
 A table of instances is a DataFrame with the columns `d`, `image`, `class` and `problem`, a `feature_selection.Problem`;
 and with `n_features` or `couplings` where there are several kinds. What is measured comes back as a table with the same
-columns but `problem`, and those of the measurement.
+columns but `problem`, and those of the measurement. Each row has its own name in the index, and no value is missing.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -45,12 +45,21 @@ def of_images(problems: Mapping, classes: Sequence[str]) -> pd.DataFrame:
     return pd.concat(parts, ignore_index=True)
 
 
-def of_seeds(stored: Mapping, labels, seeds: Sequence[int], *, place: str = "block", per_class: int = 20):
+def of_seeds(
+    stored: Mapping,
+    labels=None,
+    seeds: Sequence[int] | None = None,
+    *,
+    place: str = "block",
+    per_class: int = 20,
+) -> pd.DataFrame:
     """Instances of several trained heads, of images that each of them predicts correctly: a table with the column seed.
 
-    stored: {n_features: arrays of an artefact 02_problems_*}, with max fields; labels: (B,) of their images; per_class:
-    images of a class and head, the first ones, fewer where fewer are predicted correctly. image: of the B.
-    Raises as `feature_selection.from_arrays`.
+    stored: {n_features: arrays of an artefact 02_problems_* or 16_problems_*}, with max fields; labels: (B,) of their
+    images, None where each head has images and labels of its own, all of them predicted correctly (16); seeds: None for
+    all that are stored; place: the beginning of the arrays' names; per_class: images of a class and head, the first
+    ones, fewer where fewer are predicted correctly. image: of the B.
+    Raises ValueError for labels that are none of the ten classes, and as `feature_selection.from_arrays`.
 
     >>> arrays = {"block/seed3/field": -np.eye(2), "block/seed3/redundancy": np.ones((2, 2, 2))}
     >>> table = of_seeds({2: arrays | {"predicted/seed3": np.array([1, 7])}}, np.array([1, 8]), [3])
@@ -58,14 +67,34 @@ def of_seeds(stored: Mapping, labels, seeds: Sequence[int], *, place: str = "blo
     [[2, 3, 0, 'bird', 1]]
     """
     parts = []
-    for (n, arrays), seed in product(stored.items(), seeds):
-        right = arrays[f"predicted/seed{seed}"] == labels
-        chosen = np.concatenate([np.flatnonzero(right & (labels == c))[:per_class] for c in range(len(CLASSES))])
-        arrays = {name: arrays[f"{place}/seed{seed}/{name}"][chosen] for name in ("field", "redundancy")}
-        columns = {"n_features": n, "seed": seed, "image": chosen, "class": [CLASSES[c] for c in labels[chosen]]}
-        found = from_arrays(arrays)
-        parts.append(pd.DataFrame(columns | {"d": [p.d for p in found], "problem": pd.Series(found, dtype=object)}))
+    for n, arrays in stored.items():
+        for seed in _seeds(arrays, place) if seeds is None else seeds:
+            where = f"{place}/seed{seed}/"
+            of_head = arrays[where + "labels"] if labels is None else labels
+            of_head = require.indices("labels", of_head, "B", len(CLASSES))
+            right = labels is None or arrays[f"predicted/seed{seed}"] == of_head
+            chosen = np.concatenate([np.flatnonzero(right & (of_head == c))[:per_class] for c in range(len(CLASSES))])
+            found = from_arrays({name: arrays[where + name][chosen] for name in ("field", "redundancy")})
+            columns = {"n_features": n, "seed": seed, "image": chosen, "class": [CLASSES[c] for c in of_head[chosen]]}
+            parts.append(pd.DataFrame(columns | {"d": [p.d for p in found], "problem": pd.Series(found, dtype=object)}))
     return pd.concat(parts, ignore_index=True).sort_values(["n_features", "d"], kind="stable", ignore_index=True)
+
+
+def _seeds(arrays, place):
+    """Seeds of which there are problems at a place, in increasing order."""
+    names = (name.split("/") for name in arrays)
+    return sorted(int(parts[1].removeprefix("seed")) for parts in names if parts[0] == place and parts[-1] == "field")
+
+
+def with_field(instances: pd.DataFrame, field: str) -> pd.DataFrame:
+    """The same instances with another field: those of max fields  ->  with "max" or "min-max".
+
+    >>> from ..qubo.feature_selection import Problem
+    >>> table = pd.DataFrame({"d": [2], "problem": [Problem([0, 2], [-1.0, -0.5], np.eye(2), 3)]})
+    >>> with_field(table, "min-max").problem[0].field.tolist()
+    [-1.0, 0.0]
+    """
+    return instances.assign(problem=[problem.with_field(field) for problem in _table(instances).problem])
 
 
 def choices(measure: Callable, instances: pd.DataFrame, *arguments, **options) -> pd.DataFrame:
@@ -81,7 +110,7 @@ def choices(measure: Callable, instances: pd.DataFrame, *arguments, **options) -
     """
     parts = []
     for field, pair_sum in product(*_CHOICES.values()):
-        table = instances.assign(problem=[p.with_field(field) for p in _table(instances).problem])
+        table = with_field(instances, field)
         parts.append(measure(table, *arguments, pair_sum=pair_sum, **options).assign(field=field, pair_sum=pair_sum))
     return pd.concat(parts, ignore_index=True)
 
@@ -181,7 +210,7 @@ def fidelities(
     tolerance: of a fidelity; together: instances of equal d share their steps, which is faster; desc: name of the
     progress bar, None for none. Raises ValueError for what is no table of instances, and as `anneal`.
     """
-    rows, named = [], instances.drop(columns="problem")
+    rows, named = [], _table(instances).drop(columns="problem")
     for group in _groups(instances, desc, together):
         batch = np.array([_energies(p, beta, pair_sum) for p in group.problem])  # (B, 2^d)
         for driver, time in product(drivers, annealing_times):
@@ -195,7 +224,8 @@ def fidelities(
 def fidelities_at(instances: pd.DataFrame, wanted: pd.DataFrame, **options) -> pd.DataFrame:
     """`fidelities` at certain annealing times for each n_features and d; instances of others are left out.
 
-    wanted: columns n_features, d and annealing_time, a row each; options: those of `fidelities`, which raises.
+    wanted: columns n_features, d and annealing_time, a row each; options: those of `fidelities`. Raises ValueError as
+    `fidelities`, and for missing values.
 
     >>> from ..qubo.feature_selection import problems
     >>> table = of_images({3: problems(np.ones((2, 3, 1, 1)), [[1, 1, 2], [-1, 5, 1]])}, ["cat", "dog"])
@@ -203,8 +233,10 @@ def fidelities_at(instances: pd.DataFrame, wanted: pd.DataFrame, **options) -> p
     >>> fidelities_at(table, wanted, tolerance=1e-3)[["class", "annealing_time"]].values.tolist()
     [['dog', 1.0], ['dog', 5.0]]
     """
-    times = wanted.groupby(["n_features", "d"]).annealing_time.agg(tuple).rename("times")
-    table = _table(instances).join(times, on=["n_features", "d"]).dropna(subset="times")
+    by = ["n_features", "d"]
+    _complete("wanted", wanted, [*by, "annealing_time"])
+    times = wanted.groupby(by).annealing_time.agg(tuple).rename("times")
+    table = _table(instances, *by).join(times, on=by).dropna(subset="times")
     parts = [fidelities(part.drop(columns="times"), each, **options) for each, part in table.groupby("times")]
     return pd.concat(parts, ignore_index=True)
 
@@ -226,7 +258,7 @@ def local_fidelities(
     instances: with the column s, the place of their minimum gap; powers: of the gap; points: of s at which the gap is
     tabulated, beside its minimum; desc: name of the progress bar. Raises as `fidelities` and `locally_adiabatic`.
     """
-    rows, named = [], instances.drop(columns=["problem", "s"])
+    rows, named = [], _table(instances, "s").drop(columns=["problem", "s"])
     for group in _groups(instances, desc, together=False):
         levels = _energies(group.problem.iloc[0], beta, pair_sum)  # (2^d,)
         s = np.union1d(np.linspace(0, 1, points), group.s)
@@ -268,12 +300,23 @@ def _energies(problem, beta, pair_sum):
     return energies(problem.bqm(beta, pair_sum))
 
 
-def _table(instances):
-    """The table itself. Raises ValueError for what is none, or has no problems."""
+def _table(instances, *more):
+    """The table itself. Raises ValueError, by name, unless it has problems, no missing value and no row name twice."""
     if missing := {"d", "problem"} - set(getattr(instances, "columns", ())):
         names = " and ".join(sorted(missing))
         raise ValueError(f"instances must be a DataFrame with the columns d and problem; not there: {names}")
+    _complete("instances", instances, [*_KINDS, "problem", *more])
+    if instances.index.has_duplicates:
+        twice = instances.index[instances.index.duplicated()][0]
+        raise ValueError(f"the index of instances must name each row once, {twice} comes twice: reset_index it")
     return instances
+
+
+def _complete(name, table, columns):
+    """Raise ValueError, naming the column, for missing values, which pandas would leave out without a word."""
+    for column in [column for column in columns if column in table]:
+        if absent := int(table[column].isna().sum()):
+            raise ValueError(f"{name}: column {column} must have no missing values, {absent} of {len(table)} are")
 
 
 def _groups(instances, desc=None, together=True) -> Iterator[pd.DataFrame]:

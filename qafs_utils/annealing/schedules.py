@@ -8,6 +8,7 @@ import numpy as np
 from scipy.interpolate import PchipInterpolator
 
 from .. import require
+from ..intervals import SUMMABLE
 
 DRIVERS = {  # strength g of H_D = g sum sigma_x
     "uniform": lambda d: -1.0,  # the paper's text
@@ -17,6 +18,7 @@ _EIGHTHS = np.linspace(0, 1, 9)
 _PROBES = 2**16  # intervals at whose ends a schedule is looked at
 _BETWEEN = (0, 0.25, 0.5, 0.75)  # and, in shares of the interval, between two knots
 _NO_GAP = ": a locally adiabatic schedule needs gap > 0 everywhere, which degenerate ground states do not have"
+_TOO_STEEP = ": the gaps differ by too much for this power, choose one nearer to 0"
 
 
 @dataclass(frozen=True, eq=False)
@@ -186,8 +188,8 @@ def locally_adiabatic(x, gap, power: float = 2.0) -> Schedule:
     """Schedule A = 1 - x(s), B = x(s) with dx/ds ~ gap(x)^power: slow where the gap is small.
 
     x: (n,) rising from 0 to 1; gap: (n,) > 0 of the linear schedule there (`spectrum.level_curves`).
-    power: 2, Roland and Cerf, Phys. Rev. A 65, 042308 (2002), Eq. 17. Raises ValueError as `tabulated`, or
-    for a gap that is not positive.
+    power: 2, Roland and Cerf, Phys. Rev. A 65, 042308 (2002), Eq. 17. Raises ValueError as `tabulated`, for a gap that
+    is not positive, and for a power and gaps for which rounding loses the schedule.
 
     >>> schedule = locally_adiabatic([0.0, 0.4, 0.6, 1.0], [1.0, 0.1, 0.1, 1.0])
     >>> schedule.B([0.0, 0.25, 0.5, 0.75, 1.0]).round(3)  # stays near 0.5, where the gap is small
@@ -197,9 +199,13 @@ def locally_adiabatic(x, gap, power: float = 2.0) -> Schedule:
     x = require.array("x", x, "n", sizes, interval="[0, 1]")
     gap = require.array("gap", gap, "n", sizes, "(0, inf)", remedy=_NO_GAP)
     _require_rise("x", x)
-    slowness = gap**-power
+    with np.errstate(over="ignore", under="ignore"):
+        slowness = gap**-power
+    require.values("gap ** -power", slowness, SUMMABLE, remedy=_TOO_STEEP)
     s = np.concatenate([[0.0], np.cumsum(np.diff(x) * (slowness[1:] + slowness[:-1]) / 2)])
-    return tabulated(s / s[-1], 1 - x, x, "locally_adiabatic")
+    s = s / s[-1] if s[-1] else s
+    _require_rise("s of the locally adiabatic schedule", s, _TOO_STEEP)
+    return tabulated(s, 1 - x, x, "locally_adiabatic")
 
 
 def find_schedule(schedule: str | Schedule) -> Schedule:
@@ -214,9 +220,17 @@ def find_schedule(schedule: str | Schedule) -> Schedule:
 
 
 def driver_strength(driver: str, d: int) -> float:
-    """g of H_D = g sum sigma_x: -1 for "uniform", 1/d for "scaled". Raises ValueError for another name.
+    """g of H_D = g sum sigma_x: -1 for "uniform", 1/d for "scaled".
+
+    Raises ValueError for another name, and for a driver whose strength is no number other than 0.
 
     >>> driver_strength("uniform", 4), driver_strength("scaled", 4)
     (-1.0, 0.25)
     """
-    return DRIVERS[require.choice("driver", driver, DRIVERS)](d)
+    strength, d = DRIVERS[require.choice("driver", driver, DRIVERS)], require.whole("d", d)
+    if not callable(strength):
+        raise ValueError(f"driver {driver!r} must be a function of d, got {require.described(strength)}")
+    g = require.number(f"the strength of driver {driver!r} at d = {d}", strength(d))
+    if g == 0:
+        raise ValueError(f"the strength of driver {driver!r} at d = {d} must not be 0: it would flip no bit")
+    return g

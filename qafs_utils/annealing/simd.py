@@ -1,10 +1,12 @@
 """The innermost loops of the CPU, written in LLVM's own terms: 64 numbers in eight registers of eight lanes.
 
-No loop over so short strides vectorises, so the lowest six qubits are done by these intrinsics. numba's cache does not
-see a change in this file: after one, delete `__pycache__`.
+No loop over so short strides vectorises, so the lowest six qubits are done by these intrinsics. numba's cache looks at
+the file of a loop alone, not at what it takes from here: files whose loops call these are to take `njit` from here too.
 """
 
+import hashlib
 from functools import reduce
+from pathlib import Path
 
 from llvmlite import ir
 from numba import types
@@ -12,9 +14,29 @@ from numba.core import cgutils
 from numba.core.errors import TypingError
 from numba.extending import intrinsic
 
+from .. import compiled
+
 LANES = 8  # numbers a register: eight registers hold a block of six qubits
 BLOCK = LANES * LANES
 _FLAGS = ("contract", "nsz", "arcp")  # multiply-adds may fuse
+_TEXT = hashlib.sha256(Path(__file__).read_bytes()).hexdigest()[:16]
+
+
+def njit(**options):
+    """`compiled.njit` whose compiled loops are kept under names that change with this file: options  ->  decorator.
+
+    >>> @njit(fastmath=True)
+    ... def double(x):
+    ...     return 2 * x
+    >>> double(2.0), double.py_func.__qualname__ == f"double_{_TEXT}"
+    (4.0, True)
+    """
+
+    def decorate(function):
+        function.__qualname__ += f"_{_TEXT}"  # of which numba makes the name of the file
+        return compiled.njit(**options)(function)
+
+    return decorate
 
 
 def _require_contiguous(*arrays):

@@ -1,5 +1,8 @@
 """An answer to a statement of the paper: our value, its interval, the noise of a rerun, and the p value of a test."""
 
+from collections.abc import Iterable
+from itertools import combinations
+
 import numpy as np
 
 from .. import require
@@ -8,18 +11,38 @@ UNITS = ("images", "classes", "pairs of classes", "heads", "images and heads", "
 NUMBERS = ("reported", "ours", "low", "high")
 
 
+def spread(apart: Iterable[float]) -> dict[str, float]:
+    """Distances of reruns from each other  ->  their root mean square, the least and the largest; NaN without any.
+
+    >>> spread([3.0, 4.0, np.nan])
+    {'distance': 3.5355339059327378, 'low': 3.0, 'high': 4.0}
+    """
+    apart = [float(distance) for distance in apart if not np.isnan(distance)]
+    if not apart:
+        return {"distance": np.nan, "low": np.nan, "high": np.nan}
+    return {"distance": float(np.sqrt(np.mean(np.square(apart)))), "low": min(apart), "high": max(apart)}
+
+
+def pairwise(values: Iterable[np.ndarray]) -> dict[str, float]:
+    """How far reruns are apart, as `spread`: a list of (n,), of which each two are compared by their root mean square.
+
+    >>> pairwise([np.array([0.0, 0.0]), np.array([1.0, 1.0]), np.array([2.0, 2.0])])["low"]
+    1.0
+    """
+    return spread(np.sqrt(np.nanmean((a - b) ** 2)) for a, b in combinations(values, 2))
+
+
 def rerun_noise(values) -> float:
-    """How far two reruns lie apart: the root mean square of the pairwise differences of values of reruns.
+    """How far two reruns of one number lie apart: the distance of `pairwise`.
 
     values: (R,), of other training seeds or other draws, NaN left out  ->  of the same unit, NaN for fewer than two.
     Raises ValueError for infinity and for what is no number.
 
-    >>> rerun_noise([1.0, 2.0, np.nan, 4.0])  # differences 1, 2 and 3
-    2.1602468994692865
+    >>> round(rerun_noise([1.0, 2.0, np.nan, 4.0]), 9)  # differences 1, 2 and 3
+    2.160246899
     """
     values = require.array("seeds", list(values), "S", nan=True)
-    values = values[~np.isnan(values)]
-    return float(np.sqrt(2) * values.std(ddof=1)) if len(values) > 1 else float("nan")
+    return pairwise(values[~np.isnan(values), None])["distance"]
 
 
 def holm(p) -> np.ndarray:
@@ -38,7 +61,7 @@ def holm(p) -> np.ndarray:
     return corrected
 
 
-def answered(name, numbers, *, holds, partly, testable, verdict, why, seeds, unit, p) -> dict:
+def answered(name, numbers, *, holds, partly, testable, why, seeds, unit, p) -> dict:
     """A checked answer, the row of a `<number>_claims` table: arguments as of `Run.claim`.
 
     numbers: those of NUMBERS by name, None as NaN. Raises ValueError, naming it, for what is no number (NaN is one),
@@ -58,7 +81,6 @@ def answered(name, numbers, *, holds, partly, testable, verdict, why, seeds, uni
         "holds": "" if holds is None else {True: "yes", False: "no"}[require.flag("holds", holds)],
         "partly": require.flag("partly", partly),
         "testable": require.flag("testable", testable),
-        "verdict": verdict,
         "seeds": f"{over.min():.3g} to {over.max():.3g}" if len(over) else "",
         "why": why,
     }

@@ -173,7 +173,6 @@ class Run(Artefacts):
         holds: bool | None = None,
         partly: bool = False,
         testable: bool = True,
-        verdict: str = "",
         why: str = "",
         seeds=(),
         unit: str = "images",
@@ -182,17 +181,16 @@ class Run(Artefacts):
         """Answer a statement of the paper, by its id in data/paper_values/claims.csv, with what this notebook measures.
 
         ours, low, high: our value and its 95 % interval; reported: the paper's value, where claims.csv has none;
-        holds, partly, testable: as for `claims.verdict`, which judges it; verdict: instead of that rule's; why: one
-        line beside it; seeds: our values of reruns, other training seeds or draws, whose `rerun_noise` enters the
-        verdict; unit: what the interval resamples, of `answers.UNITS`; p: of a test, corrected over all statements
-        with one. A second answer to a statement replaces the first. The answers are the artefact <number>_claims.csv.
-        Raises ValueError for an unknown id, and, naming it, for what is no number (NaN is one), neither true nor
-        false, or an unknown unit.
+        holds, partly, testable: as for `claims.verdict`, which judges it; why: one line beside it; seeds: our values
+        of reruns, other training seeds or draws, whose `rerun_noise` enters the verdict; unit: what the interval
+        resamples, of `answers.UNITS`; p: of a test, corrected over all statements with one. A second answer to a
+        statement replaces the first. The answers are the artefact <number>_claims.csv. Raises ValueError for an
+        unknown id, and, naming it, for what is no number (NaN is one), neither true nor false, or an unknown unit.
         """
         if name not in set(self.paper("claims").id):
             raise ValueError(f"no statement has the id {name!r}: add its line to data/paper_values/claims.csv")
         numbers = {"reported": reported, "ours": ours, "low": low, "high": high}
-        given = {"holds": holds, "partly": partly, "testable": testable, "verdict": verdict, "why": why}
+        given = {"holds": holds, "partly": partly, "testable": testable, "why": why}
         answer = answered(name, numbers, **given, seeds=seeds, unit=unit, p=p)
         answers = self.answers | {name: answer | {"notebook": self.notebook}}
         self.save_table(f"{self.notebook[:2]}_claims", pd.DataFrame(answers.values()))

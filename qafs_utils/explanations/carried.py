@@ -1,4 +1,4 @@
-"""What selected maps carry: the class probability with exactly these maps, or without them, and their likeness."""
+"""What selected maps carry: what the classifier says with exactly these maps, or without them, and their likeness."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -9,11 +9,11 @@ from .. import require
 from ..cnn import feature_maps
 from ..conventions import HEADLINE
 from ..intervals import mean_with_interval
-from ..qubo import binary, landscape
+from ..qubo import binary, feature_selection, landscape
 from ..qubo.feature_selection import Problem
-from ..solvers import baselines
+from ..solvers import baselines, by_name
 from .class_overlap import mean_overlap
-from .map_subsets import best_subset_scores, mean_cosines, subset_scores
+from .map_subsets import best_subset_measures, class_measures, compared, mean_cosines, subset_logits
 
 TESTS = ("kept", "removed")
 
@@ -25,7 +25,7 @@ class LinearClassifier:
     added: (B, N_f, C) of `feature_maps.contributions`; bias: (C,); target: (B,), the classes explained.
 
     >>> classifier = LinearClassifier(np.array([[[np.log(3), 0.0], [0.0, 5.0]]]), np.zeros(2), np.array([0]))
-    >>> classifier.probability(np.array([[True, False]]), "kept").round(9)  # 3 / (3 + 1)
+    >>> classifier.measures(np.array([[True, False]]), "kept")["probability"].round(9)  # 3 / (3 + 1)
     array([0.75])
     >>> classifier.most_added(np.array([1]))
     array([[ True, False]])
@@ -46,10 +46,11 @@ class LinearClassifier:
         """Logits of the whole images: (B, C)."""
         return self.added.sum(1) + self.bias
 
-    def probability(self, selected, test="kept"):
-        """Probability of the class explained with exactly the selected maps, or (test "removed") without them: (B,)."""
+    def measures(self, selected, test="kept"):
+        """`map_subsets.class_measures` with exactly the selected maps, or (test "removed") without them: (B,) each."""
         require.choice("test", test, TESTS)
-        return subset_scores(self.added, self.bias, self.target, selected if test == "kept" else ~selected)
+        logits = subset_logits(self.added, self.bias, selected if test == "kept" else ~selected)
+        return class_measures(logits, self.target, self.logits, self.bias)
 
     def most_added(self, k):
         """The k maps that add most to the class logit of their image: (B,) or a number  ->  (B, N_f) bool."""
@@ -57,45 +58,70 @@ class LinearClassifier:
         return (-to_class).argsort(1).argsort(1) < np.reshape(k, (-1, 1))
 
     def best_subsets(self, test="kept"):
-        """Best probability that any subset of each size reaches, by exhaustive search: (B, N_f + 1)."""
+        """The best of each measure that any subset of each size reaches, by exhaustive search: (B, N_f + 1) each."""
         require.choice("test", test, TESTS)
-        return best_subset_scores(self.added, self.bias, self.target, test == "kept")
+        return best_subset_measures(self.added, self.bias, self.target, test == "kept")
 
 
 def causal_test(
     classifier: LinearClassifier, selections: Mapping[str, np.ndarray], *, n_resamples: int = 1000, seed=0
 ) -> list[dict]:
-    """Class probability with exactly the maps of each selection, and without them, beside the first selection.
+    """The class with exactly the maps of each selection, and without them, beside the top k and random maps.
 
-    selections: {name: (B, N_f) bool}, the optimum first  ->  a row for each selection and test: probability with its
-    95 % interval over images, minus_optimum with that of the paired difference, and k, the optimum's mean size.
+    selections: {name: (B, N_f) bool}, the optimum first, and "top_k" and "random_k" among them  ->  a row for each
+    selection and test: selection, test, k (the optimum's mean size), and the columns of `map_subsets.compared`.
 
     >>> classifier = LinearClassifier(np.array([[[np.log(3), 0.0], [0.0, 5.0]]] * 2), np.zeros(2), np.array([0, 0]))
     >>> first = np.array([[True, False]] * 2)
-    >>> rows = causal_test(classifier, {"optimum": first, "other": ~first}, n_resamples=5)
-    >>> [(row["selection"], row["test"], round(row["probability"], 3)) for row in rows]  # 3/4, 1 / (1 + e^5)
-    [('optimum', 'kept', 0.75), ('optimum', 'removed', 0.007), ('other', 'kept', 0.007), ('other', 'removed', 0.75)]
+    >>> rows = causal_test(classifier, {"qa": first, "top_k": first, "random_k": ~first}, n_resamples=5)
+    >>> [(row["selection"], row["test"], round(row["probability"], 3)) for row in rows[::2]]  # 3/4, 1 / (1 + e^5)
+    [('qa', 'kept', 0.75), ('random_k', 'kept', 0.007), ('top_k', 'removed', 0.007)]
     """
-    rows, options = [], {"n_resamples": n_resamples, "seed": seed}
-    optimum = next(iter(selections.values()))
-    for name, selected in selections.items():
-        for test in TESTS:
-            probability = classifier.probability(selected, test)
-            found = mean_with_interval(probability, **options)
-            difference = mean_with_interval(probability - classifier.probability(optimum, test), **options)
-            rows.append(
-                {
-                    "selection": name,
-                    "test": test,
-                    "probability": found["value"],
-                    "low": found["low"],
-                    "high": found["high"],
-                    "minus_optimum": difference["value"],
-                    "difference_low": difference["low"],
-                    "difference_high": difference["high"],
-                    "k": optimum.sum(1).mean(),
-                }
-            )
+    rows, against = [], {"top_k": "top_k", "random": "random_k"}
+    size = next(iter(selections.values())).sum(1).mean()
+    for test in TESTS:
+        measured = {name: classifier.measures(selected, test) for name, selected in selections.items()}
+        for row in compared(measured, against, n_resamples=n_resamples, seed=seed):
+            rows.append({"selection": row.pop("selection"), "test": test, "k": size} | row)
+    return rows
+
+
+def causal_test_of_heads(
+    heads: Mapping[int, tuple],
+    maps,
+    *,
+    beta=HEADLINE.beta,
+    pair_sum=HEADLINE.pair_sum,
+    field=HEADLINE.field,
+    time_limit: float = 600.0,
+    **options,
+) -> list[dict]:
+    """`causal_test` of several heads on the same maps: the QUBO's proven optimum, the top k and random candidates.
+
+    heads: {training seed: (weight (C, N_f), bias (C,))} of classifiers on globally pooled maps; maps: (B, N_f, H, W);
+    time_limit: seconds a proof; options: n_resamples and seed  ->  rows of `causal_test` with head, the training seed,
+    and margin_whole, the mean margin with all maps. The class of an image is that which the head predicts; its
+    candidates are the maps of positive weight for it. Raises ValueError for an optimum without proof.
+
+    >>> maps = np.array([[[[1.0]], [[2.0]], [[0.5]]]] * 2)
+    >>> rows = causal_test_of_heads({3: (np.array([[3.0, 1, 0], [0, -1, 1]]), np.zeros(2))}, maps, n_resamples=5)
+    >>> rows[0]["selection"], rows[0]["head"], float(rows[0]["margin_whole"]), rows[0]["argmax"]
+    ('exact', 3, 6.5, 1.0)
+    """
+    rows = []
+    for head, (weight, bias) in heads.items():
+        classifier = LinearClassifier.of_maps(maps, weight, bias)
+        importance = np.asarray(weight)[classifier.target]  # but for a factor, which the field divides by
+        problems = feature_selection.problems(maps, importance, field=field)
+        model = {"beta": beta, "pair_sum": pair_sum, "time_limit": time_limit}
+        optimum, infos = by_name.solve_all(problems, "exact", desc=f"head {head}", **model)
+        if not all(info["proven"] for info in infos):
+            raise ValueError(f"an optimum of head {head} is not proven: give a longer time_limit")
+        k = optimum.sum(1)
+        selections = {"exact": optimum, "top_k": baselines.top_k(importance, k)}
+        selections["random_k"] = baselines.random_k(importance, k, seed=options.get("seed", 0))
+        whole = classifier.measures(np.ones_like(optimum))["margin"].mean()
+        rows += [{"head": head, "margin_whole": whole} | row for row in causal_test(classifier, selections, **options)]
     return rows
 
 
@@ -167,7 +193,7 @@ def optima_by_size(
     return optima
 
 
-def probability_by_size(
+def measures_by_size(
     classifier: LinearClassifier,
     problems: Sequence[Problem],
     importance: np.ndarray,
@@ -178,11 +204,12 @@ def probability_by_size(
     n_resamples: int = 1000,
     seed=0,
 ) -> list[dict]:
-    """Class probability with exactly k maps kept or removed, k from 1 to `largest`, chosen in five ways.
+    """The class with exactly k maps kept or removed, k from 1 to `largest`, chosen in five ways.
 
     The QUBO's optimum of that size ("exact"), the "top_k", the maps that add most to the logit ("most added"),
-    "random_k", and the "best subset" that exists; importance: (B, N_f). Of the images with k candidates or more
-    ->  a row for each k, test and way: probability with its 95 % interval over images, and images, their number.
+    "random_k", and the "best subset" that exists, of each measure its own; importance: (B, N_f). Of the images with k
+    candidates or more  ->  a row for each k, test and way: k, test, images (their number), and the columns of
+    `map_subsets.compared` beside the top k.
     """
     require.whole("largest", largest, 1, importance.shape[1])
     rows, sizes = [], np.array([problem.d for problem in problems])
@@ -198,12 +225,17 @@ def probability_by_size(
             "random_k": baselines.random_k(importance, np.where(enough, k, 0), seed=seed),
         }
         for test in TESTS:
-            scores = {name: classifier.probability(bits, test) for name, bits in selections.items()}
-            for name, values in (scores | {"best subset": best[test][:, k]}).items():
-                found = mean_with_interval(values[enough], n_resamples=n_resamples, seed=seed)
-                row = {"k": k, "test": test, "selection": name, "probability": found["value"]}
-                rows.append(row | {"low": found["low"], "high": found["high"], "images": enough.sum()})
+            measured = {name: classifier.measures(bits, test) for name, bits in selections.items()}
+            measured["best subset"] = {name: values[:, k] for name, values in best[test].items()}
+            measured = {name: _only(found, enough) for name, found in measured.items()}
+            found = compared(measured, {"top_k": "top_k"}, n_resamples=n_resamples, seed=seed)
+            rows += [{"k": k, "test": test, "images": enough.sum()} | row for row in found]
     return rows
+
+
+def _only(measures, images):
+    """The measures of some images."""
+    return {name: values[images] for name, values in measures.items()}
 
 
 def trade_off_at_size(
@@ -219,8 +251,8 @@ def trade_off_at_size(
 ) -> list[dict]:
     """What a smaller beta, more diversity, does at equal size: the QUBO's optimum of k maps beside the top k.
 
-    labels: (B,), of the overlaps. Of the images with k candidates or more  ->  a row for each k, beta and test:
-    difference of the class probability to the top k with its 95 % interval, mean overlap of both, and same_as_top_k.
+    labels: (B,), of the overlaps. Of the images with k candidates or more  ->  a row for each k, beta and test: those,
+    the columns of `map_subsets.compared` beside the top k, mean overlap of both, and same_as_top_k.
     """
     rows, candidates = [], np.array([problem.d for problem in problems])
     optima = {beta: optima_by_size(problems, max(sizes), beta=beta, pair_sum=pair_sum) for beta in {*betas, 1.0}}
@@ -234,8 +266,8 @@ def trade_off_at_size(
                 "same_as_top_k": (selected == top_k)[enough].all(1).mean(),
             }
             for test in TESTS:
-                difference = classifier.probability(selected, test) - classifier.probability(top_k, test)
-                found = mean_with_interval(difference[enough], n_resamples=n_resamples, seed=seed)
-                row = {"k": k, "beta": beta, "test": test, "difference": found["value"]}
-                rows.append(row | {"low": found["low"], "high": found["high"]} | shared)
+                kinds = {"exact": selected, "top_k": top_k}
+                measured = {kind: _only(classifier.measures(bits, test), enough) for kind, bits in kinds.items()}
+                found, _ = compared(measured, {"top_k": "top_k"}, n_resamples=n_resamples, seed=seed)
+                rows.append({"k": k, "beta": beta, "test": test} | found | shared)
     return rows

@@ -29,6 +29,26 @@ def _upper(matrix):
     return matrix[np.triu_indices(len(matrix), 1)]
 
 
+def _checked(selected, labels, n_classes: int = len(CLASSES)):
+    """Bit-strings (B, N_f) and labels (B,) as arrays. Raises ValueError, naming them, for anything else."""
+    sizes = {}
+    selected = require.bits("selected", selected, "B N_f", sizes)
+    return selected, require.indices("labels", labels, "B", n_classes, sizes)
+
+
+def _defined_overlaps(selected, labels):
+    """`pair_overlaps` of the classes whose images select maps: those of the others are undefined, not 0."""
+    matrix = bhattacharyya_matrix(selected, labels, len(CLASSES))
+    defined = np.flatnonzero(np.diag(matrix) > 0)
+    return _upper(matrix[np.ix_(defined, defined)])
+
+
+def _bias_corrected(value, resampled):
+    """`intervals.bias_corrected` of the resamples in which the value is defined: NaN where it is undefined itself."""
+    resampled = np.asarray(resampled)
+    return (np.nan,) * 3 if np.isnan(value) else intervals.bias_corrected(value, resampled[~np.isnan(resampled)])
+
+
 def mean_overlap(selected: np.ndarray, labels: np.ndarray) -> float:
     """Mean Bhattacharyya coefficient of two classes, of those that occur: (B, N_f) bool, (B,)  ->  float.
 
@@ -44,6 +64,7 @@ def resampled_pairs(selected: np.ndarray, labels: np.ndarray, *, n_resamples: in
     >>> resampled_pairs(np.eye(10), np.arange(10), n_resamples=2).shape  # no two classes share a map
     (2, 45)
     """
+    selected, labels = _checked(selected, labels)
     samples = intervals.stratified_resamples(labels, n_resamples, seed)
     return np.array([pair_overlaps(selected[i], labels[i]) for i in samples])
 
@@ -52,21 +73,24 @@ def overlap_summary(selected: np.ndarray, labels: np.ndarray, *, n_resamples: in
     """Mean overlap of the pairs of classes, its bias-corrected estimate with 95 % interval, and what lies behind it.
 
     selected: (B, N_f) bool; labels: (B,)  ->  mean_overlap, corrected, low, high, largest, pairs_that_overlap, and
-    selected, the mean number of maps.
+    selected, the mean number of maps. Only pairs of classes whose images select maps count: the overlaps of fewer than
+    two such classes are NaN. Raises ValueError for other shapes, values or labels.
 
     >>> found = overlap_summary(np.eye(10, dtype=bool), np.arange(10), n_resamples=5)
     >>> float(found["mean_overlap"]), int(found["pairs_that_overlap"]), float(found["selected"])
     (0.0, 0, 1.0)
     """
-    pairs = pair_overlaps(selected, labels)
-    means = [row.mean() for row in resampled_pairs(selected, labels, n_resamples=n_resamples, seed=seed)]
-    corrected, low, high = intervals.bias_corrected(pairs.mean(), means)
+    selected, labels = _checked(selected, labels)
+    pairs, samples = _defined_overlaps(selected, labels), intervals.stratified_resamples(labels, n_resamples, seed)
+    mean = intervals.nan_mean(pairs)
+    means = [intervals.nan_mean(_defined_overlaps(selected[i], labels[i])) for i in samples]
+    corrected, low, high = _bias_corrected(mean, means)
     return {
-        "mean_overlap": pairs.mean(),
+        "mean_overlap": mean,
         "corrected": corrected,
         "low": low,
         "high": high,
-        "largest": pairs.max(),
+        "largest": pairs.max() if len(pairs) else np.nan,
         "pairs_that_overlap": (pairs > 0).sum(),
         "selected": selected.sum(1).mean(),
     }
@@ -105,22 +129,26 @@ def against_controls(
     selections: "selected" and "top_k", with whatever else is to be compared, (B, N_f) bool each; labels: (B,);
     importance: (B, N_f), for the top k with one k for all images, the rounded mean size of the selections (NaN without)
     ->  the mean overlap of each, selected_minus_top_k, low, high, constant_k, and same_as_top_k, the share of
-    selections that are the top k.
+    selections that are the top k. Overlaps of fewer than two classes are NaN. Raises ValueError as `overlap_summary`.
 
     >>> alike, apart = np.eye(10, dtype=bool)[[0] * 10], np.eye(10, dtype=bool)
     >>> found = against_controls({"selected": alike, "top_k": apart}, np.arange(10), np.eye(10)[::-1], n_resamples=5)
     >>> [round(float(value), 9) for value in found.values()]
     [1.0, 0.0, 1.0, 1.0, 1.0, 0.0, 0.1]
     """
+    sizes = {}
+    selections = {name: require.bits(name, bits, "B N_f", sizes) for name, bits in selections.items()}
+    labels = require.indices("labels", labels, "B", len(CLASSES), sizes)
     selected, top_k = selections["selected"], selections["top_k"]
     overlaps = {name: mean_overlap(bits, labels) for name, bits in selections.items()}
     resampled = [
         mean_overlap(selected[i], labels[i]) - mean_overlap(top_k[i], labels[i])
         for i in intervals.stratified_resamples(labels, n_resamples, seed)
     ]
-    difference, low, high = intervals.bias_corrected(overlaps["selected"] - overlaps["top_k"], resampled)
+    difference, low, high = _bias_corrected(overlaps["selected"] - overlaps["top_k"], resampled)
     constant_k = np.nan
     if importance is not None:
+        importance = require.array("importance", importance, "B N_f", sizes)
         k = np.minimum(round(selected.sum(1).mean()), (importance > 0).sum(1))
         constant_k = mean_overlap(baselines.top_k(importance, k), labels)
     return overlaps | {
@@ -172,7 +200,11 @@ def class_shares(selected: np.ndarray, labels: np.ndarray, n_classes: int = len(
     >>> class_shares(np.array([[True, True], [True, False]]), np.array([0, 0]), 1)
     array([[1. , 0.5]])
     """
-    return np.stack([selected[labels == c].mean(0) for c in range(n_classes)])
+    n_classes = require.whole("n_classes", n_classes, 1)
+    selected, labels = _checked(selected, labels, n_classes)
+    images = np.bincount(labels, minlength=n_classes)[:, None]
+    counts = np.stack([selected[labels == c].sum(0) for c in range(n_classes)])
+    return np.where(images > 0, counts / np.maximum(images, 1), np.nan)
 
 
 def distinct_in_class(selected: np.ndarray, labels: np.ndarray) -> list[int]:
@@ -181,6 +213,7 @@ def distinct_in_class(selected: np.ndarray, labels: np.ndarray) -> list[int]:
     >>> distinct_in_class(np.array([[1, 0], [1, 0], [0, 1]]), np.array([3, 3, 3]))
     [2]
     """
+    selected, labels = _checked(selected, labels)
     return [len(np.unique(selected[labels == c], axis=0)) for c in np.unique(labels)]
 
 
@@ -201,7 +234,9 @@ def one_optimum_a_class(
     >>> one_optimum_a_class(-np.eye(10), np.arange(10)).any()  # every class has a map of its own
     np.False_
     """
-    classes, first = np.unique(labels, return_index=True)
+    sizes, cosine = {}, require.number("cosine", cosine, "[-1, 1]")
+    field = require.array("field", field, "B N_f", sizes)
+    classes, first = np.unique(require.indices("labels", labels, "B", len(CLASSES), sizes), return_index=True)
     cosines = np.triu(np.full((field.shape[1], field.shape[1]), cosine))  # (N_f, N_f)
     arrays = {"field": field[first], "redundancy": cosines[None].repeat(len(classes), 0)}
     problems = [p.with_field(field_kind) for p in feature_selection.from_arrays(arrays)]
@@ -261,11 +296,11 @@ def structure(selected: np.ndarray, field: np.ndarray, labels: np.ndarray, by_cl
     >>> round(float(found["with candidates"]), 9), float(found["candidate sets a class"])
     (1.0, 1.0)
     """
-    pairs = pair_overlaps(selected, labels)
+    pairs, candidates = pair_overlaps(selected, labels), require.array("field", field, "B N_f") < 0
     return {
-        "with candidates": _correlation(pairs, pair_overlaps(field < 0, labels)),
+        "with candidates": _correlation(pairs, pair_overlaps(candidates, labels)),
         "with one optimum a class": np.nan if by_class is None else _correlation(pairs, by_class),
-        "candidate sets a class": np.mean(distinct_in_class(field < 0, labels)),
+        "candidate sets a class": np.mean(distinct_in_class(candidates, labels)),
         "selections a class": np.mean(distinct_in_class(selected, labels)),
     }
 
@@ -273,10 +308,15 @@ def structure(selected: np.ndarray, field: np.ndarray, labels: np.ndarray, by_cl
 def confusions(labels: np.ndarray, predicted: np.ndarray, n_classes: int = len(CLASSES)) -> np.ndarray:
     """How many images of each pair of classes are taken for the other: (B,), (B,)  ->  (C, C), symmetric.
 
+    Raises ValueError for other lengths, and for labels outside 0..C - 1.
+
     >>> confusions([0, 0, 1, 1], [0, 1, 0, 0], 2)  # the diagonal is twice the images that are right
     array([[2., 3.],
            [3., 0.]])
     """
+    sizes, n_classes = {}, require.whole("n_classes", n_classes, 1)
+    labels = require.indices("labels", labels, "B", n_classes, sizes)
+    predicted = require.indices("predicted", predicted, "B", n_classes, sizes)
     counts = np.zeros((n_classes, n_classes))
     np.add.at(counts, (labels, predicted), 1)
     return counts + counts.T
@@ -294,7 +334,7 @@ def permutation_test(
     >>> float(found["value"]), round(found["p"], 1)  # half of the permutations leave it as it is
     (1.0, 0.5)
     """
-    rng, matrix = require.generator("seed", seed), np.asarray(matrix)
+    rng, matrix = require.generator("seed", seed), require.array("matrix", matrix, "C C", dtype=None)
     permutations = [rng.permutation(len(matrix)) for _ in range(require.whole("n_permutations", n_permutations, 1))]
     value, null = statistic(matrix), np.array([statistic(matrix[np.ix_(p, p)]) for p in permutations])
     p = np.nan if np.isnan(value) else (1 + int((null >= value).sum())) / (1 + len(null))
@@ -306,21 +346,27 @@ def meaning(
 ) -> list[dict]:
     """Do classes of much overlap get confused, and are they alike?  ->  a row for each question: id, value and p.
 
-    matrix: (C, C) overlaps; confused: (C, C) of `confusions`; alike: (C, C) bool. Over pairs of classes, the values are
-    the Spearman correlation of overlap and confusion, and the mean overlap of alike pairs minus that of the others.
+    matrix: (C, C) overlaps; confused: (C, C) of `confusions`; alike: (C, C) bool or 0/1. All are read above their
+    diagonals. Over pairs of classes, the values are the Spearman correlation of overlap and confusion (NaN where one of
+    them is constant), and the mean overlap of alike pairs minus that of the others (NaN where all or none are alike).
+    Raises ValueError for other shapes and values.
 
     >>> overlap, alike = np.array([[1, 0.5, 0], [0.5, 1, 0.2], [0, 0.2, 1]]), np.eye(3, k=1, dtype=bool)
     >>> [float(row["value"]) for row in meaning(overlap, overlap, alike, n_permutations=5)]  # 0.5 and 0.2, less 0
     [1.0, 0.35]
     """
-    confused, alike = _upper(np.asarray(confused)), _upper(np.asarray(alike))
-    ordered = np.ptp(_upper(np.asarray(matrix))) > 0 and np.ptp(confused) > 0  # equals have no order
+    sizes = {}
+    matrix = require.array("matrix", matrix, "C C", sizes)
+    confused = _upper(require.array("confused", confused, "C C", sizes))
+    alike = _upper(require.bits("alike", alike, "C C", sizes))
+    require.whole("C, the number of classes,", sizes["C"], 2)
+    ordered = np.ptp(_upper(matrix)) > 0 and np.ptp(confused) > 0  # equals have no order
 
     def with_confusion(overlaps):
         return scipy.stats.spearmanr(_upper(overlaps), confused).statistic if ordered else np.nan
 
     def excess_of_alike(overlaps):
-        return _upper(overlaps)[alike].mean() - _upper(overlaps)[~alike].mean()
+        return intervals.nan_mean(_upper(overlaps)[alike]) - intervals.nan_mean(_upper(overlaps)[~alike])
 
     statistics, rng = (
         {"overlap_confusion": with_confusion, "overlap_alike": excess_of_alike},

@@ -63,7 +63,8 @@ class Comparisons:
     scores: the artefact; definition: the key in DEFINITIONS of the Average Drop; grad_cam: what the paper's Grad-CAM
     is, as for `table_one.grad_cam_key`; n_resamples, seed: of the intervals. Columns named average_drop, low and high
     are percent and its 95 % bootstrap interval over images.
-    Raises ValueError for an unknown definition or grad_cam.
+    Raises ValueError for an unknown definition or grad_cam, and for a definition whose masks were not scored; its
+    methods for an unknown definition, column or group.
     """
 
     def __init__(
@@ -80,6 +81,7 @@ class Comparisons:
         self.options, index = {"n_resamples": n_resamples, "seed": seed}, index_of(scores)
         maskings = [*scores["record"]["parameters"]["maskings"], *index[index.quantity == "scores"].masking.unique()]
         self.masking_of = {DEFINITIONS[name].masking: name for name in maskings}
+        self._masking(definition)
         index["column"] = index.group + "/" + index.method
         index = index[index.masking == maskings[0]]
         blind = set(index[index.quantity == "random"].column)
@@ -101,26 +103,40 @@ class Comparisons:
 
     def labels(self, group: str) -> np.ndarray:
         """True classes of a group's images: (N,)."""
+        require.choice("group", group, self.columns.group.unique())
         row = self.columns[self.columns.group == group].iloc[0]
         if row["sample"] == "chosen" or (row["sample"] == "seed" and row.n_features == 512):
             return self.scores["labels"]
         labels = self.scores["broad_labels"]
         return labels if row["sample"] == "broad" else labels[self.scores["seed_images"]]
 
+    def _masking(self, definition):
+        """Name under which the artefact keeps a definition's masks."""
+        of_definition = {name: self.masking_of.get(other.masking) for name, other in DEFINITIONS.items()}
+        return of_definition[require.choice("definition", definition, [n for n, m in of_definition.items() if m])]
+
+    def _scored(self, quantity, column, definition):
+        """What the artefact keeps of a column under a definition's masks, an entry for each image."""
+        require.choice("column", column, self.columns.index)
+        key = f"{quantity}/{self._masking(definition)}/{column}"
+        if key not in self.scores:
+            raise ValueError(f"there is no {key} among the scores: ask `scored` for what has these masks")
+        return self.scores[key]
+
     def values(self, column: str, definition: str | None = None, *, kind: str = "scores", measure=drops) -> np.ndarray:
         """Drop of each image (or increase): (N,). kind "random" or "centred": of the blind mask of equal area."""
-        chosen, group = DEFINITIONS[definition or self.definition], self.columns.group[column]
-        masked = self.scores[f"{kind}/{self.masking_of[chosen.masking]}/{column}"]
-        return measure(self.scores[f"full/{group}"], masked, self.labels(group), chosen)
+        definition = definition or self.definition
+        masked, group = self._scored(kind, column, definition), self.columns.group[column]
+        return measure(self.scores[f"full/{group}"], masked, self.labels(group), DEFINITIONS[definition])
 
     def area(self, column: str, definition: str | None = None) -> np.ndarray:
         """Mask area of each image: (N,)."""
-        masking = DEFINITIONS[definition].masking if definition else next(iter(self.masking_of))
-        return self.scores[f"areas/{self.masking_of[masking]}/{column}"]
+        return self._scored("areas", column, definition or self.definition)
 
     def scored(self, column: str, definition: str, kind: str = "scores") -> bool:
         """Whether the images were scored so: some methods are not under every masking, or without blind masks."""
-        return f"{kind}/{self.masking_of[DEFINITIONS[definition].masking]}/{column}" in self.scores
+        masking = self.masking_of.get(DEFINITIONS[require.choice("definition", definition, DEFINITIONS)].masking)
+        return f"{kind}/{masking}/{column}" in self.scores
 
     def _summary(self, values, name="average_drop"):
         """Mean with interval as columns of a table: of the Average Drop low and high, of others <name>_low, ..."""

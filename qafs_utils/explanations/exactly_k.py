@@ -5,13 +5,12 @@ import warnings
 import numpy as np
 import pandas as pd
 
-from .. import intervals
 from ..conventions import HEADLINE
 from ..qubo.feature_selection import Problem
 from ..solvers import baselines
 from ..solvers.by_name import solve_all
 from .carried import LinearClassifier
-from .map_subsets import mean_cosines
+from .map_subsets import compared, mean_cosines
 
 CHOICES = ("QUBO", "top k", "random k", "MMR", "contribution", "reversed", "lasso")  # the order of rows
 
@@ -79,25 +78,24 @@ def choices(problems: list[Problem], k: int, importance, activation, ranks, *, b
 def scores(
     chosen: dict, classifier: LinearClassifier, activation, redundancy, *, n_resamples=1000, seed=0
 ) -> pd.DataFrame:
-    """What selections of k maps carry: {name in CHOICES: (B, N_f) bool}, "QUBO" and "top k" among them  ->  rows.
+    """What selections of k maps carry: {name in CHOICES: (B, N_f) bool}, with "QUBO", "top k", "random k"  ->  rows.
 
     activation: (B, N_f) mean of each map; redundancy: (B, N_f, N_f) cosines. Columns selection, k, mean_activation (of
-    the selected maps), probability (of the class with only these maps) with its 95 % interval low and high,
-    minus_top_k, mean_cosine, in_common_with_qubo (share of the maps).
+    the selected maps), mean_cosine, in_common_with_qubo (share of the maps), and those of `map_subsets.compared`: the
+    measures of the class with only these maps, and the differences minus_top_k and minus_random.
 
     >>> chosen = {"QUBO": np.array([[True, False]] * 2), "top k": np.array([[False, True]] * 2)}
     >>> classifier = LinearClassifier(np.array([[[np.log(3), 0.0], [0.0, 0.0]]] * 2), np.zeros(2), np.array([0, 0]))
-    >>> table = scores(chosen, classifier, np.array([[1.0, 5.0]] * 2), [np.eye(2)] * 2)
-    >>> table[["selection", "probability", "minus_top_k", "mean_activation", "in_common_with_qubo"]].values.tolist()
-    [['QUBO', 0.75, 0.25, 1.0, 1.0], ['top k', 0.5, 0.0, 5.0, 0.0]]
+    >>> table = scores(chosen | {"random k": chosen["QUBO"]}, classifier, np.array([[1.0, 5.0]] * 2), [np.eye(2)] * 2)
+    >>> table[["selection", "probability", "argmax", "probability_minus_top_k", "mean_activation"]].values.tolist()
+    [['QUBO', 0.75, 1.0, 0.25, 1.0], ['top k', 0.5, 0.0, 0.0, 5.0], ['random k', 0.75, 1.0, 0.25, 1.0]]
     """
-    top, rows = classifier.probability(chosen["top k"]), []
-    for name in sorted(chosen, key=CHOICES.index):
-        selected, k = chosen[name], int(chosen[name][0].sum())
-        score = classifier.probability(selected)  # (B,)
-        interval = intervals.mean_with_interval(score, n_resamples=n_resamples, seed=seed)
-        active = np.mean([of_maps[bits].mean() for of_maps, bits in zip(activation, selected)])
-        row = {"selection": name, "k": k, "mean_activation": active, "probability": interval.pop("value")} | interval
-        row |= {"minus_top_k": (score - top).mean(), "mean_cosine": np.mean(mean_cosines(redundancy, selected))}
-        rows.append(row | {"in_common_with_qubo": (selected & chosen["QUBO"]).sum(1).mean() / k})
+    measured = {name: classifier.measures(chosen[name]) for name in sorted(chosen, key=CHOICES.index)}
+    rows = compared(measured, {"top_k": "top k", "random": "random k"}, n_resamples=n_resamples, seed=seed)
+    for row in rows:
+        selected = chosen[row["selection"]]
+        row["k"] = k = int(selected[0].sum())
+        row["mean_activation"] = np.mean([of_maps[bits].mean() for of_maps, bits in zip(activation, selected)])
+        row["mean_cosine"] = np.mean(mean_cosines(redundancy, selected))
+        row["in_common_with_qubo"] = (selected & chosen["QUBO"]).sum(1).mean() / k
     return pd.DataFrame(rows)

@@ -9,11 +9,12 @@ import torch
 
 from ..cnn import extraction
 from ..cnn.feature_maps import cosine_matrix, importance
-from ..conventions import HEADLINE
+from ..conventions import HEADLINE, Conventions
 from ..intervals import mean_with_interval, nan_mean
 from ..qubo import feature_selection
 from ..solvers import baselines, by_name
 from . import cams, map_subsets
+from .average_drop import AverageDropDefinition
 
 Selections = dict[tuple[str, float], np.ndarray]  # (kind, beta): (B, N_f) bool
 
@@ -86,41 +87,60 @@ def select(
     return selected, pd.DataFrame(rows)
 
 
-def _named(interval, name):
-    """A mean with its interval under the names of a column: name, name_low, name_high."""
-    return {name: interval["value"], f"{name}_low": interval["low"], f"{name}_high": interval["high"]}
-
-
 def carried(
     network: torch.nn.Module, layer: Layer, images, labels, selected: Selections, *, n_resamples: int = 1000, seed=0
 ) -> pd.DataFrame:
-    """Mean probability of the class when only selected maps of a layer propagate, the others set to zero.
+    """What only selected maps of a layer say of the class when they propagate, the others set to zero.
 
-    images: as for `capture`; labels: (B,) classes; selected: as `select` gives them. Columns: block, selection
-    ("candidates", "exact_0.7", ...), k, value with its 95 % interval low and high, and the difference from as many
-    random candidates, minus_random, with its own.
+    images: as for `capture`; labels: (B,) classes; selected: "exact", "top_k" and "random_k" of each beta, as `select`
+    gives them. Columns: block, selection ("candidates", "exact_0.7", ...), k, and those of `map_subsets.compared`: the
+    measures of the class, beside the network with all maps and with none, and the differences from as many top and
+    random candidates, minus_top_k and minus_random.
 
     >>> from torchvision.models import resnet18
     >>> network, images = resnet18(weights=None).eval(), torch.rand(2, 3, 64, 64)
     >>> layer = capture(network, "layer4", images)
-    >>> carried(network, layer, images, [0, 1], {("random_k", 0.7): layer.candidates}).selection.tolist()
-    ['candidates', 'random_k_0.7']
+    >>> selected = {(kind, 0.7): layer.candidates for kind in ("exact", "top_k", "random_k")}
+    >>> carried(network, layer, images, [0, 1], selected).selection.tolist()
+    ['candidates', 'exact_0.7', 'top_k_0.7', 'random_k_0.7']
     """
-    index = range(len(labels)), labels
-    kept = {("candidates", None): layer.candidates} | selected
-    probability = {
-        key: extraction.propagate(network, layer.name, images, bits).softmax(1)[index].numpy()
-        for key, bits in kept.items()
-    }
+    every = np.ones(layer.importance.shape, bool)
+    whole = extraction.propagate(network, layer.name, images, every).numpy()
+    nothing = extraction.propagate(network, layer.name, images[:1], ~every[:1]).numpy()[0]
+
+    def measures(bits):
+        logits = extraction.propagate(network, layer.name, images, bits).numpy()
+        return map_subsets.class_measures(logits, labels, whole, nothing)
+
     rows, given = [], {"n_resamples": n_resamples, "seed": seed}
-    for (kind, beta), values in probability.items():
-        name = kind if beta is None else f"{kind}_{beta}"
-        row = {"block": layer.name, "selection": name, "k": kept[kind, beta].sum(1).mean()}
-        row |= mean_with_interval(values, **given)
-        if beta is not None:
-            row |= _named(mean_with_interval(values - probability["random_k", beta], **given), "minus_random")
-        rows.append(row)
-    return pd.DataFrame(rows)
+    rows += map_subsets.compared({"candidates": measures(layer.candidates)}, {}, **given)
+    sizes = {"candidates": layer.candidates.sum(1).mean()}
+    for beta in dict.fromkeys(beta for _, beta in selected):
+        keys = {kind: f"{kind}_{beta}" for kind in ("exact", "top_k", "random_k")}
+        measured = {key: measures(selected[kind, beta]) for kind, key in keys.items()}
+        against = {"top_k": keys["top_k"], "random": keys["random_k"]}
+        rows += map_subsets.compared(measured, against, **given)
+        sizes |= {key: selected[kind, beta].sum(1).mean() for kind, key in keys.items()}
+    return pd.DataFrame([{"block": layer.name, "k": sizes[row["selection"]]} | row for row in rows])
+
+
+def definition_of(use: Conventions) -> AverageDropDefinition:
+    """The Average Drop of a set of conventions: its mask, its resampling and its score.
+
+    Its clip is that of every method but Grad-CAM++, which is not among those of other layers.
+
+    >>> from qafs_utils.conventions import TEXT
+    >>> definition_of(TEXT).masking
+    Masking(mask='threshold', value=0.15, fill='black', resampling='float')
+    """
+    kind, _, cut = use.mask.partition(" ")
+    mask, value = {"soft": ("soft", None), "top": ("top_fraction", 0.5)}.get(kind) or ("threshold", float(cut))
+    return AverageDropDefinition(mask, value, resampling=use.resampling, score=use.score)
+
+
+def _named(interval, name):
+    """A mean with its interval under the names of a column: name, name_low, name_high."""
+    return {name: interval["value"], f"{name}_low": interval["low"], f"{name}_high": interval["high"]}
 
 
 def average_drops(

@@ -7,14 +7,15 @@ and `high` over the heads, `r`, the correlation with them, their number `n`, and
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, replace
-from itertools import combinations, product
+from itertools import product
 
 import numpy as np
 import pandas as pd
 
+from ..artefacts.answers import pairwise, spread
 from ..artefacts.files import ArtefactError
 from ..cnn.datasets import CLASSES
-from ..conventions import SETS, Conventions
+from ..conventions import HEADLINE, SETS, Conventions
 from ..qubo.feature_selection import FIELDS, PAIR_SUMS
 from . import table_one
 from .average_drop import DEFINITIONS, by_class, drops
@@ -49,11 +50,6 @@ MASKS = {  # maskings of 08_scores
     "top_half": {"mask": "top half", "resampling": "float"},
 }
 NF16, NF512, NF512_HIGH = "Table 1, N_f=16", "Table 1, N_f=512", "Table 1, N_f=512, without the low beta"
-PAPER_COLUMNS = {
-    NF16: ["nf16_gradcam", "nf16_gradcam_pp", "nf16_qa_gradcam"],
-    NF512: ["nf512_gradcam", "nf512_gradcam_pp", "nf512_sa_gradcam_low_beta", "nf512_sa_gradcam_beta_0.99"],
-    NF512_HIGH: ["nf512_gradcam", "nf512_gradcam_pp", "nf512_sa_gradcam_beta_0.99"],
-}
 _CLIP = {"all": True, "all but Grad-CAM++": False}
 _PP = {"eq19": "Grad-CAM++", "eq19 + 1e-7": "Grad-CAM++, 1e-7", "normalised": "Grad-CAM++, authors' code"}
 _OPTIMA = [
@@ -163,8 +159,20 @@ def _combinations(quantity, heads, groups, measured, paper, cases):
     return rows
 
 
+def compared_columns(grad_cam: str = HEADLINE.grad_cam) -> dict[str, dict[str, str]]:
+    """Which columns of Table 1 each quantity takes: {quantity: {ours: the paper's}}, as `table_one.paper_columns`.
+
+    >>> {quantity: len(names) for quantity, names in compared_columns().items()}
+    {'Table 1, N_f=16': 3, 'Table 1, N_f=512': 4, 'Table 1, N_f=512, without the low beta': 3}
+    """
+    both = table_one.paper_columns(grad_cam)
+    of_512 = {ours: paper for ours, paper in both.items() if ours.startswith("nf512/")}
+    high = {ours: paper for ours, paper in of_512.items() if ours != table_one.LOW_BETA}
+    return {NF16: {ours: paper for ours, paper in both.items() if ours not in of_512}, NF512: of_512, NF512_HIGH: high}
+
+
 def _paper(reported, quantity):
-    return np.concatenate([reported[column].to_numpy(float) for column in PAPER_COLUMNS[quantity]])
+    return np.concatenate([reported[column].to_numpy(float) for column in compared_columns()[quantity].values()])
 
 
 def reduced_model(scores: Mapping, recipe: Mapping, reported: pd.DataFrame, use: Conventions) -> pd.DataFrame:
@@ -233,55 +241,35 @@ def _reads(use):
 def trivial(reported: pd.DataFrame) -> pd.DataFrame:
     """What needs no model, as rows of Table 1: zero (a mask that hides nothing), the paper's mean, its column means.
 
-    >>> table = pd.DataFrame({name: [1.0, 3.0] for names in PAPER_COLUMNS.values() for name in names})
+    >>> table = pd.DataFrame({name: [1.0, 3.0] for name in table_one.paper_columns().values()})
     >>> trivial(table).query("quantity == @NF16").distance.round(3).tolist()
     [2.236, 1.0, 1.0]
     """
     rows = []
-    for quantity, columns in PAPER_COLUMNS.items():
-        paper, means = _paper(reported, quantity), np.repeat(reported[columns].mean().to_numpy(), len(reported))
+    for quantity, names in compared_columns().items():
+        paper, each = _paper(reported, quantity), reported[[*names.values()]].mean().to_numpy()
         predictors = {"zero": np.zeros(len(paper)), "grand mean": np.full(len(paper), paper.mean())}
-        for name, values in (predictors | {"column means": means}).items():
+        for name, values in (predictors | {"column means": np.repeat(each, len(reported))}).items():
             rows.append({"quantity": quantity, "kind": "trivial", "name": name} | summary([values], paper))
     return pd.DataFrame(rows)
 
 
-def spread(apart: Iterable[float]) -> dict:
-    """Distances of reruns from each other  ->  their root mean square, the least and the largest; NaN without any.
-
-    >>> spread([3.0, 4.0, np.nan])
-    {'distance': 3.5355339059327378, 'low': 3.0, 'high': 4.0}
-    """
-    apart = [float(distance) for distance in apart if not np.isnan(distance)]
-    if not apart:
-        return {"distance": np.nan, "low": np.nan, "high": np.nan}
-    return {"distance": float(np.sqrt(np.mean(np.square(apart)))), "low": min(apart), "high": max(apart)}
-
-
-def pairwise(values: Iterable[np.ndarray]) -> dict:
-    """How far reruns are apart, as `spread`: a list of (n,), of which each two are compared by their root mean square.
-
-    >>> pairwise([np.array([0.0, 0.0]), np.array([1.0, 1.0]), np.array([2.0, 2.0])])["low"]
-    1.0
-    """
-    return spread(np.sqrt(np.nanmean((a - b) ** 2)) for a, b in combinations(values, 2))
-
-
-def reruns(compare: Comparisons, quantity: str, columns: Iterable[str]) -> list[dict]:
+def reruns(compare: Comparisons, quantity: str, of_quantity: Iterable[str]) -> list[dict]:
     """How far reruns of Table 1 are apart, with the headline's conventions: rows quantity, kind, name and of `spread`.
 
-    columns: ours, as in PAPER_COLUMNS[quantity]. name: "heads" on the same images, "draws" of images of one head (where
-    there is one draw, from the standard error of its means), and "both", the root of the sum of their squares.
+    of_quantity: our columns, those of `compared_columns`. name: "heads" on the same images, "draws" of images of one
+    head (where there is one draw, from the standard error of its means), and "both", the root of the sum of their
+    squares.
     """
-    columns, apart = list(columns), {}
-    found = table_one.reruns(compare, columns).query("`class` != 'mean'")
+    apart, names = {}, list(of_quantity)
+    found = table_one.reruns(compare, names).query("`class` != 'mean'")
     for kind, part in found.groupby("kind"):
         wide = part.pivot_table(index="rerun", columns=["column", "class"], values="average_drop", dropna=False)
         apart[kind] = [row.to_numpy() for _, row in wide.groupby(level=0).first().iterrows()]
     draws = pairwise(apart.get("draw", []))
     if "draw" not in apart:
         errors = []
-        for column in columns:
+        for column in names:
             values, labels = compare.values(column), compare.labels(compare.columns.group[column])
             of_class = [values[labels == c] for c in np.unique(labels)]
             errors += [part.var(ddof=1) / len(part) for part in of_class if len(part) > 1]

@@ -10,13 +10,14 @@ import numpy as np
 import pandas as pd
 
 from ..annealing import instances, scaling
+from ..artefacts.answers import spread
 from ..artefacts.files import ArtefactError
 from ..cnn.datasets import CLASSES
 from ..conventions import HEADLINE
-from ..qubo.feature_selection import FIELDS, PAIR_SUMS, Problem, from_arrays
+from ..qubo.feature_selection import FIELDS, PAIR_SUMS, Problem
 from ..qubo.landscape import optima
 from .class_overlap import pair_overlaps
-from .specifications import named_reruns, spread, summary
+from .specifications import named_reruns, summary
 
 FIG2, FIG4, FIG5, FIG5_SHORT, FIG7 = "Fig. 2", "Fig. 4", "Fig. 5", "Fig. 5, tau=10", "Fig. 7"
 UNITS = {
@@ -26,29 +27,6 @@ UNITS = {
     FIG5_SHORT: "RMS, log medians",
     FIG7: "exponents",
 }
-
-
-def of_recipe(stored: Mapping[int, Mapping], block: str, *, per_class: int = 20) -> pd.DataFrame:
-    """Instances of the heads by the authors' recipe: {n_features: artefact 16_problems_nf*}  ->  as `of_seeds`.
-
-    block: "authors_code" or "paper"; per_class: images of a class and head, the first ones.
-
-    >>> arrays = {"paper/seed3/field": -np.eye(2), "paper/seed3/redundancy": np.ones((2, 2, 2))}
-    >>> table = of_recipe({2: arrays | {"paper/seed3/labels": np.array([1, 1])}}, "paper", per_class=1)
-    >>> table.drop(columns="problem").values.tolist()  # n_features, seed, image, class, d
-    [[2, 3, 0, 'bird', 1]]
-    """
-    parts = []
-    for n, arrays in stored.items():
-        for seed in sorted(
-            int(key.split("/")[1][4:]) for key in arrays if key.startswith(f"{block}/") and "/la" in key
-        ):
-            labels = arrays[f"{block}/seed{seed}/labels"]
-            chosen = np.concatenate([np.flatnonzero(labels == c)[:per_class] for c in range(len(CLASSES))])
-            problems = from_arrays({k: arrays[f"{block}/seed{seed}/{k}"][chosen] for k in ("field", "redundancy")})
-            columns = {"n_features": n, "seed": seed, "image": chosen, "class": [CLASSES[c] for c in labels[chosen]]}
-            parts.append(pd.DataFrame(columns | {"d": [p.d for p in problems], "problem": problems}))
-    return pd.concat(parts, ignore_index=True).sort_values(["n_features", "d"], kind="stable", ignore_index=True)
 
 
 def few(table: pd.DataFrame, by: Sequence[str], count: int) -> pd.DataFrame:
@@ -94,16 +72,6 @@ def of_reported(pooled: pd.DataFrame, reported: pd.DataFrame, driver: str) -> pd
     chosen = pooled[pooled.driver == driver]
     place = chosen.groupby(["n_features", "seed", "d", "annealing_time"]).cumcount()
     return chosen.assign(image=10_000 * place + chosen.d).merge(reported.drop(columns="median_fidelity"))
-
-
-def specified(table: pd.DataFrame, field: str) -> pd.DataFrame:
-    """Instances with another field: those of max fields  ->  the same with "max" or "min-max".
-
-    >>> table = pd.DataFrame({"problem": [Problem([0, 2], [-1.0, -0.5], np.eye(2), 3)]})
-    >>> specified(table, "min-max").problem[0].field.tolist()
-    [-1.0, 0.0]
-    """
-    return table.assign(problem=[problem.with_field(field) for problem in table.problem])
 
 
 def selections(problems: Sequence[Problem], field: str, pair_sum: str, beta: float = HEADLINE.beta) -> np.ndarray:
@@ -239,7 +207,7 @@ def annealed(
         return pd.DataFrame(columns=["n_features", "seed", "image", "annealing_time", "d", "fidelity"], dtype=float)
     times = sorted(reported.annealing_time.unique())
     options = {"beta": HEADLINE.beta, "pair_sum": pair_sum, "drivers": [driver], "tolerance": tolerance}
-    return instances.fidelities(specified(table, field), times, **options)
+    return instances.fidelities(instances.with_field(table, field), times, **options)
 
 
 def minimum_gaps(
@@ -247,7 +215,7 @@ def minimum_gaps(
 ) -> pd.DataFrame:
     """Minimum gaps of instances with max fields: as `instances.gaps`."""
     options = {"beta": HEADLINE.beta, "pair_sum": pair_sum, "driver": driver, "tolerance": tolerance}
-    return instances.gaps(specified(table, field), **options)
+    return instances.gaps(instances.with_field(table, field), **options)
 
 
 def gaps_apart(first: pd.DataFrame, second: pd.DataFrame, edges: np.ndarray) -> float:

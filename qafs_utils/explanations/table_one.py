@@ -14,7 +14,7 @@ from ..plots.style import method_name, three_digits
 from .average_drop import by_class
 
 LOW_BETA = "nf512/sa_0.70"  # the paper's low beta is lost: 0.7 is an inference
-AS_PRINTED = {"Grad-CAM": "Grad-CAM, ReLU of the sum", "filtered Grad-CAM": "Grad-CAM, ReLU per map"}
+AS_PRINTED = {"Grad-CAM": "Grad-CAM, ReLU of the sum", "filtered Grad-CAM": "Grad-CAM, ReLU per map (filtered)"}
 KINDS = ("head", "draw")  # of a rerun: another head, the same images; other images, the same head
 
 
@@ -50,7 +50,7 @@ def printed(column: str) -> tuple[str, str]:
     """(model, method) of a column as they are published.
 
     >>> printed("nf16/filtered Grad-CAM"), printed("nf512/sa_0.99")
-    (('N_f=16', 'Grad-CAM, ReLU per map'), ('N_f=512', 'SA-Grad-CAM, beta=0.99'))
+    (('N_f=16', 'Grad-CAM, ReLU per map (filtered)'), ('N_f=512', 'SA-Grad-CAM, beta=0.99'))
     """
     group, method = column.split("/", 1)
     name = AS_PRINTED.get(method, method_name(method)[0]).replace("$", "").replace("\\", "")

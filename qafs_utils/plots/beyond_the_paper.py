@@ -13,18 +13,21 @@ from .style import COLUMN, COUPLING_STYLES, PAGE, only_ticks, quartile_bars, tim
 _GAP_TICKS = (0.005, 0.01, 0.02, 0.05, 0.1, 0.2)
 
 
-def beyond_d(fidelity: pd.DataFrame, larger: pd.DataFrame, fits: pd.DataFrame, reported: pd.DataFrame) -> Figure:
+def beyond_d(
+    fidelity: pd.DataFrame, larger: pd.DataFrame, fits: pd.DataFrame, reported: pd.DataFrame, times: Sequence[float]
+) -> Figure:
     """Fig. 10: fidelity and minimum gap at the d of sub-sampled candidates, beside the null models.
 
     fidelity: columns d, annealing_time, fidelity (cosines); reported: the paper's medians, columns annealing_time, d,
     median_fidelity; larger: columns couplings, d, gap, at_fixed_time, at_quadratic_time (fidelities), a row for each
-    instance; fits: columns couplings, prefactor, a of the power law of the mean gap.
+    instance; fits: columns couplings, prefactor, a of the power law of the mean gap; times: the fixed annealing time,
+    and what is multiplied with d^2. Bars of the mean gap: its standard error, where there are two instances or more.
 
     >>> fidelity = pd.DataFrame({"d": [10, 20], "annealing_time": 50.0, "fidelity": [0.4, 0.2]})
     >>> larger = pd.DataFrame({"couplings": "cosine", "d": [10, 20], "gap": [0.1, 0.05], "at_fixed_time": [0.4, 0.2]})
     >>> reported = pd.DataFrame({"annealing_time": [50.0], "d": [10], "median_fidelity": [0.5]})
     >>> fits = pd.DataFrame({"couplings": ["cosine"], "prefactor": [1.0], "a": [-1.0]})
-    >>> figure = beyond_d(fidelity, larger.assign(at_quadratic_time=[0.5, 0.5]), fits, reported)
+    >>> figure = beyond_d(fidelity, larger.assign(at_quadratic_time=[0.5, 0.5]), fits, reported, (50.0, 2.0))
     >>> [text.get_text() for text in figure.axes[1].get_legend().texts[:3]]
     ['cosine $J$, exponent $-1.00$', 'mean, with power law', 'median']
     """
@@ -33,8 +36,8 @@ def beyond_d(fidelity: pd.DataFrame, larger: pd.DataFrame, fits: pd.DataFrame, r
     _gaps(gaps, larger, fits)
     _fidelity_by_couplings(fixed, larger, fits.couplings, "at_fixed_time")
     _fidelity_by_couplings(quadratic, larger, fits.couplings, "at_quadratic_time")
-    fixed.set_ylabel("fidelity at fixed $\\tau$")
-    quadratic.set_ylabel("fidelity at $\\tau\\propto d^2$")
+    fixed.set_ylabel(f"fidelity at $\\tau={times[0]:g}$")
+    quadratic.set_ylabel(f"fidelity at $\\tau={times[1]:g}\\,d^2$")
     fixed.legend(loc="upper right")
     by_time.legend(loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=3, fontsize=6.5, columnspacing=1)
     gaps.legend(loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=2, fontsize=6.5, columnspacing=1)
@@ -68,6 +71,7 @@ def _gaps(axis, larger, fits):
         axis.plot(d, fit.prefactor * d**fit.a, color=colour, lw=0.8)
         beside = d * 1.015 ** (k - 1)
         axis.plot(beside, groups.mean(), marker, color=colour, label=f"{name}, exponent ${fit.a:.2f}$")
+        axis.errorbar(beside, groups.mean(), groups.sem(), fmt="none", ecolor=colour, elinewidth=0.8)
         axis.plot(beside, groups.median(), marker, color=colour, mfc="w", zorder=1.5)
     for face, name in (("k", "mean, with power law"), ("w", "median")):
         axis.plot([], [], "ok", mfc=face, label=name)
@@ -91,23 +95,34 @@ def _fidelity_by_couplings(axis, larger, kinds, column):
 
 
 def readout(table: pd.DataFrame, annealing_times: Sequence[float]) -> Figure:
-    """Fig. 11: probability that the read-out returns the optimum, against d.
+    """Fig. 11: probability that the read-out misses the optimum, against d, on a logarithmic scale.
 
     table: index d; columns "tau=10" and so on for the annealing times, "uniform draws", "descent from none", "descent
-    from all".
+    from all": probabilities of the optimum.
 
-    >>> table = pd.DataFrame({"tau=10": [0.9, 0.6], "uniform draws": [0.8, 0.1]}, index=[4, 10])
+    >>> table = pd.DataFrame({"tau=10": [0.75, 0.5], "uniform draws": [0.8, 0.1]}, index=[4, 10])
     >>> figure = readout(table.assign(**{"descent from none": [1.0, 0.9], "descent from all": [1.0, 0.8]}), [10.0])
     >>> figure.axes[0].lines[0].get_ydata().tolist()
-    [0.9, 0.6]
+    [0.25, 0.5]
     """
-    figure, axis = plt.subplots(figsize=(COLUMN, 2.8))
+    figure, axis = plt.subplots(figsize=(COLUMN, 3.0))
+    missed, by_time = (1 - table).where(table < 1), {}
     for time, colour in time_colours(annealing_times).items():
-        axis.plot(table.index, table[f"tau={time:g}"], "o-", color=colour, label=f"best of $d^2$, $\\tau={time:g}$")
-    axis.plot(table.index, table["uniform draws"], "s:", color="0.5", label="best of $d^2$ uniform draws")
-    axis.plot(table.index, table["descent from none"], "^--", color="k", label="descent from none selected")
-    axis.plot(table.index, table["descent from all"], "v--", color="k", mfc="w", label="descent from all selected")
-    axis.set(xlabel="number of candidates $d$", ylabel="probability of the optimum", ylim=(-0.02, 1.04))
+        label = f"$\\tau={time:g}$"
+        (by_time[label],) = axis.plot(table.index, missed[f"tau={time:g}"], "o-", color=colour, markersize=3.5)
+    style = {"markersize": 3.5, "color": "k"}
+    (by_time["uniform draws"],) = axis.plot(table.index, missed["uniform draws"], "s:", **(style | {"color": "0.5"}))
+    (none,) = axis.plot(table.index, missed["descent from none"], "^--", **style)
+    (every,) = axis.plot(table.index, missed["descent from all"], "v--", mfc="w", **style)
+    axis.set(
+        xlabel="number of candidates $d$", ylabel="probability to miss the optimum", yscale="log", ylim=(1e-6, 1.6)
+    )
     axis.xaxis.set_major_locator(MaxNLocator(integer=True))
-    axis.legend(loc="lower center", bbox_to_anchor=(0.45, 1.0), ncols=2, fontsize=6, columnspacing=0.8)
+    place = {"loc": "lower left", "fontsize": 6, "title_fontsize": 6.5, "borderaxespad": 0.2, "columnspacing": 0.8}
+    reads = axis.legend(
+        by_time.values(), by_time, title="best of $d^2$ reads", bbox_to_anchor=(-0.1, 1), ncols=3, **place
+    )
+    axis.add_artist(reads)
+    descents = {"title": "one steepest descent", "bbox_to_anchor": (0.67, 1)}
+    axis.legend([none, every], ["from none", "from all"], **descents, **place)
     return figure

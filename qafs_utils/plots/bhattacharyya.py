@@ -18,7 +18,7 @@ def map_usage(usages, candidates):
     >>> small, large = np.eye(10, 16), np.eye(10, 512)
     >>> figure = map_usage({"small": small, "large": large}, {"small": small > 0, "large": large > 0})
     >>> [axis.get_xlabel() for axis in figure.axes[:2]]
-    ['map', '10 of 512 maps, by class']
+    ['map', 'maps that are selected (10 of 512), by class']
     """
     figure, axes = plt.subplots(1, len(usages), figsize=(PAGE, 2.3), sharey=True, width_ratios=[1.3, 1][: len(usages)])
     for axis, (title, usage) in zip(np.atleast_1d(axes), usages.items()):
@@ -26,7 +26,7 @@ def map_usage(usages, candidates):
         if usage.shape[1] > 32:
             used = np.flatnonzero(usage.any(0))
             order = used[np.lexsort((-usage[:, used].max(0), usage[:, used].argmax(0)))]
-            label, usage = f"{len(used)} of {usage.shape[1]} maps, by class", usage[:, order]
+            label, usage = f"maps that are selected ({len(used)} of {usage.shape[1]}), by class", usage[:, order]
         else:
             c, a = np.nonzero(candidates[title])
             axis.plot(a, c, ".", color="0.6", ms=2)
@@ -38,16 +38,18 @@ def map_usage(usages, candidates):
 
 
 def bhattacharyya_matrices(matrices):
-    """Fig. 2: class-class overlap matrices, {title: (10, 10)}, values written where they fit.
+    """Fig. 2: class-class overlap matrices, {title: (10, 10)}, with values; the diagonal, always 1, is grey.
 
     >>> figure = bhattacharyya_matrices({"$N_f=16$": np.eye(10) + 0.25 * np.eye(10, k=1)})
-    >>> [text.get_text() for text in figure.axes[0].texts][:3]  # of the first row; the diagonal is 1
-    ['', '.25', '']
+    >>> [text.get_text() for text in figure.axes[0].texts][:3]  # of the first row, from its second entry on
+    ['.25', '', '']
     """
+    diagonal = np.eye(len(CLASSES), dtype=bool)
+    largest = max(matrix[~diagonal].max() for matrix in matrices.values())
     figure, axes = plt.subplots(1, len(matrices), figsize=(PAGE, PAGE / len(matrices) + 0.3), squeeze=False)
     style = {
         "vmin": 0,
-        "vmax": 1,
+        "vmax": max(np.ceil(10 * largest) / 10, 0.1),
         "cmap": "viridis",
         "cbar": False,
         "square": True,
@@ -56,10 +58,10 @@ def bhattacharyya_matrices(matrices):
     }
     style |= {"xticklabels": CLASSES, "yticklabels": CLASSES}
     for axis, (title, matrix) in zip(axes.flat, matrices.items()):
-        shown = (matrix >= 0.005) & ~np.eye(len(matrix), dtype=bool)
-        written = np.where(shown, np.char.mod("%.2f", matrix), "")
+        written = np.where(matrix >= 0.005, np.char.mod("%.2f", matrix), "")
         written = np.char.replace(written, "0.", ".")
-        sns.heatmap(matrix, annot=written, ax=axis, **style)
+        sns.heatmap(matrix, annot=written, mask=diagonal, ax=axis, **style)
+        axis.set_facecolor("0.85")
         axis.tick_params(length=0)
         axis.set_title(title)
     figure.colorbar(axis.collections[0], ax=axes, label="Bhattacharyya coefficient", shrink=0.75)
@@ -69,36 +71,46 @@ def bhattacharyya_matrices(matrices):
 CONTROLS = {  # column of the table: name as printed, its colour by method, marker
     "selected": ("selection (QUBO)", "QUBO optimum", "o"),
     "top_k": ("top $k$", "top $k$", "s"),
+    "constant_k": ("top $k$, one $k$ for all", "top $k$", "s"),
     "random_k": ("random $k$", "random $k$", "^"),
     "candidates": ("all candidates", "filtered Grad-CAM", "D"),
 }
 
 
 def overlap_controls(table):
-    """Fig. 12: mean overlap between classes of selections and their controls of equal size, one dot a training seed.
+    """Fig. 12: mean overlap between classes of selections and their controls of equal size, one mark a training seed.
 
-    table: n_features, target ("block" or "conv"), beta, and the overlaps selected, top_k, random_k, candidates.
+    table: n_features, target ("block" or "conv"), beta, and the overlaps selected, top_k, constant_k (NaN where it was
+    not measured), random_k, candidates. A line joins the selection and the top k of a seed.
 
     >>> from pandas import DataFrame
     >>> row = {"n_features": 16, "target": "block", "beta": 0.7, "selected": 0.13, "top_k": 0.1}
-    >>> row |= {"random_k": 0.2, "candidates": 0.3}
+    >>> row |= {"constant_k": 0.09, "random_k": 0.2, "candidates": 0.3}
     >>> figure = overlap_controls(DataFrame([row, row | {"target": "conv"}]))
-    >>> [float(line.get_ydata()[0]) for line in figure.axes[0].lines]
-    [0.13, 0.1, 0.2, 0.3]
+    >>> [line.get_ydata().tolist() for line in figure.axes[0].lines]
+    [[0.13, 0.1], [0.13], [0.1], [0.09], [0.2], [0.3]]
     """
     figure, axes = plt.subplots(1, 2, figsize=(PAGE, 2.5), width_ratios=(5, 3), sharey=True)
     titles = {"block": "maps after the block", "conv": "maps at the convolution's output"}
     for axis, (target, title) in zip(axes, titles.items()):
         groups = list(table[table.target == target].groupby(["n_features", "beta"]))
+        shifts = dict(zip(CONTROLS, np.linspace(-0.32, 0.32, len(CONTROLS))))
         for x, (_, group) in enumerate(groups):
-            for shift, (column, (name, method, marker)) in zip((-0.27, -0.09, 0.09, 0.27), CONTROLS.items()):
-                style = {"color": METHOD_COLOURS[method], "markersize": 4, "alpha": 0.75, "lw": 0}
+            pair = ["selected", "top_k"]
+            for ends in group[pair].to_numpy():
+                axis.plot([x + shifts[column] for column in pair], ends, color="0.6", lw=0.6)
+            for column, (name, method, marker) in CONTROLS.items():
+                shift, style = (
+                    shifts[column],
+                    {"color": METHOD_COLOURS[method], "markersize": 4, "alpha": 0.75, "lw": 0},
+                )
+                style |= {"mfc": "w"} if column == "constant_k" else {}
                 label = name if x == 0 else None
                 axis.plot(np.full(len(group), x + shift), group[column], marker, label=label, **style)
         ticks = [f"$N_f={n}$" + (f"\n$\\beta={beta:g}$" if n == 512 else "") for (n, beta), _ in groups]
         axis.set(xticks=range(len(groups)), xticklabels=ticks, ylim=(0, None), xlim=(-0.5, len(groups) - 0.5))
         axis.set_title(title)
     axes[0].set_ylabel("mean off-diagonal\nBhattacharyya coefficient")
-    axes[0].legend(ncols=2, fontsize=6.5, loc="upper left")
+    axes[0].legend(ncols=3, fontsize=6.5, loc="upper left")
     axes[0].set_ylim(0, 0.75)
     return figure

@@ -2,11 +2,14 @@
 
 import matplotlib.pyplot as plt
 import numpy as np
-from scipy import ndimage
+from matplotlib.patches import Rectangle
 
 from ..cnn.datasets import CLASSES
+from .average_drop import SHORT
 from .method import bit_strings, photograph
-from .style import METHOD_COLOURS, PAGE, method_name
+from .style import METHOD_COLOURS, MODEL_COLOURS, PAGE, method_name
+
+_PAIR_SUMS = {"p!=q": r"$p\neq q$", "p<q": "$p<q$", "half": "“half”"}
 
 
 def pipeline(image, maps, example: dict, selected, heatmap) -> plt.Figure:
@@ -38,40 +41,79 @@ def pipeline(image, maps, example: dict, selected, heatmap) -> plt.Figure:
     return figure
 
 
-def common_maps(photographs, labels, common: dict[tuple, np.ndarray], threshold: float) -> plt.Figure:
-    """Fig. 9: pairs of images, what the maps selected in both highlight, and the crop to its largest region.
+def common_maps(shares: dict, outlined: dict, photographs, labels, *, framed=(), threshold: float = 0.5) -> plt.Figure:
+    """Fig. 9: how often two classes have selected maps in common, and where these maps are strong in pairs of images.
 
-    photographs: uint8 (B, 3, h, w); labels: (B,) classes; common: {(n_features, i, j): heatmaps (2, S, S)};
-    threshold: heatmap value below which pixels are cut.
+    shares: {pair sum: (C, C) share of pairs of images with a map in common}, one below and one above the diagonal;
+    outlined: {pair sum: [(i, j, numbers of the common maps, heatmaps (2, S, S))]}, a row of photographs each;
+    photographs: uint8 (B, 3, h, w); labels: (B,) classes; framed: pairs of classes; threshold: of the outlined heatmap.
+    A row without pairs says so.
 
-    >>> heatmaps = np.zeros((2, 192, 192))
-    >>> heatmaps[0, :20, :40] = 1  # nothing of the second image
-    >>> figure = common_maps(np.zeros((2, 3, 96, 96), np.uint8), [2, 9], {(16, 0, 1): heatmaps}, threshold=0.5)
-    >>> [axis.get_title() for axis in figure.axes]
-    ['car', 'common maps', 'crop', 'truck', '', '']
+    >>> shares, heatmaps = np.full((10, 10), 0.5), np.ones((2, 192, 192)) * np.linspace(0, 1, 192)
+    >>> outlined = {"p!=q": [], "p<q": [(0, 1, [3, 7], heatmaps)]}
+    >>> images = np.zeros((2, 3, 96, 96), np.uint8)
+    >>> figure = common_maps(dict.fromkeys(outlined, shares), outlined, images, [2, 9], framed=[(2, 9)])
+    >>> [axis.get_title() for axis in figure.axes if axis.get_title()]
+    ['above the diagonal: pair sum $p<q$', 'car: maps 3, 7', 'truck: maps 3, 7']
     """
-    figure, axes = plt.subplots(len(common), 6, figsize=(PAGE, 1.2 * len(common)), squeeze=False)
-    for row, ((n, i, j), heatmaps) in zip(axes, common.items()):
-        row[0].set_ylabel(f"$N_f={n}$")
-        for offset, (index, heatmap) in enumerate(zip((i, j), np.asarray(heatmaps))):
-            image = photographs[index]
-            scale = heatmap.shape[-1] // image.shape[-1] or 1
-            large = np.kron(image, np.ones((1, scale, scale), dtype=np.uint8))
-            small = np.array(heatmap)[: large.shape[1], : large.shape[2]]
-            kept = np.zeros(large.shape[1:], bool)
-            kept[: small.shape[0], : small.shape[1]] = small >= threshold
-            cells = row[3 * offset : 3 * offset + 3]
-            photograph(cells[0], image, CLASSES[labels[index]])
-            if kept.any():
-                regions = ndimage.label(kept)[0]
-                y, x = np.nonzero(regions == np.bincount(regions[kept]).argmax())
-                photograph(cells[1], np.where(kept, large, 255).astype(np.uint8), "common maps")
-                photograph(cells[2], large[:, y.min() : y.max() + 1, x.min() : x.max() + 1], "crop")
-            else:
-                cells[1].axis("off")
-                cells[2].axis("off")
-                cells[1].text(0.5, 0.5, "no map\nin common", ha="center", va="center", transform=cells[1].transAxes)
+    figure = plt.figure(figsize=(PAGE, 3.0))
+    left, right = figure.subfigures(1, 2, width_ratios=(1, 1.45))
+    left.suptitle("% of image pairs with a map in common", fontsize=8)
+    _shares(left.subplots(), shares, framed)
+    columns = 2 * max(1, *map(len, outlined.values()))
+    for part, (name, pairs) in zip(np.atleast_1d(right.subfigures(len(outlined), 1)), outlined.items()):
+        part.suptitle(f"pair sum {_PAIR_SUMS[name]}" + ": where common maps are strong" * bool(pairs), fontsize=8)
+        axes = part.subplots(1, columns)
+        for axis in axes:
+            axis.axis("off")
+        if not pairs:
+            part.text(0.5, 0.5, "no two images of different classes have a map in common", ha="center", fontsize=7)
+        cells = iter(axes)
+        for i, j, maps, heatmaps in pairs:
+            numbers = f"map{'s' * (len(maps) > 1)} {', '.join(map(str, maps))}"
+            for index, heatmap in zip((i, j), np.asarray(heatmaps)):
+                _outlined(axis := next(cells), photographs[index], heatmap, threshold)
+                axis.set_title(f"{CLASSES[labels[index]]}: {numbers}", fontsize=6.5)
     return figure
+
+
+def _shares(axis, shares, framed):
+    """Two symmetric tables of shares as one, below and above the diagonal, in percent; pairs of classes are framed."""
+    (below, lower), (above, upper) = list(shares.items())[0], list(shares.items())[-1]
+    table = np.where(np.tri(len(CLASSES), k=-1), lower, upper)
+    np.fill_diagonal(table, np.nan)
+    axis.imshow(table, cmap="Blues", vmin=0, vmax=1.8)  # light enough for black numbers
+    for (row, column), share in np.ndenumerate(table):
+        if np.isfinite(share):
+            number, colour = "<1" if 0 < share < 0.005 else f"{100 * share:.0f}", "0.6" if share == 0 else "k"
+            axis.text(column, row, number, ha="center", va="center", fontsize=5.5, color=colour)
+    for first, second in framed:
+        for corner in ((first, second), (second, first)):
+            box = Rectangle(np.subtract(corner, 0.5), 1, 1, fill=False, lw=1.3, ec=MODEL_COLOURS[32], clip_on=False)
+            axis.add_patch(box)
+    axis.set_xticks(range(len(CLASSES)), CLASSES, rotation=90, fontsize=6)
+    axis.set_yticks(range(len(CLASSES)), CLASSES, fontsize=6)
+    axis.tick_params(length=0)
+    axis.spines[:].set_visible(False)
+    axis.set_title(f"above the diagonal: pair sum {_PAIR_SUMS[above]}", fontsize=7)
+    paper = "\nframed: the classes of the paper" if len(framed) else ""
+    axis.set_xlabel(f"below the diagonal: pair sum {_PAIR_SUMS[below]}{paper}", fontsize=7)
+
+
+def _outlined(axis, image, heatmap, threshold):
+    """A photograph with a line around where the heatmap (S, S) is above the threshold, paler elsewhere."""
+    photograph(axis, image)
+    axis.axis("on")
+    (height, width), size = image.shape[1:], heatmap.shape[-1]
+    if heatmap.max() <= threshold:  # maps that are zero in this image
+        axis.set_xlabel("zero here", fontsize=6)
+        return
+    y, x = (np.arange(size) + 0.5) * height / size, (np.arange(size) + 0.5) * width / size
+    veil = np.ones((size, size, 4)) * [1, 1, 1, 0.45]
+    veil[heatmap > threshold, 3] = 0
+    axis.imshow(veil, extent=(0, width, height, 0))
+    for colour, thick in (("k", 1.8), (METHOD_COLOURS["Grad-CAM++"], 1.0)):
+        axis.contour(x, y, heatmap, [threshold], colors=colour, linewidths=thick)
 
 
 def cam_panel(photographs, labels, panel: dict[tuple, np.ndarray]) -> plt.Figure:
@@ -81,17 +123,16 @@ def cam_panel(photographs, labels, panel: dict[tuple, np.ndarray]) -> plt.Figure
 
     >>> panel = {(16, "Grad-CAM"): np.zeros((1, 224, 224)), (16, "qa"): np.zeros((1, 224, 224))}
     >>> figure = cam_panel(np.zeros((1, 3, 96, 96), np.uint8), [3], panel)
-    >>> [axis.get_title().split() for axis in figure.axes]
-    [[], ['$N_f=16$', 'GC'], ['$N_f=16$', 'QA-GC']]
+    >>> [axis.get_title().splitlines() for axis in figure.axes]
+    [[], ['$N_f=16$', 'Grad-CAM', '(ReLU of sum)'], ['$N_f=16$', 'QA-Grad-CAM']]
     """
-    figure, axes = plt.subplots(len(labels), 1 + len(panel), figsize=(PAGE, 0.57 * len(labels) + 0.35), squeeze=False)
+    figure, axes = plt.subplots(len(labels), 1 + len(panel), figsize=(PAGE, 0.73 * len(labels) + 0.35), squeeze=False)
     for row, (image, label) in enumerate(zip(photographs, labels)):
         photograph(axes[row, 0], image)
-        axes[row, 0].set_ylabel(CLASSES[label], fontsize=6)
+        axes[row, 0].set_ylabel(CLASSES[label], fontsize=7)
         for column, ((n, method), heatmaps) in enumerate(panel.items(), 1):
-            title = method_name(method)[0].replace("-Grad-CAM", "-GC").replace("Grad-CAM", "GC")
-            title = title.replace(", ", "\n").replace("filtered ", "filtered\n")
+            title = SHORT.get(method, method_name(method)[0]).replace(", ", "\n").replace(" (", "\n(")
             photograph(axes[row, column], image, f"$N_f={n}$\n{title}" if row == 0 else None, heatmaps[row])
     for axis in axes.flat:
-        axis.title.set_fontsize(5)
+        axis.title.set_fontsize(5.5)
     return figure

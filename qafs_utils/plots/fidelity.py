@@ -15,30 +15,39 @@ def fidelities(table: pd.DataFrame, couplings: dict, reported: pd.DataFrame) -> 
 
     table: columns n_features, class, d, annealing_time, fidelity; couplings: {n_features: values};
     reported: the paper's medians, columns n_features, annealing_time, d, median_fidelity, drawn as crosses. By d the
-    scale is logarithmic: at an annealing time of 10 the fidelities are of the order of the uniform guess.
+    shortest annealing time has a panel of its own, with a logarithmic scale: there the fidelities are of the order of
+    the uniform guess.
 
     >>> row = {"n_features": 16, "class": "bird", "d": 5, "annealing_time": 10.0}
     >>> reported = pd.DataFrame([row | {"median_fidelity": 0.15}])
     >>> table = pd.DataFrame([row | {"fidelity": 0.1}, row | {"fidelity": 0.3}])
     >>> figure = fidelities(table, {16: np.array([0.4, 0.5, 0.7])}, reported)
-    >>> float(figure.axes[1].lines[0].get_ydata()[0])  # the median at d = 5
+    >>> float(figure.axes[2].lines[0].get_ydata()[0])  # the median at d = 5
     0.2
     """
     models, colours = sorted(couplings), time_colours(sorted(table.annealing_time.unique()))
-    figure, axes = plt.subplots(3, len(models), figsize=(PAGE, 6.2), sharey="row", squeeze=False)
-    for (by_class, by_size, below), n in zip(axes.T, models):
-        part = table[table.n_features == n]
+    figure, axes = plt.subplots(4, len(models), figsize=(PAGE, 7.6), sharey="row", squeeze=False)
+    shortest, *longer = colours.items()
+    for (by_class, by_size, fast, below), n in zip(axes.T, models):
+        part, paper = table[table.n_features == n], reported[reported.n_features == n]
         _by_class(by_class, part, colours)
         by_class.set_title(f"$N_f = {n}$")
-        _by_size(by_size, part, reported[reported.n_features == n], colours)
-        by_size.set(yscale="log", ylim=(min(1e-3, 0.4 * 0.5 ** table.d.max()), 1.5))
+        _by_size(by_size, part, paper, dict(longer))
+        _by_size(fast, part, paper, dict([shortest]))
+        d = np.arange(part.d.min(), part.d.max() + 1)
+        fast.plot(d, 0.5**d, ":", color="0.5", label="uniform guess $2^{-d}$")
         _distribution(below, couplings[n], MODEL_COLOURS[n])
-    axes[0, 0].set_ylabel("fidelity, by class")
-    axes[1, 0].set_ylabel("fidelity, by $d$")
-    axes[2, 0].set_ylabel("density")
-    axes[2, 0].set_ylim(0, 1.3 * axes[2, 0].get_ylim()[1])
-    axes[2, -1].legend(loc="upper right")
-    figure.legend(*axes[1, 0].get_legend_handles_labels(), loc="outside upper center", ncols=len(colours) + 2)
+    axes[1, 0].set_ylim(-0.02, 1.02)
+    axes[2, 0].set(yscale="log", ylim=(0.4 * 0.5 ** table.d.max(), 1))
+    names = ("fidelity, by class", "fidelity, by $d$", f"fidelity, $\\tau={shortest[0]:g}$", "density")
+    for axis, name in zip(axes[:, 0], names):
+        axis.set_ylabel(name)
+    axes[3, 0].set_ylim(0, 1.3 * axes[3, 0].get_ylim()[1])
+    axes[3, -1].legend(loc="upper right")
+    drawn = {}
+    for axis in (axes[2, 0], axes[1, 0]):
+        drawn |= dict(zip(*axis.get_legend_handles_labels()[::-1]))
+    figure.legend(drawn.values(), drawn, loc="outside upper center", ncols=len(drawn))
     return figure
 
 
@@ -64,8 +73,6 @@ def _by_size(axis, table, reported, colours):
         quartile_bars(axis, d + shift, [values for _, values in groups], label=f"$\\tau={time:g}$", **style)
         paper = reported[reported.annealing_time == time]
         axis.plot(paper.d, paper.median_fidelity, "x", color=colour, markersize=6, mew=1.6)
-    d = np.arange(table.d.min(), table.d.max() + 1)
-    axis.plot(d, 0.5**d, ":", color="0.5", label="uniform guess $2^{-d}$")
     axis.plot([], [], "kx", label="paper")
     axis.set(xlabel="number of candidates $d$")
     axis.xaxis.set_major_locator(MaxNLocator(integer=True))

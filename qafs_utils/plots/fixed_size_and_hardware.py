@@ -3,16 +3,17 @@
 import matplotlib.pyplot as plt
 import numpy as np
 
+from .class_measures import MEASURES, lettered, of_measure
 from .style import METHOD_COLOURS, MODEL_COLOURS, PAGE, only_ticks, quartile_bars, with_interval
 
-SELECTION_STYLES = {  # name, colour, marker
-    "contribution": ("top $k$ by contribution", METHOD_COLOURS["filtered Grad-CAM"], "D"),
-    "reversed": ("reversed objective", "#E69F00", "v"),
-    "top k": ("top $k$ by importance", METHOD_COLOURS["top $k$"], "s"),
-    "lasso": ("L1 fit of the logit", "#56B4E9", "P"),
-    "MMR": ("maximal marginal relevance", "#999999", "<"),
-    "QUBO": ("QUBO, exactly $k$", METHOD_COLOURS["QUBO optimum"], "o"),
-    "random k": ("random $k$", METHOD_COLOURS["random $k$"], "^"),
+SELECTION_STYLES = {  # name, colour, marker, line
+    "contribution": ("top $k$ by contribution", METHOD_COLOURS["filtered Grad-CAM"], "D", "-"),
+    "top k": ("top $k$ by importance", METHOD_COLOURS["top $k$"], "s", "-"),
+    "QUBO": ("QUBO, exactly $k$", METHOD_COLOURS["QUBO optimum"], "o", "-"),
+    "random k": ("random $k$", METHOD_COLOURS["random $k$"], "^", "-"),
+    "reversed": ("reversed objective", "#E69F00", "v", ":"),
+    "MMR": ("maximal marginal relevance", "#000000", "<", ":"),
+    "lasso": ("L1 fit of the logit", "#56B4E9", "P", ":"),
 }
 CHIP_STYLES = (("#000000", "o"), ("#E69F00", "s"), ("#56B4E9", "D"))  # colour, marker
 
@@ -21,29 +22,33 @@ def fixed_size(weights, anneals, carried):
     """Fig. 17: the cardinality constraint: penalty weights, what they cost an anneal, and what k maps carry.
 
     weights: n_features, k, sufficient, necessary; anneals: n_features, penalty (name), fidelity, bars are quartiles;
-    carried: selection, k, probability, low, high, mean_cosine.
+    carried: selection, k, mean_cosine, and the measures of the class with their intervals.
 
     >>> from pandas import DataFrame
     >>> weights = DataFrame({"n_features": 16, "k": [1, 2], "sufficient": [1.0, 0.9], "necessary": [0.5, 0.4]})
     >>> anneals = DataFrame({"n_features": 16, "penalty": ["none", "necessary"], "fidelity": [0.9, 0.5]})
-    >>> row = {"k": 2, "probability": 0.6, "low": 0.5, "high": 0.7, "mean_cosine": 0.4}
+    >>> row = {"k": 2, "mean_cosine": 0.4} | {m + end: 0.5 for m in MEASURES for end in ("", "_low", "_high")}
     >>> figure = fixed_size(weights, anneals, DataFrame([row | {"selection": name} for name in ("QUBO", "top k")]))
-    >>> [axis.get_ylabel() for axis in figure.axes]
-    ['penalty weight', 'fidelity', 'class probability, these $k$ kept', 'mean cosine of the $k$ maps']
+    >>> [axis.get_title() for axis in figure.axes][3:]
+    ['(d) these $k$ maps kept', '(e) these $k$ maps kept', '(f) likeness of the $k$ maps']
     """
-    figure, axes = plt.subplots(2, 2, figsize=(PAGE, 4.8))
+    figure, axes = plt.subplots(2, 3, figsize=(PAGE, 4.8))
     _draw_weights(axes[0, 0], weights)
     _draw_fidelities(axes[0, 1], anneals)
-    kept, likeness = axes[1]
-    for kind, (name, colour, marker) in SELECTION_STYLES.items():
-        table = carried[carried.selection == kind]
-        style = {"color": colour, "marker": marker, "markersize": 3.5, "lw": 0.9}
-        with_interval(kept, table.k, table, "probability", label=name, **style)
-        likeness.plot(table.k, table.mean_cosine, **style)
-    for axis, label in ((kept, "class probability, these $k$ kept"), (likeness, "mean cosine of the $k$ maps")):
-        axis.set(xscale="log", xlabel="number of maps $k$ at $N_f=512$", ylabel=label, ylim=(0, 1.02))
+    panels = [(axis, measure, MEASURES[measure]) for axis, measure in zip((axes[0, 2], *axes[1, :2]), MEASURES)]
+    for axis, column, label in (*panels, (axes[1, 2], "mean_cosine", "mean cosine")):
+        for kind, (name, colour, marker, line) in SELECTION_STYLES.items():
+            table, style = carried[carried.selection == kind], {"color": colour, "marker": marker, "ls": line}
+            style |= {"markersize": 3, "lw": 0.9, "label": name}
+            if column in MEASURES:
+                with_interval(axis, table.k, of_measure(table, column), "value", **style)
+            else:
+                axis.plot(table.k, table[column], **style)
+        axis.set(xscale="log", xlabel="$k$ of 512 maps", ylabel=label, ylim=(0, 1.03))
+        axis.set_title("these $k$ maps kept" if column in MEASURES else "likeness of the $k$ maps")
         only_ticks(axis, sorted(carried.k.unique()), fontsize=6)
-    figure.legend(*kept.get_legend_handles_labels(), loc="outside lower center", ncols=4, fontsize=6.5)
+    figure.legend(*axes[0, 2].get_legend_handles_labels(), loc="outside lower center", ncols=4, fontsize=6.5)
+    lettered(axes.flat)
     return figure
 
 
@@ -54,7 +59,8 @@ def _draw_weights(axis, weights):
             axis.plot(median.index, median, line, color=MODEL_COLOURS[n], marker=".", label=label)
     axis.plot([], [], "k-", label="sufficient")
     axis.plot([], [], "k:", label="necessary")
-    axis.set(xlabel="number of maps $k$", ylabel="penalty weight", ylim=(0, None))
+    axis.set(xlabel="number of maps $k$", ylabel="penalty weight $\\lambda$", ylim=(0, None))
+    axis.set_title("weight of the penalty")
     axis.legend(fontsize=6)
 
 
@@ -66,6 +72,8 @@ def _draw_fidelities(axis, anneals):
         quartile_bars(axis, np.arange(len(kinds)) + shift, groups, **style)
     labels = [kind.replace(", ", ",\n") for kind in kinds]
     axis.set(xticks=range(len(kinds)), xticklabels=labels, ylabel="fidelity", ylim=(0, 1))
+    axis.set_title("anneals with a penalty")
+    axis.tick_params(axis="x", labelsize=6)
     axis.legend(fontsize=6)
 
 

@@ -4,14 +4,13 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
-from matplotlib.ticker import MaxNLocator
 
-from ..cnn.datasets import CLASSES
-from .style import CLASS_COLOURS, CLASS_MARKERS, COLUMN, MODEL_COLOURS, PAGE
+from ..artefacts.wording import span
+from .style import COLUMN, MODEL_COLOURS, PAGE
 
 
 def gap_histogram(gaps: np.ndarray, other: np.ndarray, edges: np.ndarray, reported: np.ndarray, names) -> Figure:
-    """Fig. 4: distribution of the minimum gap and its cumulative curve, ours and the paper's.
+    """Fig. 4: distribution of the minimum gap, and below it the cumulative curve, ours and the paper's.
 
     gaps: (images,); other: the same under other conventions, shown as a curve; edges: (bins + 1,); reported: (bins,)
     counts of the paper; names: of both conventions. A gap of 0, of a degenerate optimum, counts in the lowest bin.
@@ -21,23 +20,22 @@ def gap_histogram(gaps: np.ndarray, other: np.ndarray, edges: np.ndarray, report
     >>> [patch.get_data().values.round(2).tolist() for patch in figure.axes[0].patches]  # ours, the paper's
     [[0.67, 0.33], [0.75, 0.25]]
     """
-    figure, axis = plt.subplots(figsize=(COLUMN, 2.5))
-    gaps = np.maximum(gaps, min([*gaps[gaps > 0], edges[0]]))
-    wide = _continued(edges, gaps)
+    figure, (above, below) = plt.subplots(2, 1, figsize=(COLUMN, 3.6), sharex=True)
+    gaps, other = (np.maximum(values, min([*gaps[gaps > 0], edges[0]])) for values in (gaps, other))
+    wide, ours, paper = _continued(edges, gaps), {"color": MODEL_COLOURS[16]}, {"color": "k", "lw": 0.9}
     counts = np.histogram(gaps, wide)[0]
-    axis.stairs(counts / len(gaps), wide, fill=True, color=MODEL_COLOURS[16], alpha=0.6, label=f"ours, {names[0]}")
-    axis.stairs(reported / reported.sum(), edges, color="k", lw=0.8, label="paper")
-    axis.set(xscale="log", xlim=(min(gaps.min(), edges[0]), None))
-    axis.set(xlabel="minimum gap $\\Delta_{\\min}$", ylabel="fraction of images")
-    right = axis.twinx()
-    right.spines.right.set_visible(True)
-    share = np.arange(1, len(gaps) + 1) / len(gaps)
-    right.plot(np.sort(gaps), share, color=MODEL_COLOURS[16], ls="--")
-    (dotted,) = right.plot(np.sort(other), share, color=MODEL_COLOURS[16], ls=":")
-    right.plot(edges[1:], np.cumsum(reported) / reported.sum(), color="k", ls="--", lw=0.8)
-    right.set(ylabel="cumulative (dashed, dotted)", ylim=(0, 1.02))
-    handles, labels = axis.get_legend_handles_labels()
-    axis.legend([*handles, dotted], [*labels, f"ours, {names[1]}"], loc="upper left")
+    above.stairs(counts / len(gaps), wide, fill=True, alpha=0.6, label=f"ours, {names[0]}", **ours)
+    above.stairs(reported / reported.sum(), edges, label="paper", **paper)
+    above.set(
+        ylabel="fraction of images", ylim=(0, 1.35 * max(counts.max() / len(gaps), max(reported) / reported.sum()))
+    )
+    for values, style, name in ((gaps, "-", names[0]), (other, ":", names[1])):
+        below.plot(np.sort(values), np.arange(1, len(values) + 1) / len(values), style, label=f"ours, {name}", **ours)
+    below.plot(edges[1:], np.cumsum(reported) / reported.sum(), label="paper", **paper)
+    below.set(xscale="log", xlabel="minimum gap $\\Delta_{\\min}$", ylabel="cumulative fraction", ylim=(0, 1.02))
+    below.set_xlim(min(gaps.min(), edges[0]), None)
+    for axis in (above, below):
+        axis.legend(loc="upper left")
     return figure
 
 
@@ -49,7 +47,7 @@ def _continued(edges, gaps):
 
 
 def gap_against_size(table: pd.DataFrame, fits: pd.DataFrame) -> Figure:
-    """Fig. 7: mean and median minimum gap against d with the power-law fit of the median; hardest instances marked.
+    """Fig. 7: mean and median minimum gap against d with the median's power law, and 1/d; hardest marked.
 
     table: columns n_features, d, gap; fits: columns n_features, slope, low, high, prefactor, as `scaling.slopes` gives
     them, a panel for each.
@@ -60,58 +58,60 @@ def gap_against_size(table: pd.DataFrame, fits: pd.DataFrame) -> Figure:
     >>> [line.get_ydata().tolist() for line in figure.axes[0].lines[1:3]]  # mean, median
     [[0.2, 0.1], [0.2, 0.1]]
     """
-    figure, axes = plt.subplots(1, len(fits), figsize=(PAGE, 2.5), sharey=True, squeeze=False)
+    figure, axes = plt.subplots(1, len(fits), figsize=(PAGE, 2.6), sharey=True, squeeze=False)
     for axis, fit in zip(axes.flat, fits.itertuples()):
         part = table[table.n_features == fit.n_features]
         d, colour = np.array(sorted(part.d.unique())), MODEL_COLOURS[fit.n_features]
-        grouped = part.groupby("d").gap
+        grouped, middle = part.groupby("d").gap, np.exp(np.log(d).mean())
         axis.plot(part.d, part.gap, ".", color="0.8", markersize=2, zorder=0)
-        axis.plot(d, grouped.mean(), "o", color=colour, label="mean")
-        axis.plot(d, grouped.median(), "s", mfc="w", color=colour, label="median")
-        axis.plot(d, grouped.min(), "v", color="k", label="hardest")
-        axis.plot(d, fit.prefactor * d**fit.slope, "-", color=colour, lw=0.9, label="power law of the median")
+        axis.plot(0.985 * d, grouped.mean(), "o", color=colour)
+        axis.plot(1.015 * d, grouped.median(), "s", mfc="w", color=colour)
+        axis.plot(d, grouped.min(), "v", color="k")
+        axis.plot(d, fit.prefactor * d**fit.slope, "-", color=colour, lw=0.9)
+        axis.plot(d, 2.5 * fit.prefactor * middle ** (fit.slope + 1) / d, "k--", lw=0.8)
         axis.set(xscale="log", yscale="log", xlabel="number of candidates $d$")
         axis.set_title(f"$N_f={fit.n_features}$: exponent ${fit.slope:.1f}$\n[${fit.low:.1f}$, ${fit.high:.1f}$]")
         axis.minorticks_off()
-        labelled = list(d[:1])  # as many as have room
-        for v in d[1:]:
-            labelled += [v] if v > 1.1 * labelled[-1] else []
-        axis.set_xticks(d, [str(v) if v in labelled else "" for v in d])
+        axis.set_xticks(d, [str(v) for v in d], fontsize=6 if len(d) > 5 else None)
     axes[0, 0].set_ylabel("minimum gap $\\Delta_{\\min}$")
-    figure.legend(*axes[0, 0].get_legend_handles_labels(), loc="outside upper center", ncols=4)
+    marks = {"mean": "o", "median": "s", "hardest": "v", "power law of the median": "-", "$\\propto 1/d$": "--"}
+    for name, mark in marks.items():
+        grey = {"color": "k" if mark in "v--" and mark != "-" else "0.5", "mfc": "w" if name == "median" else None}
+        axes[0, 0].plot([], [], mark, label=name, lw=0.9, **grey)
+    figure.legend(*axes[0, 0].get_legend_handles_labels(), loc="outside upper center", ncols=len(marks))
     return figure
 
 
 def gap_by_class(table: pd.DataFrame) -> Figure:
-    """Fig. 8: minimum gap against d by class, a panel for each model, and the distribution of s* = argmin gap.
+    """Fig. 8: minimum gap by class, in the order of d, a panel for each model, and the distribution of s* = argmin gap.
 
     table: columns n_features, class, d, gap, s.
 
-    >>> table = pd.DataFrame({"n_features": 16, "class": ["bird", "cat"], "d": 5, "gap": [0.1, 0.2], "s": 0.9})
+    >>> table = pd.DataFrame({"n_features": 16, "class": ["bird", "cat"], "d": [6, 5], "gap": [0.1, 0.2], "s": 0.9})
     >>> figure = gap_by_class(table)
-    >>> float(figure.axes[0].lines[3].get_ydata()[0])  # the cat
-    0.2
+    >>> [text.get_text() for text in figure.axes[0].get_yticklabels()]
+    ['cat, 5', 'bird, 6']
     """
     models = sorted(table.n_features.unique())
     figure, axes = plt.subplots(1, len(models) + 1, figsize=(PAGE, 2.7), squeeze=False)
     rng = np.random.default_rng(0)
     for axis, n in zip(axes.flat, models):
-        for name, marker, colour in zip(CLASSES, CLASS_MARKERS, CLASS_COLOURS):
-            part = table[(table["class"] == name) & (table.n_features == n)]
-            shifted, style = part.d + rng.uniform(-0.3, 0.3, len(part)), {"markersize": 3, "mew": 0.6}
-            axis.plot(shifted, part.gap, marker, color=colour, label=name, **style)
-        axis.set(yscale="log", ylim=(0.8 * table.gap.min(), 1.3 * table.gap.max()), title=f"$N_f={n}$")
-        axis.set_xlabel("number of candidates $d$")
-        axis.xaxis.set_major_locator(MaxNLocator(integer=True))
-        axis.tick_params(labelleft=axis is axes[0, 0])
-    axes[0, 0].set_ylabel("minimum gap $\\Delta_{\\min}$")
+        part = table[table.n_features == n]
+        order = list(part.groupby("class").d.agg(["median", "min"]).sort_values(["median", "min"], kind="stable").index)
+        for y, name in enumerate(order):
+            gaps = part.gap[part["class"] == name]
+            axis.plot(gaps, y + rng.uniform(-0.28, 0.28, len(gaps)), ".", color=MODEL_COLOURS[n], ms=2.5, alpha=0.6)
+            axis.plot([gaps.median()] * 2, [y - 0.4, y + 0.4], color="k", lw=1.2)
+        sizes = part.groupby("class").d.agg(["min", "max"])
+        names = [f"{name}, {span(sizes.loc[name])}" for name in order]
+        axis.set_yticks(range(len(order)), names, fontsize=6)
+        axis.set(xscale="log", xlim=(0.7 * table.gap.min(), 1.4 * table.gap.max()), ylim=(len(order) - 0.4, -0.6))
+        axis.set(xlabel="minimum gap $\\Delta_{\\min}$", title=f"$N_f={n}$")
     right = axes[0, -1]
-    edges = np.linspace(min(0.5, table.s.min()), 1, 31)
     for n, part in table.groupby("n_features"):
-        right.hist(part.s, edges, histtype="step", lw=1.2, color=MODEL_COLOURS[n], label=f"$N_f={n}$")
-    right.set(xlabel="position of the\nminimum gap $s^*$", ylabel="images")
-    right.legend(loc="upper left")
-    handles, names = axes[0, 0].get_legend_handles_labels()
-    style = {"loc": "outside upper center", "ncols": 10, "handletextpad": 0.1, "columnspacing": 0.8}
-    figure.legend(handles, names, **style)
+        share = np.arange(1, len(part) + 1) / len(part)
+        right.step(np.sort(part.s), share, where="post", color=MODEL_COLOURS[n], label=f"$N_f={n}$")
+    right.set(xlabel="position of the\nminimum gap $s^*$", ylabel="cumulative fraction", ylim=(0, 1.02))
+    right.legend(loc="upper left", fontsize=6)
+    axes[0, 0].set_ylabel("class, its $d$")
     return figure

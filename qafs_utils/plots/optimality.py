@@ -2,6 +2,7 @@
 
 import matplotlib.pyplot as plt
 import numpy as np
+from matplotlib.ticker import MaxNLocator
 
 from .style import COUPLING_STYLES, PAGE, only_ticks, quartile_bars
 
@@ -46,8 +47,8 @@ def _draw_nodes(axis, nodes, kinds, plain_nodes):
         quartile_bars(axis, list(by_size.groups), groups, f"{marker}-", color=colour, markersize=3.5, label=name)
     axis.set(xscale="log", yscale="log", xlabel="number of candidates $d$", ylabel="nodes until proven")
     axis.axhline(plain_nodes, color="0.5", ls=":", lw=0.8)
-    place = {"xy": (sizes[0], plain_nodes), "xytext": (0, 3), "textcoords": "offset points"}
-    axis.annotate("better bound from here on", fontsize=6, **place)
+    place = {"xy": (sizes[0], plain_nodes), "xytext": (-4, 3), "textcoords": "offset points"}
+    axis.annotate("closer bound above", fontsize=6, **place)
     only_ticks(axis, sizes)
 
 
@@ -60,4 +61,7 @@ def _draw_minima(axis, minima):
         axis.scatter(table.maps_changed, 100 * table.excess, area, **style)
     axis.set_yscale("symlog", linthresh=1)
     axis.set(xlabel="maps changed from optimum", ylabel="energy above the optimum (%)", ylim=(-0.1, None))
+    axis.xaxis.set_major_locator(MaxNLocator(integer=True))
+    shown = [tick for tick in (0, 1, 3, 10, 30, 100) if tick < axis.get_ylim()[1]]
+    axis.set_yticks(shown, [str(tick) for tick in shown])
     axis.legend(fontsize=6)

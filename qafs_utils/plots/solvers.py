@@ -66,16 +66,15 @@ def _draw_by_beta(axis, table, style):
     several = sorted(table.reads.unique()) if annealing else [1]
     for reads, line in zip(several, ("-", "--", ":")):
         part = table[table.reads == reads]
-        axis.plot(part.beta, part.probability, **(style | {"ls": line}))
+        with_interval(axis, part.beta, part, "probability", **(style | {"ls": line}))
 
 
 def _annotate_reads(axis, table):
-    """Numbers of reads beside the lowest line, and beside the highest one for all others."""
-    fewest, *more = sorted(table.reads.unique())
-    for shown, reads, offset in (([fewest], fewest, (0, 8)), (more, more[-1] if more else fewest, (3, -9))):
-        if not shown:
-            continue
-        text = " and ".join(f"{number:g}" for number in shown) + (" reads" if max(shown) > 1 else " read")
+    """Number of reads beside each line: above the first and the last, below those between."""
+    several = sorted(table.reads.unique())
+    for reads in several:
         start = table[table.reads == reads].iloc[0]
+        offset = (0, 8) if reads == several[0] else (3, 3) if reads == several[-1] else (3, -9)
         place = {"xy": start[["beta", "probability"]], "xytext": offset, "textcoords": "offset points"}
+        text = f"{reads:g} read" + ("s" if reads > 1 else "")
         axis.annotate(text, color=SOLVER_STYLES["simulated_annealing"][1], fontsize=6, **place)

@@ -7,6 +7,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
+from matplotlib.patheffects import withStroke
 from matplotlib.ticker import LogLocator, NullFormatter
 
 from .style import PAGE
@@ -54,7 +55,8 @@ def specification_curves(
         part = table[table.quantity == quantity].dropna(subset="distance")
         part = part.sort_values("distance", kind="stable").reset_index(drop=True)
         _curve(top, part, references[references.quantity == quantity])
-        top.set_title(f"{quantity.replace('N_f', '$N_f$')}\n{unit}", fontsize=7)
+        name = quantity.replace("N_f", "$N_f$").replace("tau", r"$\tau$")
+        top.set_title(f"{name}\n{unit}", fontsize=7)
         _strip(strip, part, rows)
     _names(axes[1, 0], rows, choices)
     axes[0, 0].set_ylabel("distance from the paper")
@@ -80,8 +82,11 @@ def _curve(axis, part, references):
         axis.axhline(value, color="#009E73", lw=0.6)
     for value in trivial.distance:
         axis.axhline(value, color="k", lw=0.6, ls=(0, (4, 3)))
-    for names, value in _close(trivial):
-        axis.text(0.99, value * 1.02, names, va="bottom", **at_right)
+    at_left = at_right | {"ha": "left", "path_effects": [withStroke(linewidth=2, foreground="w")]}
+    named = _named(trivial)
+    for (names, value), (_, above) in zip(named, [*named[1:], ("", np.inf)]):
+        under = above < 1.35 * value  # there is no room between the lines
+        axis.text(0.01, value * (0.98 if under else 1.02), names, va="top" if under else "bottom", **at_left)
     for name, colour in SET_COLOURS.items():
         chosen = part[[name in names.split(", ") for names in part["set"]]]
         axis.plot(chosen.index[:1], chosen.distance[:1], color=colour, zorder=4, **_DIAMOND)
@@ -95,12 +100,12 @@ def _across(part):
     return -0.02 * len(part) - 0.5, 1.02 * len(part) - 0.5
 
 
-def _close(trivial):
-    """Names of lines that would be written over each other, as one: [(names, highest value), ...]."""
+def _named(trivial):
+    """Names of lines, as one where the lines are hardly apart: [(names, height), ...]."""
     groups = []
     for name, value in zip(trivial.name, trivial.distance):
-        if groups and value < 1.12 * groups[-1][1]:
-            groups[-1] = (f"{name}, {groups[-1][0]}", value)
+        if groups and value < 1.05 * groups[-1][1]:
+            groups[-1] = (f"{name}, {groups[-1][0]}", groups[-1][1])
         else:
             groups.append((name, value))
     return groups

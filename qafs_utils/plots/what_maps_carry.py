@@ -2,8 +2,10 @@
 
 import matplotlib.pyplot as plt
 import numpy as np
+import pandas as pd
 from matplotlib.ticker import MaxNLocator
 
+from .class_measures import MEASURES, lettered, of_measure
 from .style import METHOD_COLOURS, PAGE, with_interval
 
 CHOICES = {  # way of choosing k maps: name as printed, colour, marker
@@ -13,46 +15,64 @@ CHOICES = {  # way of choosing k maps: name as printed, colour, marker
     "exact": ("QUBO optimum of size $k$", METHOD_COLOURS["QUBO optimum"], "o"),
     "random_k": ("random $k$ candidates", METHOD_COLOURS["random $k$"], "^"),
 }
+STYLES = {"argmax": ("-", "o", "k"), "matched": ("--", "s", "#E69F00"), "probability": (":", "^", "#56B4E9")}
 
 
-def subsets(by_size, sweep, whole):
-    """Fig. 13: class probability with exactly k maps kept or removed; difference to top k as beta varies at fixed k.
+def subsets(by_size: pd.DataFrame, sweep: pd.DataFrame, whole: dict[str, float]) -> plt.Figure:
+    """Fig. 13: what exactly k maps carry of the class, what is left without them, and the differences to the top k.
 
-    by_size: k, test ("kept", "removed"), selection, probability, low, high; sweep: k, test, beta, difference, low,
-    high; whole: mean probability with all maps.
+    by_size: k, test ("kept", "removed"), selection, and the measures with their intervals and differences; sweep: k,
+    test, beta, and differences; whole: means of the measures with all maps.
 
-    >>> from pandas import DataFrame
-    >>> row = {"k": 1, "selection": "top_k", "probability": 0.6, "low": 0.5, "high": 0.7}
-    >>> sweep = DataFrame([{"k": 1, "test": "kept", "beta": 0.7, "difference": 0.0, "low": -0.1, "high": 0.1}])
-    >>> figure = subsets(DataFrame([row | {"test": "kept"}, row | {"test": "removed"}]), sweep, whole=0.9)
-    >>> [axis.get_title() for axis in figure.axes]
-    ['exactly $k$ maps kept', 'exactly $k$ maps removed', 'QUBO of fixed size $k$, kept']
+    >>> ends = ("", "_low", "_high", "_minus_top_k", "_minus_top_k_low", "_minus_top_k_high")
+    >>> row = {"k": 1, "beta": 0.7, "selection": "exact"} | {m + end: 0.5 for m in MEASURES for end in ends}
+    >>> tables = pd.DataFrame([row | {"test": "kept"}, row | {"test": "removed"}])
+    >>> figure = subsets(tables, tables, {measure: 0.9 for measure in MEASURES})
+    >>> [axis.get_title() for axis in figure.axes][2:4]
+    ['(c) exactly $k$ maps kept', '(d) exactly $k$ maps removed']
     """
-    figure, axes = plt.subplots(1, 3, figsize=(PAGE, 2.5))
-    for axis, test in zip(axes, ("kept", "removed")):
-        _by_size(axis, by_size[by_size.test == test], whole)
-        axis.set_title(f"exactly $k$ maps {test}")
-    _trade_off(axes[2], sweep[sweep.test == "kept"])
-    handles, names = axes[0].get_legend_handles_labels()
+    figure, axes = plt.subplots(2, 3, figsize=(PAGE, 4.6))
+    panels = [(measure, "kept") for measure in MEASURES] + [("argmax", "removed")]
+    for axis, (measure, test) in zip(axes.flat, panels):
+        axis.axhline(whole[measure], color="0.5", lw=0.9, ls=":", label="all maps")
+        _by_size(axis, of_measure(by_size[by_size.test == test], measure))
+        axis.set(ylabel=MEASURES[measure], title=f"exactly $k$ maps {test}", ylim=(0, 1.03))
+    _minus_top_k(axes[1, 1], by_size.query("test == 'kept' and selection == 'exact'"))
+    _trade_off(axes[1, 2], of_measure(sweep[sweep.test == "kept"], "matched", "top_k"))
+    handles, names = axes[0, 0].get_legend_handles_labels()
     figure.legend(handles, names, loc="outside upper center", ncols=3, fontsize=6.5)
+    lettered(axes.flat)
     return figure
 
 
-def _by_size(axis, table, whole):
-    axis.axhline(whole, color="0.5", lw=0.9, ls=":", label="all maps")
+def _by_size(axis, table):
     for shift, (choice, (name, colour, marker)) in zip(np.linspace(-0.2, 0.2, 5), CHOICES.items()):
         rows = table[table.selection == choice]
         style = {"color": colour, "marker": marker, "markersize": 3.5, "lw": 0.8, "label": name}
-        with_interval(axis, rows.k + shift, rows, "probability", **style)
-    axis.set(xlabel="number of maps $k$", ylabel="class probability", ylim=(0, 1.03))
+        with_interval(axis, rows.k + shift, rows, "value", **style)
+    axis.set_xlabel("number of maps $k$")
     axis.xaxis.set_major_locator(MaxNLocator(integer=True))
 
 
-def _trade_off(axis, table):
-    colour = METHOD_COLOURS["QUBO optimum"]
-    for (k, rows), line in zip(table.groupby("k"), ("-", "--", ":")):
-        axis.fill_between(rows.beta, rows.low, rows.high, color=colour, alpha=0.2, lw=0)
-        axis.plot(rows.beta, rows.difference, f"o{line}", color=colour, markersize=3, label=f"$k={k}$")
+def _minus_top_k(axis, table):
+    """The QUBO's optimum of k maps minus the top k, by each measure."""
     axis.axhline(0, color=METHOD_COLOURS["top $k$"], lw=0.8)
-    axis.set(xlabel="trade-off $\\beta$", ylabel="difference to top $k$", title="QUBO of fixed size $k$, kept")
-    axis.legend()
+    for shift, (measure, (line, marker, colour)) in zip((-0.12, 0, 0.12), STYLES.items()):
+        rows = of_measure(table, measure, "top_k")
+        style = {"color": colour, "marker": marker, "ls": line, "markersize": 3, "lw": 0.8, "label": measure}
+        with_interval(axis, rows.k + shift, rows, "value", **style)
+    axis.set(xlabel="number of maps $k$", ylabel="QUBO minus top $k$", title="difference, kept")
+    axis.xaxis.set_major_locator(MaxNLocator(integer=True))
+    axis.legend(fontsize=6, loc="lower right")
+
+
+def _trade_off(axis, table):
+    axis.axhline(0, color=METHOD_COLOURS["top $k$"], lw=0.8)
+    for (k, rows), line, marker in zip(table.groupby("k"), ("-", "--", ":"), "osD"):
+        axis.fill_between(rows.beta, rows.low, rows.high, color=METHOD_COLOURS["QUBO optimum"], alpha=0.15, lw=0)
+        style = {"color": METHOD_COLOURS["QUBO optimum"], "marker": marker, "ls": line, "markersize": 3}
+        axis.plot(rows.beta, rows.value, label=f"$k={k}$", **style)
+    axis.set(
+        xlabel="trade-off $\\beta$", ylabel="matched probability,\nQUBO minus top $k$", title="less or more diverse"
+    )
+    axis.legend(fontsize=6)

@@ -1,5 +1,7 @@
 """Maps chosen without a solver, to compare with: the top k, random ones, marginal relevance, L1."""
 
+import itertools
+
 import numpy as np
 
 from .. import require
@@ -119,30 +121,47 @@ def lasso_order(activations, logit) -> np.ndarray:
     return np.where(entered.any(1), step.argsort(kind="stable").argsort(), len(path))
 
 
-def common_maps(selected, labels, first: int, second: int, *, count: int = 3) -> list[tuple]:
-    """Pairs of images of two classes whose selections share most maps, each image used once.
+def shares_in_common(selected, labels, n_classes: int) -> np.ndarray:
+    """Share of the pairs of images, one of each class, whose selections have a map in common.
 
-    selected: (B, N_f) bool; labels: (B,); first, second: classes
-    ->  list of (i, j, common maps (N_f,) bool): `count` pairs, the later of which may share none, or a single one if
-    no pair shares a map. Raises ValueError for a class without images, one class twice, and other shapes.
+    selected: (B, N_f) bool; labels: (B,) from 0 to n_classes - 1  ->  (n_classes, n_classes), symmetric, NaN on the
+    diagonal and where a class has no image. Raises ValueError for other shapes, labels and numbers of classes.
+
+    >>> shares_in_common(np.array([[1, 0], [1, 1], [0, 1]], dtype=bool), [0, 1, 1], 2)
+    array([[nan, 0.5],
+           [0.5, nan]])
+    """
+    sizes, n_classes = {}, require.whole("n_classes", n_classes, 1)
+    selected = require.bits("selected", selected, "B N_f", sizes)
+    labels = require.indices("labels", labels, "B", n_classes, sizes)
+    shares = np.full((n_classes, n_classes), np.nan)
+    for first, second in itertools.permutations(np.unique(labels), 2):
+        one, other = selected[labels == first], selected[labels == second]
+        shares[first, second] = (one[:, None] & other).any(-1).mean()
+    return shares
+
+
+def common_maps(selected, labels, n_classes: int, *, first=(), count: int = 2) -> list[tuple]:
+    """Two images with maps in common, for several pairs of classes: the two of each pair that share most maps.
+
+    selected: (B, N_f) bool; labels: (B,) from 0 to n_classes - 1; first: (P, 2) pairs of classes that come before the
+    others, which follow from the largest share (`shares_in_common`) to the smallest
+    ->  list of (i, j, common maps (N_f,) bool), i of the lower class: at most `count`, and none that shares no map.
+    Raises ValueError for other shapes, labels and numbers of classes.
 
     >>> selected = np.array([[1, 1, 0], [0, 1, 1], [1, 1, 0]], dtype=bool)
-    >>> ((i, j, common),) = common_maps(selected, np.array([0, 1, 1]), 0, 1, count=1)
+    >>> ((i, j, common),) = common_maps(selected, [0, 1, 1], 2)
     >>> int(i), int(j), common
     (0, 2, array([ True,  True, False]))
     """
-    pairs, sizes, count = [], {}, require.whole("count", count, 1)
-    selected = require.bits("selected", selected, "B N_f", sizes)
-    labels = require.array("labels", labels, "B", sizes)
-    first, second = require.number("first", first), require.number("second", second)
-    if first == second:
-        raise ValueError(f"first and second must be different classes, got {first:g} twice")
-    rows, columns = np.flatnonzero(labels == first), np.flatnonzero(labels == second)
-    if not (len(rows) and len(columns)):
-        raise ValueError(f"class {second if len(rows) else first:g} has no image")
-    shared = (selected[rows, None] & selected[None, columns]).sum(-1)
-    for _ in range(min(count, len(rows), len(columns)) if shared.any() else 1):
+    pairs, count, shares = [], require.whole("count", count, 1), shares_in_common(selected, labels, n_classes)
+    selected, labels = require.bits("selected", selected, "B N_f"), np.asarray(labels)
+    before = require.indices("first", first, "P 2", n_classes) if np.size(first) else ()
+    before = {(min(pair), max(pair)) for pair in before}
+    sharing = [tuple(pair) for pair in np.argwhere(np.triu(shares > 0))]  # NaN is not above 0
+    for one, other in sorted(sharing, key=lambda pair: (pair not in before, -shares[pair]))[:count]:
+        rows, columns = np.flatnonzero(labels == one), np.flatnonzero(labels == other)
+        shared = (selected[rows, None] & selected[None, columns]).sum(-1)
         i, j = np.unravel_index(shared.argmax(), shared.shape)
         pairs.append((rows[i], columns[j], selected[rows[i]] & selected[columns[j]]))
-        shared[i], shared[:, j] = -1, -1
     return pairs

@@ -33,6 +33,7 @@ from .. import require
 from ..qubo.binary import biases, sample_set
 from ..qubo.fixed_size import require_size
 from .bounds import descend, relax, search, tighten
+from .options import function
 
 TOLERANCE = 1e-9  # of the energy, or of the largest coefficient if that is larger
 PLAIN_NODES, _IMPROVED_NODES = 15_000, 1000  # of one depth-first search: then its bounds are improved; then it is split
@@ -270,8 +271,9 @@ class ExactSampler(dimod.Sampler):
 
         size: search only samples of exactly so many ones (of SPIN variables, +1); the one found is such a sample even
         if the limit ends the search, and energy and bound are those of the model among them.
-        info: energy; bound, rigorous, with room for rounding, at most the energy; proven: whether they agree to 1e-9
-        of the energy or of the largest coefficient (over binary variables), so that no energy lies lower by more;
+        info: energy; bound, rigorous, with room for rounding, at most the energy; proven: whether they agree, without
+        the model's offset over binary variables, to 1e-9 of the energy or of the largest coefficient, so that no energy
+        lies lower by more;
         nodes; free: variables that the root relaxations leave open; seconds. The limit is checked between steps,
         which take long beyond some thousand variables. The same call finds the same sample unless the limit ends it.
         progress: called once a second with the keywords seconds, bound, energy and nodes, as they are by then.
@@ -288,8 +290,7 @@ class ExactSampler(dimod.Sampler):
         self.remove_unknown_kwargs(**unknown)
         clock = time.perf_counter()
         time_limit = require.number("time_limit", time_limit, "[0, inf]")
-        if not (progress is None or callable(progress)):
-            raise ValueError(f"progress must be a function, got {require.described(progress)}")
+        progress = None if progress is None else function("progress", progress)
         b, Q, offset = biases(bqm)
         size = -1 if size is None else require_size(size, len(b))
         start = np.zeros(len(b)) if initial is None else _values(initial, bqm)
@@ -300,13 +301,13 @@ class ExactSampler(dimod.Sampler):
             progress(seconds=seconds, bound=bound, energy=energy, nodes=nodes)
 
         search = _BranchAndBound((Q + Q.T) / scale, b / scale, start, time_limit, size, progress and tell)
-        bound = search.run() * scale + offset
+        bound = search.run() * scale
         found = sample_set(search.best, bqm)
-        energy = float(found.record.energy[0])
+        energy, without_offset = float(found.record.energy[0]), search.best @ (b + Q @ search.best)
         found.info.update(
             energy=energy,
-            bound=min(float(bound), energy),
-            proven=bool(energy - bound <= 2 * search.tolerance * scale),
+            bound=min(float(bound + offset), energy),
+            proven=bool(without_offset - bound <= 2 * search.tolerance * scale),  # an offset would round both
             nodes=search.nodes,
             free=search.free,
             seconds=time.perf_counter() - clock,

@@ -14,6 +14,7 @@ from .by_name import TRIALS, sample_all, solve_all, solver
 from .reads import reads_needed, success
 
 _SAME = 1e-9  # energies, relative to the optimum's, that count as equal
+_ZERO = 1e-12  # of an optimum's energy: as far from 0 rounding may take it, whose terms are of order 1
 
 
 def subsamples(
@@ -30,14 +31,15 @@ def subsamples(
 
     maps: (N, N_f, H, W); importance: (N, N_f); images: (B,) numbers; couplings: kind of `null_couplings`;
     field: as for `subsample`  ->  list of B Problem. What is drawn depends on the seed, the image and d alone.
-    Raises ValueError as `subsample` and `null_couplings`.
+    Raises ValueError as `subsample` and `null_couplings`, for numbers of no image, and for importances of others.
 
     >>> maps, importance = np.ones((2, 5, 2, 2)), np.array([[1.0, 2.0, -1.0, 4.0, 3.0]] * 2)
     >>> [problem.d for problem in subsamples(maps, importance, [0, 1], 3)]
     [3, 3]
     """
+    require.shape("importance", np.shape(importance), "N N_f", {"N": len(maps)})
     problems = []
-    for image in images:
+    for image in require.indices("images", images, "B", len(maps)).tolist():
         drawn = feature_selection.subsample(maps[image], importance[image], d, field=field, rng=(seed, image, d))
         J = feature_selection.null_couplings(drawn.redundancy, couplings, rng=(seed, image, d))
         problems.append(replace(drawn, redundancy=J))
@@ -64,6 +66,7 @@ def prove(
     >>> selected, table[["d", "selected", "energy", "proven"]].values.tolist()
     (array([[False,  True, False, False]]), [[2, 1, -0.5, True]])
     """
+    problems, _ = feature_selection.require_problems(problems)
     options = {"time_limit": time_limit} | ({} if size is None else {"size": size})
     selected, infos = solve_all(
         problems, "exact", beta=beta, pair_sum=pair_sum, desc=desc or "proof", n_jobs=n_jobs, **options
@@ -78,14 +81,15 @@ def misses(problems, selected, optimal, *, beta=HEADLINE.beta, pair_sum=HEADLINE
     """How often, and by how much, a solver's selections miss the optima: both (B, N_f) bool.
 
     ->  dict of missed (share of images), excess_where_missed and largest_excess (energy above the optimum, relative to
-    it), maps_that_differ_where_missed, maps (of an optimum). What is "where missed" is NaN if none is. Raises
-    ValueError for a selection below its "optimum".
+    its size; infinite where that is 0), maps_that_differ_where_missed, maps (of an optimum). What is "where missed" is
+    NaN if none is. Raises ValueError for a selection below its "optimum", and for no problem.
 
     >>> problem = Problem([0, 1], [-1.0, -0.5], [[1.0, 0.0], [0.0, 1.0]], 2)
     >>> found = misses([problem, problem], [[1, 1], [1, 0]], [[1, 1], [1, 1]], beta=0.5)
     >>> float(found["missed"]), float(found["excess_where_missed"].round(9))  # -0.5 instead of -0.75
     (0.5, 0.333333333)
     """
+    problems = _problems(problems)
     sizes = {"B": len(problems)}
     selected = require.bits("selected", selected, "B N_f", sizes)
     optimal = require.bits("optimal", optimal, "B N_f", sizes)
@@ -104,12 +108,26 @@ def misses(problems, selected, optimal, *, beta=HEADLINE.beta, pair_sum=HEADLINE
     }
 
 
+def _problems(problems):
+    """Problems as a list. Raises ValueError as `require_problems`, and for none."""
+    problems, _ = feature_selection.require_problems(problems)
+    require.whole("B, the number of problems,", len(problems), 1)
+    return problems
+
+
 def _excess(energy, least):
-    """Energy above the least one, relative to that one, which is negative."""
-    excess = (energy - least) / -least
-    if (excess < -_SAME).any():
-        raise ValueError(f"an energy lies below what is given as the optimum, by {-excess.min():.3g} of it")
-    return excess
+    """Energy above the least one, relative to its size. Where that is 0: 0 for an energy of 0, infinite for others.
+
+    An optimum of energy 0 selects no map; one of a fixed size may be positive.
+    """
+    energy, least = np.broadcast_arrays(energy, least)
+    above, zero = energy - least, abs(least) <= _ZERO
+    excess = above / np.where(zero, 1.0, abs(least))
+    below = excess < np.where(zero, -_ZERO, -_SAME)
+    if below.any():
+        of_it = "" if zero[below.nonzero()][0] else " of it"
+        raise ValueError(f"an energy lies below what is given as the optimum, by {-excess[below].min():.3g}{of_it}")
+    return np.where(zero, np.where(above > _ZERO, np.inf, 0.0), excess)
 
 
 def descent_minima(
@@ -117,15 +135,18 @@ def descent_minima(
 ) -> pd.DataFrame:
     """Where steepest descents from random bit-strings end: a row for each different minimum.
 
-    Columns maps_changed (in which it differs from the proven optimum), excess (energy above it, relative to it) and
-    descents (how many end there).
+    Columns maps_changed (in which it differs from the proven optimum), excess (energy above it, relative to its size;
+    infinite above an optimum of energy 0) and descents (how many end there). Raises ValueError if the optimum is not
+    proven.
 
     >>> problem = Problem([0, 1], [-1.0, -0.9], [[1.0, 0.95], [0.95, 1.0]], 2)  # one of the two
     >>> descent_minima(problem, beta=0.4, descents=100).sort_values("excess").maps_changed.tolist()
     [0, 2]
     """
     bqm = problem.bqm(beta, pair_sum)
-    best = solver("exact").sample(bqm, time_limit=time_limit).first
+    exact = solver("exact").sample(bqm, time_limit=time_limit)
+    _require_proofs(exact.info["proven"])
+    best = exact.first
     found = solver("steepest_descent").sample(bqm, num_reads=descents, seed=seed).aggregate().record
     return pd.DataFrame(
         {
@@ -139,8 +160,9 @@ def descent_minima(
 def effort_law(d, nodes, images, *, n_resamples=1000, seed=0) -> dict[str, float]:
     """How the nodes of a proof grow with d: as a power of it, or exponentially? All (N,).
 
-    ->  dict of exponent (of d in the power law), ratio (squared residuals of log nodes from the power law, over those
-    from the exponential: above 1 nodes grow exponentially), low and high (its 95 % interval, images resampled).
+    ->  dict of exponent (of d in the power law; NaN where d has one value), ratio (squared residuals of log nodes from
+    the power law, over those from the exponential: above 1 nodes grow exponentially), low and high (its 95 % interval,
+    images resampled).
 
     >>> d = np.array([8, 16, 32, 8, 16, 32])
     >>> law = effort_law(d, d**2 * np.exp([0.1, 0, 0, -0.1, 0, 0]), [0, 0, 0, 1, 1, 1], n_resamples=10)
@@ -149,6 +171,7 @@ def effort_law(d, nodes, images, *, n_resamples=1000, seed=0) -> dict[str, float
     """
     sizes = {}
     d, nodes = require.array("d", d, "N", sizes, "(0, inf)"), require.array("nodes", nodes, "N", sizes, "(0, inf)")
+    images = _of_each("images", images, sizes)
     logs = np.log(nodes)
 
     def ratio(index):  # of the only residual of each fit, or of none where d has one value
@@ -156,8 +179,20 @@ def effort_law(d, nodes, images, *, n_resamples=1000, seed=0) -> dict[str, float
         return power / exponential if exponential else np.nan
 
     low, high = intervals.cluster_interval(images, ratio, n_resamples, seed=seed)
-    exponent = np.polyfit(np.log(d), logs, 1)[0]
+    exponent = np.polyfit(np.log(d), logs, 1)[0] if np.ptp(d) > 0 else np.nan
     return {"exponent": exponent, "ratio": ratio(slice(None)), "low": low, "high": high}
+
+
+def _of_each(name, clusters, sizes, letter="N"):
+    """What the intervals resample, one of each: a list as long as the letter says. Raises ValueError for another."""
+    clusters = intervals.per_image(name, clusters)
+    require.shape(name, (len(clusters),), letter, sizes, "names")
+    return clusters
+
+
+def _require_proofs(proven):
+    if not np.all(proven):
+        raise ValueError("an optimum is not proven: give a longer time_limit, in seconds")
 
 
 def compare(
@@ -183,18 +218,22 @@ def compare(
 
     ->  instances (the name), d (median), beta, solver, reads, probability (that one of the reads is optimal: mean over
     problems) with its 95 % interval low and high, excess (mean energy of the best of the reads above the optimum,
-    relative to it), never (share of problems in which no read made is optimal), reads_needed and reads_needed_90
-    (median and 90 % quantile over problems of the reads for 99 %). Raises ValueError if an optimum is not proven.
+    relative to its size; infinite where one of energy 0 is missed), never (share of problems in which no read made is
+    optimal), reads_needed and reads_needed_90 (median and 90 % quantile over problems of the reads for 99 %). Raises
+    ValueError if an optimum is not proven, for no problem, and for clusters of another number.
 
     >>> problem = Problem([0, 1], [-1.0, -0.5], [[1.0, 0.0], [0.0, 1.0]], 2)
     >>> table = compare([problem], [0], trials={"greedy": {}}, n_jobs=1)
     >>> table[["solver", "probability", "excess", "reads_needed"]].values.tolist()
     [['greedy', 1.0, 0.0, 1.0]]
     """
-    shared, rows = {"beta": beta, "pair_sum": pair_sum, "n_jobs": n_jobs}, []
+    problems, shared, rows = _problems(problems), {"beta": beta, "pair_sum": pair_sum, "n_jobs": n_jobs}, []
+    clusters = _of_each("clusters", clusters, {"B": len(problems)}, "B")
+    annealed_up_to, reads = require.number("annealed_up_to", annealed_up_to, "[0, inf]"), reads or {}
+    for kind in [*trials, *reads]:
+        solver(kind)  # or it is refused before anything is proven
     proofs = prove(problems, time_limit=time_limit, desc=f"proof, {name}, beta={beta}", **shared)[1]
-    if not proofs.proven.all():
-        raise ValueError("an optimum is not proven: give a longer time_limit, in seconds")
+    _require_proofs(proofs.proven)
     d = proofs.d.to_numpy()
     for kind, options in trials.items():
         if kind == "schrodinger" and d.max() > annealed_up_to:
@@ -202,7 +241,7 @@ def compare(
         found = sample_all(problems, kind, seed=seed, desc=f"{kind}, {name}, beta={beta}", **shared, **options)
         excess, chance = zip(*map(_reads, found, proofs.energy))
         chance = np.array(chance)  # (B,)
-        by_reads = _by_reads(kind, excess, chance, d, (reads or {}).get(kind))
+        by_reads = _by_reads(kind, excess, chance, d, reads.get(kind))
         for count, probability in by_reads.items():
             row = {"instances": name, "d": np.median(d), "beta": beta, "solver": kind, "reads": count}
             row |= _mean(probability, clusters, n_resamples, seed)
@@ -252,7 +291,7 @@ def with_seconds(table: pd.DataFrame, times: pd.DataFrame) -> pd.DataFrame:
     """Add the seconds until the optimum is met with 99 %: reads needed, times the measured seconds of a read.
 
     table: of `compare`; times: instances, beta, solver, seconds of `make benchmark`  ->  table with seconds and
-    seconds_90, NaN where no time was measured.
+    seconds_90, NaN where no time was measured. Raises ValueError for times that have a case twice.
 
     >>> row = {"instances": "d=8", "beta": 0.7, "solver": "tabu"}
     >>> table = pd.DataFrame([row | {"reads_needed": 3.0, "reads_needed_90": 8.0}])
@@ -260,5 +299,5 @@ def with_seconds(table: pd.DataFrame, times: pd.DataFrame) -> pd.DataFrame:
     [[1.5, 4.0]]
     """
     keys = ["instances", "beta", "solver"]
-    of_a_read = table[keys].merge(times[[*keys, "seconds"]], how="left", on=keys).seconds.to_numpy()
+    of_a_read = table[keys].merge(times[[*keys, "seconds"]], how="left", on=keys, validate="m:1").seconds.to_numpy()
     return table.assign(seconds=table.reads_needed * of_a_read, seconds_90=table.reads_needed_90 * of_a_read)

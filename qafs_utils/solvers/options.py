@@ -4,7 +4,6 @@ import inspect
 from functools import partial
 
 import dimod
-import numpy as np
 
 from .. import require
 
@@ -17,13 +16,13 @@ def _choice(*known):
     return partial(require.choice, known=known)
 
 
-def _flag(name, value):
-    if not isinstance(value, (bool, np.bool_)):
-        raise ValueError(f"{name} must be True or False, got {require.described(value)}")
-    return bool(value)
+def function(name: str, value):
+    """A function  ->  that function. Raises ValueError for what cannot be called.
 
-
-def _function(name, value):
+    >>> function("progress", 1)
+    Traceback (most recent call last):
+    ValueError: progress must be a function, got 1
+    """
     if not callable(value):
         raise ValueError(f"{name} must be a function, got {require.described(value)}")
     return value
@@ -49,7 +48,7 @@ CHECKS = {  # (name, value)  ->  the value in the type that the sampler takes
     **dict.fromkeys(("num_reads", "max_num_samples", "num_sweeps_per_beta"), _whole(1)),
     **dict.fromkeys(("tenure", "timeout", "num_restarts", "lower_bound_z"), _whole(0)),
     **dict.fromkeys(("coefficient_z_first", "coefficient_z_restart"), _whole(0)),
-    **dict.fromkeys(("randomize_order", "large_sparse_opt"), _flag),
+    **dict.fromkeys(("randomize_order", "large_sparse_opt"), require.flag),
     "num_sweeps": _whole(1, 10**7),
     "seed": _whole(0, 2**32 - 1),
     "energy_threshold": require.number,
@@ -60,7 +59,7 @@ CHECKS = {  # (name, value)  ->  the value in the type that the sampler takes
     "initial_states": _states,
     "initial_states_generator": _choice("none", "tile", "random"),
     "proposal_acceptance_criteria": _choice("Metropolis", "Gibbs"),
-    "interrupt_function": _function,
+    "interrupt_function": function,
 }
 
 

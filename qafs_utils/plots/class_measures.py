@@ -1,0 +1,36 @@
+"""What figures of the class with a part of the maps have in common: the names of its measures, and lettered panels."""
+
+import pandas as pd
+
+MEASURES = {  # of the class, with a part of the maps: as printed
+    "argmax": "class is the argmax (share)",
+    "matched": "probability at matched spread",
+    "probability": "softmax probability",
+}
+
+
+def of_measure(table: pd.DataFrame, measure: str, against: str = "") -> pd.DataFrame:
+    """The rows of a table of `map_subsets.compared` with one measure as the columns value, low and high.
+
+    against: "top_k" or "random" for the paired difference to it.
+
+    >>> table = pd.DataFrame({"k": [2], "argmax": [0.9], "argmax_low": [0.8], "argmax_high": [0.95]})
+    >>> of_measure(table, "argmax")[["k", "value", "low", "high"]].values.tolist()
+    [[2.0, 0.9, 0.8, 0.95]]
+    """
+    column = f"{measure}_minus_{against}" if against else measure
+    parts = {"value": column, "low": f"{column}_low", "high": f"{column}_high"}
+    return table.assign(**{name: table[part] for name, part in parts.items()})
+
+
+def lettered(axes) -> None:
+    """Letters (a), (b), ... before the titles of the panels of a figure.
+
+    >>> import matplotlib.pyplot as plt
+    >>> figure, axes = plt.subplots(1, 2)
+    >>> lettered(axes)
+    >>> [axis.get_title() for axis in axes]
+    ['(a)', '(b)']
+    """
+    for letter, axis in zip("abcdefghij", axes):
+        axis.set_title(f"({letter}) {axis.get_title()}".strip(), fontsize=8)
