@@ -141,13 +141,13 @@ def test_every_answer_names_what_its_interval_resamples(path):
             assert "unit" in names or given & set(dicts), ast.unparse(node)
 
 
-def test_every_answer_to_the_paper_is_joined_in_18():
+def test_every_answer_to_the_paper_is_joined():
     """That each statement has one answer, 18 itself demands."""
     calls = {name: graph.calls(code) for name, code in code_of_notebooks().items()}
     answering = {name: called["claim"] for name, called in calls.items() if "claim" in called}
     answers, known = [answer for found in answering.values() for answer in found], Artefacts("smoke").paper("claims").id
     assert all(known.str.startswith(answer).any() for answer in answers) and len(answers) == len(set(answers))
-    joined = {name[:2] for name in calls["18_claims"]["load_table"] if name.endswith("_claims")}
+    joined = {name[:2] for name in calls["23_claims"]["load_table"] if name.endswith("_claims")}
     assert joined == {name[:2] for name in answering}
 
 
@@ -169,11 +169,11 @@ def test_every_artefact_read_is_in_the_graph(path):
 def test_the_graph_sees_imports_tables_and_published_artefacts():
     rules = dict(line.split(": ", 1) for line in graph.graph().splitlines() if line.startswith("build/"))
     assert len(rules) == 3 * len(NOTEBOOKS)
-    needed = set(rules["build/published/notebooks/18_claims.ipynb"].split())
+    needed = set(rules["build/published/notebooks/23_claims.ipynb"].split())
     assert needed >= {
-        "notebooks/18_claims.ipynb",
+        "notebooks/23_claims.ipynb",
         "$(wildcard",
-        "params/published/18_claims.yaml)",
+        "params/published/23_claims.yaml)",
         "data/paper_values/*.csv)",
         "data/published/SHA256SUMS",
         "build/published/notebooks/03_qubo.ipynb",
@@ -194,7 +194,7 @@ def test_the_graph_sees_imports_tables_and_published_artefacts():
         )
     }
     assert "benchmarks/*.csv)" in rules["build/smoke/notebooks/13_solvers.ipynb"]
-    assert "data/published" not in rules["build/images/notebooks/18_claims.ipynb"]
+    assert "data/published" not in rules["build/images/notebooks/23_claims.ipynb"]
 
 
 def test_wings_import_only_from_those_before_them():

@@ -27,7 +27,7 @@ def test_smoke_run_of_all_notebooks(copy):
     done = make(copy, "-j2", "smoke")
     assert done.returncode == 0, done.stderr[-3000:]
     count = len(NOTEBOOKS)
-    assert f"[{count} of {count}] 18_claims: " in done.stdout
+    assert f"[{count} of {count}] 23_claims: " in done.stdout
     assert [line for line in done.stderr.splitlines() if "Warning" in line or "ERROR" in line] == []
     executed = sorted(p.stem for p in (copy / "build/smoke/notebooks").glob("*.ipynb"))
     assert executed == [p.stem for p in NOTEBOOKS]
@@ -64,8 +64,8 @@ def test_the_same_seed_gives_the_same_bytes(copy):
         ("00_quickstart", {"conventions": "text", "n_features": 24}),
         ("03_qubo", {"conventions": "text"}),
         ("09_average_drop", {}),
-        ("18_claims", {}),
-        ("19_explore", {"conventions": "text", "k": 2, "shown": 32}),
+        ("23_claims", {}),
+        ("24_explore", {"conventions": "text", "k": 2, "shown": 32}),
     ],
 )  # the quick ones; tests/test_notebooks.py looks at the cells of all
 def test_run_all_again_after_a_change_gives_what_a_fresh_kernel_gives(copy, name, first):
@@ -94,12 +94,12 @@ def test_only_what_depends_on_a_change_is_rerun(copy):
     assert "09_average_drop" in changed
     assert {"01_fine_tuning", "02_feature_maps", "03_qubo", "04_annealing"}.isdisjoint(changed)
     changed = stale(copy, "params/smoke/04_annealing.yaml")
-    assert {"04_annealing", "08_explanation_maps", "09_average_drop", "18_claims"} <= changed
+    assert {"04_annealing", "08_explanation_maps", "09_average_drop", "23_claims"} <= changed
     assert {"01_fine_tuning", "02_feature_maps", "03_qubo"}.isdisjoint(changed)
     assert stale(copy, "notebooks/01_fine_tuning.ipynb") == {p.stem for p in NOTEBOOKS}
     already = stale(copy)  # what reads 04, which an earlier test ran again
     assert stale(copy, "qafs_utils/annealing/gpu.py") == stale(copy, "qafs_utils/make/verify.py") == already
-    assert stale(copy, "qafs_utils/make/claims.py") == already | {"18_claims"}
+    assert stale(copy, "qafs_utils/make/claims.py") == already | {"23_claims"}
 
 
 @pytest.mark.parametrize("path", DRAWN, ids=lambda path: path.stem)

@@ -22,7 +22,7 @@ from ..cnn.preprocessing import GREY, read_image, require_image_size, to_square
 from ..conventions import HEADLINE, SETS, Conventions, named
 from ..plots import method, style
 from ..qubo import feature_selection, fixed_size
-from ..solvers import by_name
+from ..solvers import beta_path, by_name
 from . import cams
 
 PATIENCE = 1.5  # seconds that a solver may work without a word
@@ -35,7 +35,7 @@ class Explanation:
     image: uint8 (3, h, w); class_index, label: the class explained; probabilities: (C,) of all classes;
     maps: (N_f, H, W); importance: (N_f,); problem: the candidates' `feature_selection.Problem`; selected: (N_f,) bool,
     `np.flatnonzero(selected)` are the numbers of the maps; heatmap: (S, S) in [0, 1]; matrix: (d, d) of
-    `Problem.matrix`; info: what the solver says, with its name, the energy and the name of the conventions.
+    `Problem.matrix`; info: what the solver says, with its name, the energy, the conventions' name and the pair sum.
 
     >>> from qafs_utils.cnn.pretrained import resnet18
     >>> found = explain(np.arange(192, dtype=np.uint8).reshape(8, 8, 3), resnet18("random"), layer="layer3")
@@ -73,6 +73,13 @@ class Explanation:
         maps = f"maps {numbers}{f' ({silent} silent)' if silent else ''} of {self.problem.d} candidates"
         energy = f"energy {self.info['energy']:.4f}, {'proven' if self.proven else 'not proven the lowest'}"
         return f"<Explanation of {self.label!r}, P = {self.probabilities[self.class_index]:.3f}: {maps}; {energy}>"
+
+    def beta_path(self, low: float = 0.0, high: float = 1.0) -> beta_path.BetaPath:
+        """The proven optimum for every beta from low to high, as `solvers.beta_path.path` has it.
+
+        Of some hundred candidates, small beta (below 0.6, say) may take very long.
+        """
+        return beta_path.path(self.problem, pair_sum=self.info["pair_sum"], low=low, high=high)
 
     def plot(self) -> plt.Figure:
         """Image, candidate maps with the selected ones framed, QUBO and explanation map, in the style of the paper."""
@@ -270,7 +277,7 @@ def explain(
     problem = feature_selection.problem(maps[0].numpy(), alpha[0].numpy(), field=use.field)
     given, options = {"beta": use.beta, "pair_sum": use.pair_sum}, _of_solver(use, solver) | options
     selected, info = select(problem, solver, **given, size=size, seed=seed, **options)
-    info["conventions"] = set_name(use)
+    info |= {"conventions": set_name(use), "pair_sum": use.pair_sum}
     cam = cams.grad_cam(maps, alpha, torch.as_tensor(selected)[None], relu=use.grad_cam)
     heatmap = cams.heatmap(cam, image_size, resampling=use.resampling)[0].numpy()
     probabilities, matrix = logits[0].softmax(0).numpy(), problem.matrix(**given)

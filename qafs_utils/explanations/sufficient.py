@@ -1,0 +1,233 @@
+"""The smallest sufficient set, proven: the fewest maps that keep the class, or that lose it when they are removed.
+
+After the block the classifier is linear: with exactly the maps S, the logit of class c is b_c + sum_{a in S} z_ca. The
+margin over a rival r is (b_c - b_r) + sum_{a in S} (z_ca - z_ra). The biases stay: a map that is set to zero takes its
+own terms away, no more. The margin of the class is the least of those over all rivals, and S keeps a share m of it if
+every rival's is at least m times that of the full network. This is an integer program with one row a rival:
+
+    min sum_a x_a  so that  sum_a (z_ca - z_ra) x_a >= m margin - (b_c - b_r) for all r,  x_a in {0, 1}
+
+HiGHS solves and proves it (scipy.optimize.milp). "Loses the class" is simpler: one rival has to win. That is a single
+row of unit costs, for which the largest terms first are optimal. The least over the rivals is then the optimum.
+"""
+
+import time
+
+import numpy as np
+import pandas as pd
+from joblib import Parallel, delayed
+from scipy.optimize import Bounds, LinearConstraint, milp
+
+from .. import require
+from ..intervals import bootstrap_interval
+from .carried import LinearClassifier
+
+TOLERANCE = 1e-9  # of the full margin: rounding of sums
+_FEASIBLE = 1e-6  # by which HiGHS may violate a row
+
+
+def margins(classifier: LinearClassifier, selected) -> np.ndarray:
+    """Margin of the class with exactly the selected maps: its logit minus the largest other one, (B, N_f) bool -> (B,).
+
+    >>> classifier = LinearClassifier(np.array([[[3.0, 1.0], [0.0, 1.5]]]), np.array([0.5, 0.0]), np.array([0]))
+    >>> margins(classifier, [[True, False]]), margins(classifier, [[True, True]])
+    (array([2.5]), array([1.]))
+    """
+    gains, start = _gains(classifier, None)
+    selected = require.bits("selected", selected, "B N_f", dict(zip(("B", "N_f"), gains.shape)))
+    return (start + np.einsum("bn,bnr->br", selected.astype(float), gains)).min(1)
+
+
+def require_margin(classifier: LinearClassifier) -> np.ndarray:
+    """Margins of the full network, (B,). Raises ValueError, naming the image, where another class has a larger logit.
+
+    >>> require_margin(LinearClassifier(np.array([[[3.0, 4.0]]]), np.zeros(2), np.array([0])))
+    Traceback (most recent call last):
+    ValueError: image 0: the full network does not have the margin (its class is 1, not 0): explain the predicted class
+    """
+    full = margins(classifier, np.ones(classifier.added.shape[:2], bool))
+    wrong = np.flatnonzero(full <= 0)
+    if len(wrong):
+        i = wrong[0]
+        found, target = int(np.argmax(classifier.logits[i])), classifier.target[i]
+        what = "it ties with another class" if found == target else f"its class is {found}, not {target}"
+        raise ValueError(f"image {i}: the full network does not have the margin ({what}): explain the predicted class")
+    return full
+
+
+def keeps(classifier: LinearClassifier, selected, share: float) -> np.ndarray:
+    """Whether the selected maps alone keep a share of the class's margin: (B, N_f) bool  ->  (B,) bool.
+
+    share: in [0, 1]; 0 asks that the class has the largest logit. Raises ValueError as `require_margin`.
+
+    >>> classifier = LinearClassifier(np.array([[[3.0, 1.0], [1.0, 0.0]]]), np.zeros(2), np.array([0]))
+    >>> [bool(keeps(classifier, [[True, False]], share)[0]) for share in (0, 0.6, 0.7)]  # margin 2 of 3
+    [True, True, False]
+    """
+    return margins(classifier, selected) / require_margin(classifier) >= threshold(share)
+
+
+def sizes(classifier: LinearClassifier, selected, share: float) -> np.ndarray:
+    """Number of maps of selections that keep the share, infinite for those that do not: (B, N_f) bool  ->  (B,).
+
+    >>> classifier = LinearClassifier(np.array([[[3.0, 1.0], [1.0, 0.0]]]), np.zeros(2), np.array([0]))
+    >>> sizes(classifier, [[True, True]], 0.9), sizes(classifier, [[True, False]], 0.9)
+    (array([2.]), array([inf]))
+    """
+    return np.where(keeps(classifier, selected, share), np.sum(selected, axis=1), np.inf)
+
+
+def smallest_sufficient(
+    classifier: LinearClassifier,
+    share: float,
+    *,
+    among=None,
+    each_rival: bool = False,
+    time_limit: float = 60.0,
+    n_jobs: int | None = None,
+) -> tuple[np.ndarray, pd.DataFrame]:
+    """The fewest maps that alone keep a share of the class's margin, with the proof that fewer do not.
+
+    among: (B, N_f) bool, the maps that may be taken; None for all. each_rival: keep the share of the margin over each
+    rival, instead of the share of the least margin, over each rival. time_limit: seconds an image.
+    ->  selected (B, N_f) bool, and a table of B rows: image, size (infinite if no set keeps it), bound (no set of
+    fewer maps keeps it), status ("proven", "infeasible", which is proven too, or "open"), seconds.
+    Raises ValueError for a share outside [0, 1], other shapes, and as `require_margin`.
+
+    >>> added = np.array([[[3.0, 0.0, 2.0], [2.0, 1.0, 0.0], [2.0, 0.0, 1.0]]])  # the full margin is 4
+    >>> classifier = LinearClassifier(added, np.zeros(3), np.array([0]))
+    >>> selected, table = smallest_sufficient(classifier, 0.7)
+    >>> selected, table[["size", "bound", "status"]].values.tolist()
+    (array([[False,  True,  True]]), [[2.0, 2.0, 'proven']])
+    """
+    gains, start = relative_gains(classifier, each_rival)
+    among = allowed_maps(among, gains)
+    least, limit = threshold(share), require.number("time_limit", time_limit, "[0, inf]")
+    jobs = (delayed(_least_cover)(G, s, least, a, limit) for G, s, a in zip(gains, start, among))
+    found = Parallel(n_jobs=n_jobs)(jobs)
+    selected = np.array([bits for bits, *_ in found], bool).reshape(among.shape)
+    table = pd.DataFrame([row for _, *row in found], columns=["size", "bound", "status", "seconds"])
+    table.insert(0, "image", range(len(table)))
+    return selected, table
+
+
+def threshold(share: float) -> float:
+    """The least relative margin that counts as kept: at a share of 0 the class must win beyond rounding.
+
+    >>> threshold(0.9) < 0.9, threshold(0) > 0
+    (True, True)
+    """
+    share = require.number("share", share, "[0, 1]")
+    return share - TOLERANCE if share > 0 else TOLERANCE
+
+
+def _gains(classifier, scale):
+    """What each map adds to the margin over each rival, (B, N_f, C - 1), and what the biases do, (B, C - 1)."""
+    added, target = np.asarray(classifier.added, np.float64), np.asarray(classifier.target)
+    rivals = np.array([np.delete(np.arange(added.shape[2]), c) for c in target])  # (B, C - 1)
+    rows = np.arange(len(added))
+    gains = added[rows, :, target][:, :, None] - np.take_along_axis(added, rivals[:, None], axis=2)
+    start = classifier.bias[target][:, None] - np.asarray(classifier.bias)[rivals]
+    if scale is not None:
+        gains, start = gains / scale[:, None], start / scale
+    return gains, start
+
+
+def relative_gains(classifier: LinearClassifier, each_rival: bool = False) -> tuple[np.ndarray, np.ndarray]:
+    """What each map adds to the margin over each rival, (B, N_f, C - 1), and what the biases do, (B, C - 1).
+
+    In units of the full network's margin, or (each_rival) of that over each rival. Raises as `require_margin`.
+
+    >>> relative_gains(LinearClassifier(np.array([[[3.0, 1.0], [1.0, 0.0]]]), np.array([1.0, 0.0]), np.array([0])))
+    (array([[[0.5 ],
+            [0.25]]]), array([[0.25]]))
+    """
+    full = require_margin(classifier)[:, None]
+    if require.flag("each_rival", each_rival):
+        gains, start = _gains(classifier, None)
+        full = start + gains.sum(1)
+    return _gains(classifier, full)
+
+
+def allowed_maps(among, gains: np.ndarray) -> np.ndarray:
+    """The maps that may be taken, (B, N_f) bool: all of gains (B, N_f, R) for None. Raises ValueError for other shapes.
+
+    >>> allowed_maps(None, np.ones((1, 2, 3)))
+    array([[ True,  True]])
+    """
+    if among is None:
+        return np.ones(gains.shape[:2], bool)
+    return require.bits("among", among, "B N_f", dict(zip(("B", "N_f"), gains.shape)))
+
+
+def _least_cover(G, start, least, among, limit):
+    """One image: G (N_f, R), start (R,), among (N_f,)  ->  bits (N_f,), size, bound, status, seconds."""
+    clock, free, bits = time.perf_counter(), np.flatnonzero(among), np.zeros(len(among), bool)
+    if (start >= least).all():
+        return bits, 0.0, 0.0, "proven", time.perf_counter() - clock
+    alone = np.flatnonzero((start + G[free] >= least).all(1))
+    if len(alone):
+        bits[free[alone[0]]] = True
+        return bits, 1.0, 1.0, "proven", time.perf_counter() - clock
+    bound, infeasible = 2.0, not len(free)
+    for slack in (0.0, 2 * _FEASIBLE):  # HiGHS may violate a row by rounding: then once more with room for it
+        left = limit - (time.perf_counter() - clock)
+        if infeasible or left <= 0:
+            break
+        row = LinearConstraint(G[free].T, least + slack - start, np.inf)
+        options = {"mip_rel_gap": 0.0, "time_limit": left}
+        found = milp(np.ones(len(free)), constraints=row, integrality=1, bounds=Bounds(0, 1), options=options)
+        if slack == 0:
+            infeasible = found.status == 2
+            if found.mip_dual_bound is not None:
+                bound = max(bound, np.ceil(found.mip_dual_bound - _FEASIBLE))
+        if found.x is not None:
+            bits[free] = found.x > 0.5
+            if (start + G[bits].sum(0) >= least).all():
+                size = float(bits.sum())
+                status = "proven" if size == bound else "open"
+                return bits, size, bound, status, time.perf_counter() - clock
+    bits[:] = False
+    status, bound = ("infeasible", np.inf) if infeasible else ("open", bound)
+    return bits, np.inf, bound, status, time.perf_counter() - clock
+
+
+def smallest_necessary(classifier: LinearClassifier, *, among=None) -> tuple[np.ndarray, np.ndarray]:
+    """The fewest maps without which another class has a larger logit: the optimum, see the top of this file.
+
+    among: (B, N_f) bool, the maps that may be removed; None for all  ->  selected (B, N_f) bool, sizes (B,), infinite
+    (and nothing selected) where removing never loses the class. Raises ValueError for other shapes, and as
+    `require_margin`.
+
+    >>> classifier = LinearClassifier(np.array([[[3.0, 1.0], [1.0, 0.0]]]), np.array([0.0, 0.5]), np.array([0]))
+    >>> smallest_necessary(classifier)  # the margin is 2.5: without the first map 0.5, without both -0.5
+    (array([[ True,  True]]), array([2.]))
+    """
+    gains, start = relative_gains(classifier)
+    allowed = allowed_maps(among, gains)[:, :, None]
+    order = np.where(allowed, -gains, np.inf).argsort(axis=1, kind="stable")
+    lost = np.take_along_axis(np.where(allowed, gains, 0.0), order, axis=1).cumsum(1)  # (B, N_f, R), k + 1 removed
+    enough = lost > (start + gains.sum(1))[:, None] + TOLERANCE
+    needed = np.where(enough.any(1), enough.argmax(1) + 1.0, np.inf)  # (B, R)
+    rival = needed.argmin(1)
+    size, rank = needed.min(1), order[np.arange(len(order)), :, rival].argsort(1)
+    return (rank < size[:, None]) & np.isfinite(size)[:, None], size
+
+
+def summary(found, n_features: int, *, n_resamples: int = 1000, seed: int = 0) -> dict:
+    """Median of sizes over images with its 95 % interval, quartiles, and the share of images without any: (B,) -> dict.
+
+    Infinite sizes, of images in which no number of maps is enough, count as n_features + 1.
+
+    >>> summary(np.array([2.0, 2.0, 3.0, np.inf]), 16, n_resamples=9)["median"]
+    2.5
+    """
+    found = require.array("found", np.minimum(found, n_features + 1), "B", interval="[0, inf)")
+
+    def median(values, axis=-1):
+        return np.median(values, axis=axis)
+
+    low, high = bootstrap_interval(found, median, n_resamples=n_resamples, seed=seed, method="percentile")
+    q1, middle, q3 = np.percentile(found, (25, 50, 75))
+    parts = {"median": float(middle), "low": low, "high": high, "q25": float(q1), "q75": float(q3)}
+    return parts | {"never": float((found > n_features).mean())}

@@ -1,0 +1,123 @@
+"""Figures of the maps that are enough for a class, and of the path in beta."""
+
+import matplotlib.pyplot as plt
+import numpy as np
+from matplotlib.ticker import MaxNLocator
+
+from .style import METHOD_COLOURS, MODEL_COLOURS, PAGE, only_ticks
+
+CHOSEN = {  # name, colour, in the order of rows
+    "smallest": ("smallest set, proven", "#000000"),
+    "smallest candidates": ("smallest of candidates, proven", "#777777"),
+    "greedy": ("greedy cover", "#E69F00"),
+    "one-minimal": ("1-minimal, by number", "#56B4E9"),
+    "one-minimal ordered": ("1-minimal, least contributions first", "#56B4E9"),
+    "contribution": ("largest contributions", METHOD_COLOURS["filtered Grad-CAM"]),
+    "top k": ("top $k$ by importance", METHOD_COLOURS["top $k$"]),
+    "QUBO": ("QUBO, exactly $k$", METHOD_COLOURS["QUBO optimum"]),
+    "random k": ("random candidates", METHOD_COLOURS["random $k$"]),
+}
+
+TICKS = (1, 2, 5, 10, 20, 50, 100, 200)  # numbers of maps
+
+
+def chosen_name(key: str) -> tuple[str, str]:
+    """(name as printed, colour) of a way to choose: a key of CHOSEN, a QUBO's with its beta behind.
+
+    >>> chosen_name("QUBO 0.99"), chosen_name("greedy")[0]
+    (('QUBO, exactly $k$, $\\\\beta=0.99$', '#CC79A7'), 'greedy cover')
+    """
+    if key.startswith("QUBO "):
+        name, colour = CHOSEN["QUBO"]
+        return f"{name}, $\\beta={float(key.split()[1]):g}$", colour
+    return CHOSEN[key]
+
+
+def maps_needed(needed: dict, share: float):
+    """Fig. 28: the number of maps that each method needs to keep a share of the margin, by number of maps N_f.
+
+    needed: {n_features: {key of `chosen_name`: (images,) sizes}}; infinite ones, where no number of maps is enough, are
+    drawn at the largest size of the panel.
+
+    >>> sizes = {"smallest": np.array([2.0, 3.0]), "QUBO 0.7": np.array([3.0, np.inf])}
+    >>> figure = maps_needed({16: sizes, 512: sizes}, 0.9)
+    >>> [axis.get_title() for axis in figure.axes]
+    ['$N_f=16$', '$N_f=512$']
+    """
+    rows = -(-len(needed) // 2)
+    shape = {"figsize": (PAGE, 0.5 + 2.2 * rows), "sharey": True, "squeeze": False}
+    figure, axes = plt.subplots(rows, min(2, len(needed)), **shape)
+    for axis, (n, sizes) in zip(axes.flat, needed.items()):
+        _draw_needed(axis, n, sizes)
+    for axis in axes[-1]:
+        axis.set_xlabel(f"maps needed to keep {100 * share:g} % of the margin")
+    return figure
+
+
+def _draw_needed(axis, n, sizes):
+    largest = max(found[np.isfinite(found)].max(initial=1) for found in sizes.values())
+    for row, (key, found) in enumerate(sizes.items()):
+        name, colour = chosen_name(key)
+        low, q1, middle, q3, high = np.percentile(np.minimum(found, largest), (5, 25, 50, 75, 95))
+        box = {"med": middle, "q1": q1, "q3": q3, "whislo": low, "whishi": high, "label": name}
+        lines = {"color": colour, "lw": 1.0}
+        parts = axis.bxp(
+            [box],
+            positions=[row],
+            orientation="horizontal",
+            widths=0.6,
+            showfliers=False,
+            patch_artist=True,
+            boxprops={"facecolor": colour, "alpha": 0.35, "edgecolor": colour},
+            medianprops=lines | {"lw": 2.0},
+            whiskerprops=lines,
+            capprops=lines,
+        )
+        parts["medians"][0].set_solid_capstyle("butt")
+        never = np.isinf(found).mean()
+        if never:
+            axis.text(1.02 * largest, row, f"{100 * never:.0f} % never", va="center", fontsize=6, color=colour)
+    axis.set_yticks(range(len(sizes)), [chosen_name(key)[0] for key in sizes])
+    axis.set(title=f"$N_f={n}$", xlim=(0, 1.2 * largest), ylim=(len(sizes) - 0.5, -0.5))
+    axis.xaxis.set_major_locator(MaxNLocator(integer=True))
+    axis.grid(axis="x", lw=0.3, color="0.85")
+    axis.set_axisbelow(True)
+
+
+def beta_path(sizes: dict, betas, widths: dict, reached, beta: float):
+    """Fig. 29: number of maps against beta, how wide the optimum at one beta is, and which sizes no beta gives.
+
+    sizes: {n_features: (images, betas) number of maps}, betas: {n_features: (T,)}; widths: {n_features: (images,)} of
+    the pieces at `beta`; reached: a table of n_features, k, share (of images in which some beta gives k), images.
+
+    >>> from pandas import DataFrame
+    >>> reached = DataFrame({"n_features": 16, "k": [1, 2], "share": [1.0, 0.5], "images": 9})
+    >>> figure = beta_path({16: np.array([[1, 2], [1, 3]])}, {16: [0.5, 1.0]}, {16: np.array([0.1, 0.2])}, reached, 0.7)
+    >>> [axis.get_ylabel() for axis in figure.axes]
+    ['selected maps $k$', 'share of images', 'some $\\\\beta$ gives $k$, share']
+    """
+    figure, (path, width, sizes_on) = plt.subplots(1, 3, figsize=(PAGE, 2.6))
+    for n, found in sizes.items():
+        low, middle, high = np.percentile(found, (25, 50, 75), axis=0)
+        path.plot(betas[n], middle, color=MODEL_COLOURS[n], label=f"$N_f={n}$")
+        path.fill_between(betas[n], low, high, color=MODEL_COLOURS[n], alpha=0.25, lw=0)
+    path.set(xlabel="trade-off $\\beta$", ylabel="selected maps $k$", yscale="log")
+    ticks = [k for k in TICKS if k <= max(found.max() for found in sizes.values())]
+    path.minorticks_off()
+    path.set_yticks(ticks, [f"{k}" for k in ticks])
+    path.axvline(beta, color="0.5", ls=":", lw=0.8)
+    path.legend(fontsize=6)
+    for n, found in widths.items():
+        x = np.sort(found)
+        width.step(x, np.arange(1, len(x) + 1) / len(x), where="post", color=MODEL_COLOURS[n], label=f"$N_f={n}$")
+    what, every = f"width in $\\beta$ of the optimum at {beta:g}", np.concatenate(list(widths.values()))
+    width.set(xscale="log", xlabel=what, ylabel="share of images", ylim=(0, 1.02))
+    steps = (1, 3) if every.max() < 100 * every.min() else (1,)
+    marks = [step * power for power in (1e-4, 1e-3, 0.01, 0.1, 1) for step in steps]
+    only_ticks(width, [mark for mark in marks if every.min() / 2 <= mark <= 2 * every.max()])
+    for n, table in reached.groupby("n_features"):
+        sizes_on.plot(table.k, table.share, color=MODEL_COLOURS[n], marker="o" if len(table) < 40 else "", ms=3)
+    label = "some $\\beta$ gives $k$, share"
+    sizes_on.set(xscale="log", xlabel="number of maps $k$", ylabel=label, ylim=(0, 1.02))
+    only_ticks(sizes_on, [k for k in TICKS if k <= reached.k.max()])
+    return figure
