@@ -7,7 +7,7 @@ import numpy as np
 
 from .. import require
 
-UNITS = ("images", "classes", "pairs of classes", "heads", "images and heads", "instances", "")  # of an interval
+UNITS = ("images", "classes", "pairs of classes", "mosaics", "heads", "images and heads", "instances", "")  # of an interval
 NUMBERS = ("reported", "ours", "low", "high")
 
 
