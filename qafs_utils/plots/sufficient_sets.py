@@ -84,24 +84,23 @@ def _draw_needed(axis, n, sizes):
     axis.set_axisbelow(True)
 
 
-def beta_path(sizes: dict, betas, widths: dict, reached, beta: float):
-    """Fig. 29: number of maps against beta, how wide the optimum at one beta is, and which sizes no beta gives.
+def beta_path(sizes: dict, betas, widths: dict, beta: float):
+    """Fig. 29: number of maps against beta, and how wide, in beta, the optimum at one beta is.
 
     sizes: {n_features: (images, betas) number of maps}, betas: {n_features: (T,)}; widths: {n_features: (images,)} of
-    the pieces at `beta`; reached: a table of n_features, k, share (of images in which some beta gives k), images.
+    the pieces at `beta`.
 
-    >>> from pandas import DataFrame
-    >>> reached = DataFrame({"n_features": 16, "k": [1, 2], "share": [1.0, 0.5], "images": 9})
-    >>> figure = beta_path({16: np.array([[1, 2], [1, 3]])}, {16: [0.5, 1.0]}, {16: np.array([0.1, 0.2])}, reached, 0.7)
+    >>> figure = beta_path({16: np.array([[1, 2], [1, 3]])}, {16: [0.5, 1.0]}, {16: np.array([0.1, 0.2])}, 0.7)
     >>> [axis.get_ylabel() for axis in figure.axes]
-    ['selected maps $k$', 'share of images', 'some $\\\\beta$ gives $k$, share']
+    ['selected maps $k$', 'share of images']
     """
-    figure, (path, width, sizes_on) = plt.subplots(1, 3, figsize=(PAGE, 2.6))
+    figure, (path, width) = plt.subplots(1, 2, figsize=(PAGE, 2.6))
     for n, found in sizes.items():
         low, middle, high = np.percentile(found, (25, 50, 75), axis=0)
         path.plot(betas[n], middle, color=MODEL_COLOURS[n], label=f"$N_f={n}$")
         path.fill_between(betas[n], low, high, color=MODEL_COLOURS[n], alpha=0.25, lw=0)
     path.set(xlabel="trade-off $\\beta$", ylabel="selected maps $k$", yscale="log")
+    path.set_title("(a) which $\\beta$ gives $k$")
     ticks = [k for k in TICKS if k <= max(found.max() for found in sizes.values())]
     path.minorticks_off()
     path.set_yticks(ticks, [f"{k}" for k in ticks])
@@ -110,14 +109,10 @@ def beta_path(sizes: dict, betas, widths: dict, reached, beta: float):
     for n, found in widths.items():
         x = np.sort(found)
         width.step(x, np.arange(1, len(x) + 1) / len(x), where="post", color=MODEL_COLOURS[n], label=f"$N_f={n}$")
-    what, every = f"width in $\\beta$ of the optimum at {beta:g}", np.concatenate(list(widths.values()))
+    what, every = f"width in $\\beta$ of the optimum at {beta:g}, at most", np.concatenate(list(widths.values()))
     width.set(xscale="log", xlabel=what, ylabel="share of images", ylim=(0, 1.02))
+    width.set_title("(b) how wide a selection stays the optimum")
     steps = (1, 3) if every.max() < 100 * every.min() else (1,)
     marks = [step * power for power in (1e-4, 1e-3, 0.01, 0.1, 1) for step in steps]
     only_ticks(width, [mark for mark in marks if every.min() / 2 <= mark <= 2 * every.max()])
-    for n, table in reached.groupby("n_features"):
-        sizes_on.plot(table.k, table.share, color=MODEL_COLOURS[n], marker="o" if len(table) < 40 else "", ms=3)
-    label = "some $\\beta$ gives $k$, share"
-    sizes_on.set(xscale="log", xlabel="number of maps $k$", ylabel=label, ylim=(0, 1.02))
-    only_ticks(sizes_on, [k for k in TICKS if k <= reached.k.max()])
     return figure

@@ -78,7 +78,7 @@ def _fixed(axis, fixed):
     axis.set_xticks(1 - betas, [f"{beta:g}" for beta in betas])
     axis.invert_xaxis()
     axis.set_title("c  Maps that need no solver", loc="left")
-    axis.legend(fontsize=6, loc="center right", bbox_to_anchor=(1, 0.4))
+    axis.legend(fontsize=6, loc="upper left", bbox_to_anchor=(0.66, 0.92))
 
 
 def _shared(axis, shared):
