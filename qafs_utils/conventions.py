@@ -104,7 +104,7 @@ TEXT = Conventions(
     pair_sum="half",
     driver="uniform",
     grad_cam="relu of sum",
-    mask="threshold 0.15",  # hard, says the text, and not where; the cut of Selvaraju et al. 2017
+    mask="threshold 0.15",  # hard, says the text, and not where; the cut of Selvaraju et al. [selvaraju2017gradcam]
 )
 AUTHORS = Conventions(
     split="training images",

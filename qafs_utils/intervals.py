@@ -74,7 +74,7 @@ def bootstrap_interval(
     seed: int = 0,
     method: str = "BCa",
 ) -> tuple[float, float]:
-    """Bootstrap confidence interval of a statistic of images (Efron 1987, through scipy).
+    """Bootstrap confidence interval of a statistic of images ([efron1987bca], through scipy).
 
     values: (N,), NaN ignored; statistic: array -> float, faster if it takes `axis`; method: "BCa", "basic" or
     "percentile"  ->  (low, high), both NaN for fewer than two values. Where BCa is undefined (for constant
@@ -137,7 +137,7 @@ def _groups(name, labels):
 
 
 def bias_corrected(value, resampled, *, confidence: float = 0.95) -> tuple:
-    """Bias-corrected estimate and basic bootstrap interval (Davison and Hinkley 1997, Eqs. 2.11 and 5.6).
+    """Bias-corrected estimate and basic bootstrap interval ([davison1997bootstrap], Eqs. 2.11 and 5.6).
 
     value: of all images, any shape; resampled: (R, ...) of bootstrap samples  ->  estimate, low, high of its shape.
     For statistics that resampling noise moves to one side, as it lowers the overlap of sparse selections.
@@ -175,7 +175,7 @@ def cluster_interval(
 
 
 def lilliefors(values, *, samples: int = 1000, seed: int = 0) -> dict[str, float]:
-    """Test of a Gaussian of unknown mean and spread (Lilliefors 1967), by simulation: values (N,)  ->  its numbers.
+    """Test of a Gaussian of unknown mean and spread, by simulation [lilliefors1967normality]: (N,)  ->  its numbers.
 
     "distance": the largest of the cumulative distributions, from the Gaussian of equal mean and spread; "critical":
     that of `samples` Gaussian draws of N in 5 % of the cases; "p": the share of them as far away or further.

@@ -188,8 +188,8 @@ def locally_adiabatic(x, gap, power: float = 2.0) -> Schedule:
     """Schedule A = 1 - x(s), B = x(s) with dx/ds ~ gap(x)^power: slow where the gap is small.
 
     x: (n,) rising from 0 to 1; gap: (n,) > 0 of the linear schedule there (`spectrum.level_curves`).
-    power: 2, Roland and Cerf, Phys. Rev. A 65, 042308 (2002), Eq. 17. Raises ValueError as `tabulated`, for a gap that
-    is not positive, and for a power and gaps for which rounding loses the schedule.
+    power: 2, Roland and Cerf [roland2002local], Eq. 17. Raises ValueError as `tabulated`, for a gap that is not
+    positive, and for a power and gaps for which rounding loses the schedule.
 
     >>> schedule = locally_adiabatic([0.0, 0.4, 0.6, 1.0], [1.0, 0.1, 0.1, 1.0])
     >>> schedule.B([0.0, 0.25, 0.5, 0.75, 1.0]).round(3)  # stays near 0.5, where the gap is small

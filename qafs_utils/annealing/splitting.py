@@ -1,6 +1,6 @@
 """Splitting methods: the angles by which an anneal alternates rotations of the driver and phases of the problem.
 
-Strang's (order 2) and Blanes and Moan's (order 4; J. Comput. Appl. Math. 142, 313, 2002).
+Strang's (order 2) and Blanes and Moan's (order 4) [blanes2002splitting].
 """
 
 from collections.abc import Iterator

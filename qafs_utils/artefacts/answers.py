@@ -7,7 +7,8 @@ import numpy as np
 
 from .. import require
 
-UNITS = ("images", "classes", "pairs of classes", "mosaics", "heads", "images and heads", "instances", "")  # of an interval
+# What an interval resamples
+UNITS = ("images", "classes", "pairs of classes", "mosaics", "heads", "images and heads", "instances", "")
 NUMBERS = ("reported", "ours", "low", "high")
 
 
@@ -46,7 +47,7 @@ def rerun_noise(values) -> float:
 
 
 def holm(p) -> np.ndarray:
-    """p values of several tests, corrected for their number (Holm 1979): (T,)  ->  (T,), NaN where there is none.
+    """p values of several tests, corrected for their number [holm1979tests]: (T,)  ->  (T,), NaN where there is none.
 
     At a level of 5 % none of the true null hypotheses is rejected, with probability 95 %. Raises ValueError for what
     is no probability.

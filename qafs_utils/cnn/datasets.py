@@ -62,7 +62,7 @@ def checksums(name: str) -> dict[str, str]:
 
 
 def stl10(split: str, root: str | Path = RAW) -> tuple[np.ndarray, np.ndarray]:
-    """Labelled STL-10 (Coates, Lee and Ng 2011), downloaded by torchvision (2.6 GB) when absent.
+    """Labelled STL-10 (Coates, Lee and Ng [coates2011stl10]), downloaded by torchvision (2.6 GB) when absent.
 
     split: "train" or "test"  ->  images (N, 3, 96, 96) uint8, labels (N,) int64 in 0..9.
     Raises DataError for a damaged file, or an absent one when there is no network, ValueError for another split.

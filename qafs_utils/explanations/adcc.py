@@ -1,4 +1,4 @@
-"""ADCC, the harmonic mean of three measures of an explanation (Poppi et al., CVPR Workshops 2021; arXiv:2104.10252).
+"""ADCC, the harmonic mean of three measures of an explanation (Poppi et al. [poppi2021adcc]).
 
 Average Drop, of the image multiplied by its explanation, small is good; coherency, how alike the explanation of that
 masked image is to the explanation itself; complexity, the mean of the explanation, small is good. Each is in [0, 1].

@@ -82,14 +82,14 @@ class AverageDropDefinition:
 
 
 DEFINITIONS = {
-    "grad_cam_pp": AverageDropDefinition(),  # Chattopadhay et al. 2018, Sec. 4.1: the default
+    "grad_cam_pp": AverageDropDefinition(),  # [chattopadhay2018gradcampp], Sec. 4.1: the default
     "correct_only": AverageDropDefinition(average="correct"),
     "true_class": AverageDropDefinition(target="true"),
     "logit": AverageDropDefinition(score="logit"),
     "unclipped": AverageDropDefinition(clip=False),  # the average of the paper's authors for Grad-CAM++
     "8_bit": AverageDropDefinition(resampling="8 bit"),  # how they make the mask of a selection
     "mean_fill": AverageDropDefinition(fill="mean"),
-    "threshold_0.15": AverageDropDefinition("threshold", 0.15),  # the cut of Selvaraju et al. 2017
+    "threshold_0.15": AverageDropDefinition("threshold", 0.15),  # the cut of [selvaraju2017gradcam]
     "threshold_0.5": AverageDropDefinition("threshold", 0.5),
     "top_half": AverageDropDefinition("top_fraction", 0.5),
 }
@@ -116,7 +116,7 @@ def _scores(logits_full, logits_masked, labels, definition):
 
 
 def drops(logits_full, logits_masked, labels, definition: AverageDropDefinition = DEFAULT) -> np.ndarray:
-    """Drop of each image in percent, 100 max(0, Y - O) / Y (Chattopadhay et al. 2018; paper, Eq. 8).
+    """Drop of each image in percent, 100 max(0, Y - O) / Y ([chattopadhay2018gradcampp]; paper, Eq. 8).
 
     logits of full and masked images: (N, C), labels: (N,) true classes in 0..C-1  ->  (N,). NaN are images outside
     the averaging set, and those of Y <= 0, where the ratio means nothing (a probability that underflows to 0, a

@@ -39,7 +39,7 @@ def _finite(name, values, axes, like=None):
 
 
 def grad_cam(maps, importance, selection=None, *, relu: str = "relu of sum") -> torch.Tensor:
-    """Grad-CAM of all or selected maps, by default relu(sum_a importance_a maps_a) (Selvaraju et al. 2017, Eq. 2).
+    """Grad-CAM of all or selected maps, by default relu(sum_a importance_a maps_a) ([selvaraju2017gradcam], Eq. 2).
 
     maps: (B, N, H, W), importance: (B, N), selection: (B, N) of bool or 0/1, or None for all  ->  (B, H, W).
     relu: "relu of sum", their equation, or "sum of relus", sum_a relu(importance_a maps_a), as the paper's authors
@@ -71,7 +71,7 @@ def grad_cam(maps, importance, selection=None, *, relu: str = "relu of sum") -> 
 
 
 def grad_cam_pp_weights(maps, gradients, *, variant: str = "eq19", epsilon: float = 0.0) -> torch.Tensor:
-    """Map weights of Grad-CAM++, w_a = sum_ij alpha^a_ij relu(g^a_ij) (Chattopadhay et al. 2018).
+    """Map weights of Grad-CAM++, w_a = sum_ij alpha^a_ij relu(g^a_ij) [chattopadhay2018gradcampp].
 
     maps, gradients g = dz_c/dmaps: (B, N, H, W)  ->  (B, N), negative only if 2 + g S < 0 (signed maps).
 
@@ -116,7 +116,7 @@ def grad_cam_pp(maps, gradients, *, variant: str = "eq19", epsilon: float = 0.0)
 
 
 def hires_cam(maps, gradients) -> torch.Tensor:
-    """HiResCAM, relu(sum_a g_a maps_a) with the gradient kept per pixel (Draelos and Carin 2020).
+    """HiResCAM, relu(sum_a g_a maps_a) with the gradient kept per pixel (Draelos and Carin [draelos2020hirescam]).
 
     maps, gradients: (B, N, H, W)  ->  (B, H, W). For a linear classifier on the maps, the sum before the ReLU
     adds up over the pixels to z_c minus the bias; for gradients constant over each map it equals Grad-CAM.
@@ -135,7 +135,7 @@ def hires_cam(maps, gradients) -> torch.Tensor:
 def score_cam_weights(
     maps, score: Callable, images, target=None, *, variant: str = "official", batch_size: int = 64
 ) -> torch.Tensor:
-    """Map weights of Score-CAM: the score of the image masked with each map (Wang et al. 2020).
+    """Map weights of Score-CAM: the score of the image masked with each map (Wang et al. [wang2020scorecam]).
 
     maps: (B, N, H, W), images: (B, 3, S, S), score: function of images, (n, 3, S, S) -> (n, classes), or (n,) if
     there is one class only; target: (B,) class of each image, by default that of largest score  ->  (B, N).

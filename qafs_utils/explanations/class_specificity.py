@@ -1,8 +1,9 @@
 """Do explanations tell classes apart? Mosaics of four photographs, pooled heads, and how explanations are scored.
 
-Grid Pointing Game (Böhle, Fritz and Schiele, CVPR 2021; Rao, Böhle and Schiele, CVPR 2022): an image of 2 x 2
-photographs of four classes, one explanation for each of these. Cells count in reading order: 0 1 above 2 3.
-A class score is linear in the maps of a last block, so its gradient with respect to them is the classifier's weight.
+Grid Pointing Game (Böhle, Fritz and Schiele [boehle2021coda]): an image of 2 x 2 photographs of four classes, one
+explanation for each of these. Its strict version follows DiFull (Rao, Böhle and Schiele [rao2022attribution]).
+Cells count in reading order: 0 1 above 2 3. A class score is linear in the maps of a last block, so its
+gradient with respect to them is the classifier's weight.
 """
 
 import copy

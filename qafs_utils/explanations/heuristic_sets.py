@@ -58,8 +58,8 @@ def greedy(classifier: LinearClassifier, share: float, *, among=None) -> np.ndar
 def one_minimal(classifier: LinearClassifier, share: float, *, last=None) -> np.ndarray:
     """A set that keeps the share and from which no single map can be taken: DD-CAM's idea  ->  (B, N_f) bool.
 
-    Delta debugging (Zeller and Hildebrandt, IEEE Trans. Softw. Eng. 28, 183, 2002) over single maps, which is how
-    DD-CAM (Khadka et al., arXiv:2602.19274) treats heads in which maps do not interact: a single map that is enough
+    Delta debugging (Zeller and Hildebrandt [zeller2002simplifying]) over single maps, which is how
+    DD-CAM (Khadka et al. [khadka2026ddcam]) treats heads in which maps do not interact: a single map that is enough
     ends it; else the first map that can go goes, until none can. DD-CAM keeps the predicted class, a share of 0.
     last: (B, N_f), maps of small values are tried first; None: in the order of their numbers. Raises as
     `sufficient.keeps`.

@@ -121,7 +121,7 @@ def apply(images, heatmap, masking: Masking) -> torch.Tensor:
 def pixel_sequence(
     images, heatmap, *, steps: int = 20, baseline=0.0, mode: str = "insertion", seed: int = 0
 ) -> Iterator[torch.Tensor]:
-    """Images with ever more pixels replaced, batch by batch, most important first (Petsiuk et al. 2018, RISE).
+    """Images with ever more pixels replaced, batch by batch, most important first (Petsiuk et al. [petsiuk2018rise]).
 
     images: (B, 3, H, W), heatmap: (B, H, W), baseline: a number, or a tensor that broadcasts to images (a
     blurred copy, say)  ->  steps + 1 batches (B, 3, H, W) at fractions 0, 1/steps, ..., 1 of the pixels.

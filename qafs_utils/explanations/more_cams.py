@@ -19,7 +19,7 @@ def _both(maps, gradients):
 
 
 def x_grad_cam_weights(maps, gradients) -> torch.Tensor:
-    """Map weights of XGrad-CAM, w_a = sum_ij maps_ij g_ij / sum_ij maps_ij (Fu et al., BMVC 2020).
+    """Map weights of XGrad-CAM, w_a = sum_ij maps_ij g_ij / sum_ij maps_ij (Fu et al. [fu2020xgradcam]).
 
     maps, gradients: (B, N, H, W)  ->  (B, N): the mean gradient, weighted with the map. A map of sum 0 gets weight 0.
 
@@ -43,7 +43,7 @@ def x_grad_cam(maps, gradients) -> torch.Tensor:
 
 
 def layer_cam(maps, gradients) -> torch.Tensor:
-    """LayerCAM, relu(sum_a relu(g_a) maps_a), the gradient kept per pixel (Jiang et al., IEEE TIP 2021).
+    """LayerCAM, relu(sum_a relu(g_a) maps_a), the gradient kept per pixel (Jiang et al. [jiang2021layercam]).
 
     >>> layer_cam(torch.tensor([[[[1.0, 3.0]]]]), torch.tensor([[[[2.0, -1.0]]]]))
     tensor([[[2., 0.]]])
@@ -53,7 +53,7 @@ def layer_cam(maps, gradients) -> torch.Tensor:
 
 
 def ablation_cam_weights(maps, gradients) -> torch.Tensor:
-    """Map weights of Ablation-CAM, what the class score loses without a map (Desai and Ramaswamy, WACV 2020).
+    """Map weights of Ablation-CAM, what the class score loses without a map [desai2020ablationcam].
 
     In closed form, for a classifier that is linear in the maps: z_c loses sum_ij maps_ij g_ij, so that no forward pass
     is needed. Their division by z_c is left out: it scales the whole CAM, and would turn it over where z_c < 0.
@@ -77,7 +77,7 @@ def ablation_cam(maps, gradients) -> torch.Tensor:
 
 
 def eigen_cam(maps) -> torch.Tensor:
-    """Eigen-CAM, the maps projected on their first principal direction (Muhammad and Yeasin, IJCNN 2020).
+    """Eigen-CAM, the maps projected on their first principal direction [muhammad2020eigencam].
 
     maps: (B, N, H, W)  ->  (B, H, W). It knows of no class. The maps are not centred, as there. The sign, which the
     decomposition leaves open, is the one of the larger positive mass; for maps >= 0 all of the projection is positive.

@@ -1,11 +1,11 @@
 """ROAD: what a network says while pixels are removed and filled in from those around them, and blind controls for it.
 
-Rong et al., ICML 2022 (arXiv:2202.00449; github tleemann/road_evaluation at 76b65c0, road/imputations.py). Removed
+Rong et al. [rong2022road] (github tleemann/road_evaluation at 76b65c0, road/imputations.py). Removed
 pixels become the weighted mean of their eight neighbours, with a little noise, so that their outline says less of the
 explanation than a black hole would. Pixels are removed in two orders: "morf", the most relevant first, and "lerf", the
 least relevant first. A good explanation loses the class early in the first order and late in the second.
 
-Such measures are reported to favour blurry maps (arXiv:2304.13836). So each method has a control of its own, `blind`:
+Such measures are reported to favour blurry maps [song2023roar]. So each method has a control of its own, `blind`:
 noise of the same smoothness and of the same values, which knows nothing of the image.
 """
 
@@ -101,7 +101,7 @@ def blind(cam, *, seed=0, steps: int = 16) -> torch.Tensor:
     noise's values are then replaced, in their order, by the explanation's: equal values give a mask of equal area,
     whatever the masking. That changes the smoothness a little, so short wavelengths are first damped, or raised, as
     much as makes `smoothness` equal to the explanation's (by bisection, image by image; surrogates of equal power and
-    values are those of Theiler et al., Physica D 58, 77, 1992).
+    values are those of Theiler et al. [theiler1992surrogate]).
 
     >>> cam = torch.tensor([[[0.0, 1.0, 4.0], [0.0, 0.0, 2.0]]])
     >>> noise = blind(cam)

@@ -1,8 +1,8 @@
 """Do explanations and selections depend on the network, and do they bear small changes of the image?
 
-Parameter randomisation (Adebayo et al., NeurIPS 2018): layers of the trained network get random weights, alone or from
-the top down, and the explanations of the same class are compared with those of the trained network. Stability: the
-same comparison between an image and copies of it with noise, or shifted by some pixels.
+Parameter randomisation (Adebayo et al. [adebayo2018sanity]): layers of the trained network get random weights, alone
+or from the top down, and the explanations of the same class are compared with those of the trained network. Stability:
+the same comparison between an image and copies of it with noise, or shifted by some pixels.
 
 Explanations are compared by the rank correlation of their pixels (`spearman`), selections by the share of maps in
 common (`jaccard`). Where the classifier is linear in the maps, the importance of a map is the same for all images of a

@@ -1,9 +1,9 @@
 """Sparse optimal scoring, all directions at once: which few maps separate the classes, from their mean activations.
 
 Optimal scoring is linear discriminant analysis as a regression: the classes get scores, and the features are fitted to
-them (Hastie, Tibshirani and Buja 1994; with an elastic net: Clemmensen et al. 2011). Usually each direction is found
-after the others. Afroz and Ames (arXiv:2604.25664) find all at once, without deflation. That problem is solved here
-by turns, each of which is exact: an elastic net for the weights, an orthogonal Procrustes problem for the scores.
+them [hastie1994flexible], with an elastic net [clemmensen2011sparse]. Usually each direction is found after the others.
+Afroz and Ames [afroz2026scoring] find all at once, without deflation. That problem is solved here by turns, each of
+which is exact: an elastic net for the weights, an orthogonal Procrustes problem for the scores.
 """
 
 import warnings

@@ -1,8 +1,9 @@
 """The paper's numbers under every combination of conventions: how far ours are, beside reruns and trivial predictors.
 
-A specification is one choice for everything that the paper leaves open. Tables have a row a specification: `quantity`,
-a column for each of CHOICES (empty where the quantity leaves no choice), `distance` from the paper's numbers, its `low`
-and `high` over the heads, `r`, the correlation with them, their number `n`, and `ours`, one number that sums ours up.
+A specification is one choice for everything that the paper leaves open [simonsohn2020specification]. Tables have a
+row a specification: `quantity`, a column for each of CHOICES (empty where the quantity leaves no choice), `distance`
+from the paper's numbers, its `low` and `high` over the heads, `r`, the correlation with them, their number `n`, and
+`ours`, one number that sums ours up.
 """
 
 from collections.abc import Iterable, Mapping, Sequence

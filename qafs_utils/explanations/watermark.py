@@ -1,7 +1,7 @@
 """A planted watermark: a stamp on all training images of one class, and who shows it in an explanation.
 
-Heads trained on such images can tell the class by the stamp (Lapuschkin et al., Nature Communications 10, 1096, 2019,
-found a source tag on the horses of a benchmark). Where the stamp alone makes the network see the class, one knows what
+Heads trained on such images can tell the class by the stamp (Lapuschkin et al. [lapuschkin2019cleverhans] found
+a source tag on the horses of a benchmark). Where the stamp alone makes the network see the class, one knows what
 an explanation of that class must show: the stamp. And the contributions of the maps to the class score, with the stamp
 less without, say which maps carry it.
 """

@@ -42,6 +42,9 @@ class Relaxation:
     x: (d,) a minimiser, of at most `rank` entries that are neither 0 nor 1; bound: lower bound of all energies, f(x) up
     to rounding; rank: of J_0 + diag(u); shift: largest u; room: c/2 sum_p u_p x_p (1 - x_p). The least energy lies in
     [bound, bound + room].
+
+    >>> Relaxation(np.array([0.5, 1.0]), bound=-1.0, rank=1, shift=1.0, room=0.125).fractional
+    1
     """
 
     x: np.ndarray
@@ -89,7 +92,7 @@ def _below(C, b, x):
 def _minimum_in_box(C, b):
     """Minimum of x.C.x / 2 + b.x over [0, 1]^d, C positive semidefinite: (d,).
 
-    By projected Newton steps (Bertsekas, SIAM J. Control Optim. 20, 221, 1982), each the best of a few lengths.
+    By projected Newton steps (Bertsekas [bertsekas1982newton]), each the best of a few lengths.
     """
     x, lengths = np.full(len(b), 0.5), 0.5 ** np.arange(12)[:, None]
     for _ in range(_STEPS):
@@ -136,6 +139,9 @@ class SubsetSum:
     numbers: (d,); maps: (d, 1, d + 1), all >= 0; importance: (d,) positive, the largest is 1. Of `problem(maps,
     importance)` at the beta and with the pair sum it was made for, the energy of a selection whose numbers have the sum
     s is unit ((s - target)^2 - target^2).
+
+    >>> subset_sum([3, 5, 8], 11, beta=0.5).numbers
+    array([3, 5, 8])
     """
 
     numbers: np.ndarray

@@ -66,7 +66,7 @@ def random_k(importance, k, *, seed=0) -> np.ndarray:
 def maximal_marginal_relevance(problems, k, *, trade_off: float = 0.7) -> np.ndarray:
     """k maps one by one: each of largest trade_off * relevance - (1 - trade_off) * likeness to the maps already taken.
 
-    Relevance is importance over the largest, likeness the largest cosine (Carbonell and Goldstein, SIGIR 1998).
+    Relevance is importance over the largest, likeness the largest cosine (Carbonell and Goldstein [carbonell1998mmr]).
     problems: list of B feature_selection.Problem; k: (B,)  ->  (B, N_f) bool.
     Raises ValueError for k beyond the candidates, a trade_off outside [0, 1], and as `require_problems`.
 
@@ -93,7 +93,7 @@ def maximal_marginal_relevance(problems, k, *, trade_off: float = 0.7) -> np.nda
 
 
 def lasso_order(activations, logit) -> np.ndarray:
-    """Order in which maps enter an L1 fit of a class logit with weights >= 0 (Efron et al., Ann. Stat. 32, 407, 2004).
+    """Order in which maps enter an L1 fit of a class logit with weights >= 0 (Efron et al. [efron2004lars]).
 
     activations: (B, N_f) mean activation of every map in B images; logit: (B,) of the class
     ->  (N_f,) rank, 0 for the first map to enter, N_f for maps that never do. Maps are standardised.

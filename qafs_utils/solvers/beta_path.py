@@ -3,8 +3,8 @@
 For fixed bits the energy of Eq. 4 is linear in beta, E = (1 - beta) A + beta B, with A the redundancy and B minus the
 importance of the maps. So the least energy over all bits is concave and consists of straight pieces, and bits that are
 optimal at two values of beta are optimal in between. A few exact solves find all pieces: solve at both ends, where the
-two lines cross, and again between, until a solve finds nothing below the crossing (Eisner and Severance, J. ACM 23,
-619, 1976). Sizes of the optimum that are on no piece are reached by no beta.
+two lines cross, and again between, until a solve finds nothing below the crossing (Eisner and Severance
+[eisner1976segmentation]). Sizes of the optimum that are on no piece are reached by no beta.
 """
 
 from collections.abc import Callable

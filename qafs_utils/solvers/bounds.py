@@ -345,7 +345,7 @@ def _sweep(b, R, V, u, g):
 
 @njit()
 def tighten(Q, b, V, N, u, rounds, polish, step):
-    """Improve the multipliers N and u of energies n.Q.n / 2 + b.n, in place, by the mixing method.
+    """Improve the multipliers N and u of energies n.Q.n / 2 + b.n, in place, by the mixing method [wang2017mixing].
 
     V: (m, r) vectors v_i = (e + s_i) / 2, e = (1, 0, ...) and s_i of unit length: v_i.v_j relaxes n_i n_j, and
     e.v_i = v_i.v_i relaxes n_i. N: (m, m) >= 0, multipliers of v_i.v_j >= 0; u: (m,), of e.v_i = v_i.v_i.

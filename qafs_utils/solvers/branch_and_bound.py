@@ -10,9 +10,10 @@ The energy is n.Q.n / 2 + b.n over binary n, with Q_pp = 0. Lower bounds come fr
 
 A search begins with N = 0 and the same u for all variables, from the lowest eigenvalue. For cosines of maps this is
 enough. If the search does not end soon, u and N are improved. The best ones give the doubly nonnegative bound, the
-semidefinite one with n_p n_q >= 0 (Burer, Math. Program. 120, 479, 2009). It is approached by coordinate descent on
-low-rank vectors (mixing method; Wang, Chang and Kolter, arXiv:1706.00476) and by multiplier steps for N. Bounds hold
-for any u and N >= 0, because a shift of u by the lowest eigenvalue restores convexity before they are used.
+semidefinite one with n_p n_q >= 0: a relaxation of the copositive program of Burer [burer2009copositive]. It is
+approached by coordinate descent on low-rank vectors, the mixing method of Wang, Chang and Kolter [wang2017mixing], and
+by multiplier steps for N. Bounds hold for any u and N >= 0, because a shift of u by the lowest eigenvalue restores
+convexity before they are used.
 
 Exactly k ones: relaxations stay in the plane sum x = k. The tangent is bounded there with a multiplier t, and the bound
 holds for any t. A penalty mu (|n| - k) + w (|n| - k)^2 is added, which is 0 for every string of k ones. It does not

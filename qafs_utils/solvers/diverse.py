@@ -61,8 +61,8 @@ def dpp(problems, k: int, quality=None, *, singular: str = "refuse") -> np.ndarr
     """k maps whose kernel has a large determinant, by the greedy search for the mode of a determinantal point process.
 
     The kernel is L_pq = g_p g_q J_pq, quality g and redundancy J: its determinant falls where maps are alike. Each step
-    adds the map of largest g_p^2 r_p, where r_p is what the chosen maps leave of the map p (Chen, Zhang and Zhou,
-    NeurIPS 2018, Algorithm 1, which updates a Cholesky factor). The cosines of non-negative maps are a Gram matrix, of
+    adds the map of largest g_p^2 r_p, where r_p is what the chosen maps leave of the map p (Chen, Zhang and Zhou
+    [chen2018dpp], Algorithm 1, which updates a Cholesky factor). The cosines of non-negative maps are a Gram matrix, of
     a rank that the pixels of a map bound: 49 for maps of 7 x 7.
 
     problems: list of B Problem; quality: (B, N_f), or None for the importance; singular: what to do where every further
@@ -106,7 +106,8 @@ def facility_location(problems, k: int, quality=None) -> np.ndarray:
     """k maps that stand for all candidates: greedy on F(S) = sum_p g_p max_{q in S} J_pq, of weights g.
 
     F is monotone and submodular, so the greedy set has at least 1 - 1/e of the largest F (Nemhauser, Wolsey and
-    Fisher 1978). It rewards likeness to the maps left out, where the QUBO punishes likeness to the others selected.
+    Fisher [nemhauser1978submodular]). It rewards likeness to the maps left out, where the QUBO punishes likeness to the
+    others selected.
 
     Arguments and errors as `dpp`, but for a singular kernel, which is no obstacle.
 
@@ -184,7 +185,7 @@ def exchanged(problems, selected, *, beta: float = HEADLINE.beta, pair_sum: str 
 
 
 def double_greedy(bqm: dimod.BinaryQuadraticModel) -> np.ndarray:
-    """Bits of low energy, of any number of ones, by deterministic double greedy (Buchbinder et al., FOCS 2012).
+    """Bits of low energy, of any number of ones, by deterministic double greedy [buchbinder2015greedy].
 
     It keeps a small and a large set, and decides each variable in turn by which of the two gains more from it. For
     submodular f = -E, here a model without negative couplings, 3 f(S) >= f(optimum) + f(none) + f(all): a third of the

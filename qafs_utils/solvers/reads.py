@@ -26,7 +26,7 @@ def success(hits, reads: int, drawn: int) -> np.ndarray:
 def reads_needed(probability, confidence: float = 0.99) -> np.ndarray:
     """Reads after which the optimum was met with that confidence: ln(1 - confidence) / ln(1 - p), at least 1.
 
-    probability: (B,) of one read  ->  (B,), infinite where it is 0 (Ronnow et al., Science 345, 420, 2014, Eq. 3).
+    probability: (B,) of one read  ->  (B,), infinite where it is 0 (Rønnow et al. [roennow2014speedup], Eq. 3).
     Raises ValueError for a probability outside [0, 1], and a confidence outside (0, 1).
 
     >>> reads_needed([0.99, 0.5, 0.0]).round(2)  # ln 0.01 / ln 0.5 = 6.64
