@@ -14,8 +14,7 @@ from ..cnn.feature_maps import importance
 from ..conventions import HEADLINE
 from ..explanations import cams
 from ..explanations.layers import find_layer
-from ..qubo import feature_selection
-from ..solvers.one_problem import select
+from .selected import selected
 
 _OF_QUANTUS = ("device", "method")  # keywords that Quantus hands on to every explain_func
 
@@ -41,8 +40,10 @@ def explain_func(
     layer: whose maps, by its name in `model.named_modules()`; None for the last one with maps. relu: as for
     `cams.grad_cam`; reshape: as for `extraction.capture_layer`; field, beta, pair_sum, solver, size, seed and options:
     as for `solvers.one_problem.select`. "device" and "method" of Quantus are not used: the network stays where it is.
-    ->  (B, 1, S, S) float32 in [0, 1]. Raises ValueError as these, and, naming the image, NoPositiveMapError.
+    ->  (B, 1, S, S) float32 in [0, 1], zeros and a warning for an image without a map of positive importance. Raises
+    ValueError as these.
 
+    >>> import torch
     >>> network = torch.nn.Sequential(torch.nn.Conv2d(3, 4, 3), torch.nn.Flatten(), torch.nn.Linear(144, 5)).eval()
     >>> explain_func(network, np.random.default_rng(0).random((2, 3, 8, 8), np.float32), [1, 4]).shape
     (2, 1, 8, 8)
@@ -52,8 +53,7 @@ def explain_func(
     layer = find_layer(model, inputs[:1]) if layer is None else layer
     maps, gradients, _ = capture_layer(model, layer, inputs, targets, reshape=reshape)
     alpha = importance(gradients)
-    problems = feature_selection.problems(maps.numpy(), alpha.numpy(), field=field)
     choice = {"solver": solver, "beta": beta, "pair_sum": pair_sum, "size": size, "seed": seed} | options
-    selected = np.stack([select(problem, **choice)[0] for problem in problems])
-    cam = cams.grad_cam(maps, alpha, selected, relu=relu)
+    bits = selected(maps.numpy(), alpha.numpy(), field=field, **choice)
+    cam = cams.grad_cam(maps, alpha, bits, relu=relu)
     return cams.heatmap(cam, inputs.shape[-1])[:, None].numpy().astype(np.float32)

@@ -70,6 +70,7 @@ def explain(
     from D-Wave's machines.
 
     >>> found = explain("photograph.jpg", "nf16", beta=0.7)  # doctest: +SKIP
+    >>> import numpy as np
     >>> from qafs_utils.cnn.pretrained import resnet18
     >>> image = np.arange(192, dtype=np.uint8).reshape(8, 8, 3)
     >>> found = explain(image, resnet18("random"), layer="layer3", size=5)
