@@ -51,12 +51,12 @@ class QUBOCAM(BaseCAM):
         seed: int | None = 0,
         **options,
     ):
+        super().__init__(model, target_layers, reshape_transform)  # first, for its destructor needs what it makes
         require_options(solver, options)
         self.field = require.choice("field", field, feature_selection.FIELDS)
         self.choice = {"solver": solver, "beta": require.number("beta", beta, "[0, 1]"), "pair_sum": pair_sum}
         self.choice |= {"size": size, "seed": seed} | options
         self.selected = []
-        super().__init__(model, target_layers, reshape_transform)
 
     def forward(self, input_tensor, targets, eigen_smooth=False):
         """As of every method of pytorch-grad-cam."""
