@@ -36,6 +36,7 @@ class Parser(argparse.ArgumentParser):
     """A parser whose errors are one line, with status 2."""
 
     def error(self, message):
+        """End with status 2 and the message."""
         self.exit(2, f"error: {message} (see {self.prog} --help)\n")
 
 

@@ -1,12 +1,15 @@
 """An explanation as files and as a line of a command: complete, repeatable, never lost and never in the way."""
 
+import copy
 import hashlib
 import json
+import re
 import subprocess
 import sys
 
 import numpy as np
 import pytest
+import torchvision
 from PIL import Image
 
 from qafs_utils import explain
@@ -170,9 +173,20 @@ def test_bad_input_is_one_line_and_a_status(tmp_path, photograph, arguments, sta
 
 
 def test_a_network_of_torchvision_is_told_its_own_input(monkeypatch):
-    import torchvision
-
     monkeypatch.setattr(torchvision.models, "get_model", lambda name, weights: NET)
     network, settings = command.torchvision_network("inception_v3")
     assert network is NET and settings["image_size"] == 299 and settings["class_names"][281] == "tabby"
     assert settings["mean"] == [0.485, 0.456, 0.406]
+
+
+def test_the_readmes_example_runs(tmp_path, photograph, monkeypatch):
+    code = re.search(r"## Explain your own image.*?```python\n(.*?)```", (ROOT / "README.md").read_text(), re.S)[1]
+    for name in ("a.jpg", "b.jpg"):
+        Image.open(photograph).save(tmp_path / name)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(torchvision.models, "resnet18", lambda weights: copy.deepcopy(NET).train())
+    namespace = {}
+    exec(code, namespace)
+    found = namespace["found"]
+    assert len(found) == 2 and found[0].label in namespace["weights"].meta["categories"]
+    assert json.loads((tmp_path / "explanations/a/explanation.json").read_text())["call"]["layer"] == "layer4"

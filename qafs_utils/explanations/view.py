@@ -23,6 +23,11 @@ class View:
 
     network: a `Trained`, whose layer is a stage of the head, or a torch.nn.Module; name: of the published networks.
     mean, deviation: (channels,) of the network's input, None for a Trained, which has its own.
+
+    >>> view = open_view(pretrained.resnet18("random"), layer="layer2", image_size=64)
+    >>> maps, gradients, logits = view.derivatives([np.zeros((3, 5, 7), np.uint8)], [None])
+    >>> maps.shape, view.call["layer"]
+    (torch.Size([1, 128, 8, 8]), 'layer2')
     """
 
     network: Trained | nn.Module

@@ -97,7 +97,14 @@ def explain(
 
 
 def add_arguments(parser) -> None:
-    """Tell an argparse parser what `explain` takes."""
+    """Tell an argparse parser what `explain` takes.
+
+    >>> import argparse
+    >>> parser = argparse.ArgumentParser()
+    >>> add_arguments(parser)
+    >>> parser.parse_args(["a.jpg", "b.jpg", "--class", "cat"]).class_index
+    'cat'
+    """
     parser.add_argument("photos", nargs="+", metavar="PHOTO", help="a JPEG or PNG file; several are explained in turn")
     parser.add_argument("--model", default="nf16", help=f"{', '.join(HEADS)}, or a network of torchvision's (nf16)")
     parser.add_argument("--beta", type=float, help="from 0, unlike maps, to 1, important ones (0.7)")
