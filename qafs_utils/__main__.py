@@ -32,7 +32,7 @@ COMMANDS = {  # module and function; imported only when it is called
 }
 
 
-class Parser(argparse.ArgumentParser):
+class _Parser(argparse.ArgumentParser):
     """A parser whose errors are one line, with status 2."""
 
     def error(self, message):
@@ -42,7 +42,7 @@ class Parser(argparse.ArgumentParser):
 
 def main():
     """Run the command of the command line; an error ends it with its message and status 1."""
-    parser = Parser(
+    parser = _Parser(
         prog="python -m qafs_utils", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parsers = parser.add_subparsers(dest="command", required=True)

@@ -18,7 +18,7 @@ from qafs_utils import explain
 from qafs_utils.cnn import checkpoints, datasets, extraction, feature_maps, preprocessing, pretrained
 from qafs_utils.cnn.networks import ReducedHead, Trunk
 from qafs_utils.conventions import HEADLINE, TEXT
-from qafs_utils.explanations import chain, one_image
+from qafs_utils.explanations import chain
 from qafs_utils.explanations.explorer import Explorer
 from qafs_utils.explanations.explorer_widgets import ExplorerWidgets
 from qafs_utils.plots import minimum_gap as plots
@@ -339,12 +339,12 @@ def test_what_is_not_proven_says_so():
         assert ("energy" in texts) == found.proven and ("energy (not proven)" in texts) != found.proven
         assert ("not proven the lowest" in repr(found)) != found.proven
     problem = feature_selection.Problem(np.arange(2), -np.ones(2), np.eye(2), 2)
-    assert one_image.select(problem, "brute_force")[1]["solver"] == "brute_force"
+    assert one_problem.select(problem, "brute_force")[1]["solver"] == "brute_force"
 
 
 def test_a_solver_that_works_long_shows_it(monkeypatch, capsys):
     problem = feature_selection.Problem(np.arange(2), -np.ones(2), np.eye(2), 2)
-    one_image.select(problem)
+    one_problem.select(problem)
     assert "at work" not in capsys.readouterr().err
 
     class Slow(by_name.GreedySampler):
@@ -354,7 +354,7 @@ def test_a_solver_that_works_long_shows_it(monkeypatch, capsys):
 
     monkeypatch.setattr(one_problem, "PATIENCE", 0.05)
     monkeypatch.setitem(by_name.SOLVERS, "greedy", Slow)
-    assert one_image.select(problem, "greedy")[0].all()
+    assert one_problem.select(problem, "greedy")[0].all()
     assert re.search(r"greedy at work: \d of at most 30 s, done", capsys.readouterr().err)
 
 

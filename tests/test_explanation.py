@@ -18,11 +18,11 @@ import qafs_utils
 from qafs_utils.artefacts import files, run
 from qafs_utils.cnn import checkpoints, datasets, extraction, feature_maps, preprocessing, pretrained
 from qafs_utils.cnn.networks import NORMALISATIONS, ReducedHead, Trunk, build_head
-from qafs_utils.explanations import cams, one_image
+from qafs_utils.explanations import cams
 from qafs_utils.explanations.explorer import Explorer
 from qafs_utils.plots.style import STYLE
 from qafs_utils.qubo import feature_selection
-from qafs_utils.solvers import by_name
+from qafs_utils.solvers import by_name, one_problem
 
 IMAGE = datasets.synthetic(1)[0][3]
 NET = pretrained.resnet18("random")
@@ -77,7 +77,7 @@ def test_the_published_selections_follow(monkeypatch):
     stored, masked_with = PUBLISHED.load("02_maps_nf16"), PUBLISHED.load("08_scores")["selection/nf16_qa"]
     for i in range(0, 200, 20):
         problem = feature_selection.problem(stored["maps_block"][i], stored["importance_block"][i])
-        assert np.array_equal(one_image.select(problem)[0], masked_with[i])
+        assert np.array_equal(one_problem.select(problem)[0], masked_with[i])
 
 
 def test_any_network_by_the_name_of_a_layer():
@@ -121,7 +121,7 @@ def test_an_importance_of_ones_own():
 )
 def test_exactly_k_maps(solver, options):
     problem = feature_selection.problem(*(np.random.default_rng(2).random(shape) for shape in ((9, 5, 5), 9)))
-    bits, info = one_image.select(problem, solver, size=4, **options)
+    bits, info = one_problem.select(problem, solver, size=4, **options)
     E = [problem.bqm().energy(dict(enumerate(b))) for b in np.ndindex(*[2] * 9) if sum(b) == 4]
     assert bits.sum() == 4 and info["energy"] == pytest.approx(min(E))
 

@@ -7,13 +7,9 @@ from torch import nn
 from ..cnn.checkpoints import Trained
 from ..cnn.preprocessing import read_image
 from ..conventions import Conventions
-from ..solvers.one_problem import select
 from .batches import Batches, several
 from .chain import open_chain
-from .conventional import chosen_set, set_name
 from .explanation import Explanation
-
-__all__ = ["Explanation", "chosen_set", "explain", "explanations", "select", "set_name"]
 
 
 def explain(
