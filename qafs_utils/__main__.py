@@ -1,5 +1,9 @@
 """What the Makefile calls: run one notebook, fetch the raw inputs, publish artefacts, sum up, verify and show.
 
+And one command for photographs of one's own, into a folder of its own each:
+
+python -m qafs_utils explain PHOTO ...       explain, print, save; --model, --beta, --class, --out: see explain --help
+
 python -m qafs_utils run PROFILE NOTEBOOK    validated parameters, output moved into place on success only
 python -m qafs_utils data                    fetch and verify STL-10 and the ImageNet weights
 python -m qafs_utils weights                 the same of the ImageNet weights alone
@@ -24,12 +28,21 @@ COMMANDS = {  # module and function; imported only when it is called
     "summary": ("publish", "summary"),
     "verify": ("verify", "verify"),
     "html": ("pages", "render"),
+    "explain": ("explain", "explain"),
 }
+
+
+class _Parser(argparse.ArgumentParser):
+    """A parser whose errors are one line, with status 2."""
+
+    def error(self, message):
+        """End with status 2 and the message."""
+        self.exit(2, f"error: {message} (see {self.prog} --help)\n")
 
 
 def main():
     """Run the command of the command line; an error ends it with its message and status 1."""
-    parser = argparse.ArgumentParser(
+    parser = _Parser(
         prog="python -m qafs_utils", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parsers = parser.add_subparsers(dest="command", required=True)
@@ -37,6 +50,8 @@ def main():
     for name, profiles in (("run", PROFILES), ("summary", ("published", "images")), ("html", PROFILES)):
         commands[name].add_argument("profile", choices=profiles)
     commands["run"].add_argument("notebook")
+    if "explain" in sys.argv[1:2]:  # its arguments name what only PyTorch's modules know
+        importlib.import_module("qafs_utils.make.explain").add_arguments(commands["explain"])
     arguments = vars(parser.parse_args())
     command = arguments.pop("command")
     if command == "verify":

@@ -18,12 +18,12 @@ from qafs_utils import explain
 from qafs_utils.cnn import checkpoints, datasets, extraction, feature_maps, preprocessing, pretrained
 from qafs_utils.cnn.networks import ReducedHead, Trunk
 from qafs_utils.conventions import HEADLINE, TEXT
-from qafs_utils.explanations import one_image
+from qafs_utils.explanations import chain
 from qafs_utils.explanations.explorer import Explorer
 from qafs_utils.explanations.explorer_widgets import ExplorerWidgets
 from qafs_utils.plots import minimum_gap as plots
 from qafs_utils.qubo import feature_selection
-from qafs_utils.solvers import by_name
+from qafs_utils.solvers import by_name, one_problem
 
 IMAGE = datasets.synthetic(1, size=64)[0][3]
 NET = pretrained.resnet18("random")
@@ -147,8 +147,8 @@ def test_narrow_photographs_are_no_puzzle():
 @pytest.mark.parametrize(
     "image, error, message",
     [
-        ([IMAGE, IMAGE], ValueError, "one image at a time"),
-        (np.stack([IMAGE, IMAGE]), ValueError, "one image at a time"),
+        ({"cat": IMAGE}, ValueError, "got dict"),
+        ({1, 2}, ValueError, "got set"),
         ("https://example.org/cat.jpg", datasets.DataError, "is no file: give urllib.request.urlopen"),
         (np.zeros((3, 8, 4), np.uint8), ValueError, "reads as rows first and as colours first"),
         (np.zeros((3, 8, 3), np.uint8), ValueError, "reads as rows first and as colours first"),
@@ -310,8 +310,8 @@ def test_conventions_by_name_as_a_set_and_changed():
 @pytest.mark.parametrize("solver, reads", [("simulated_annealing", 100), ("exact", None)])
 def test_conventions_hold_the_options_of_solvers(monkeypatch, solver, reads):
     given = []
-    select = one_image.select
-    monkeypatch.setattr(one_image, "select", lambda *a, **o: given.append(o) or select(*a, **o))
+    select = chain.select
+    monkeypatch.setattr(chain, "select", lambda *a, **o: given.append(o) or select(*a, **o))
     explain(IMAGE, NET, conventions="authors", solver=solver, **OF)
     assert given[0].get("num_reads") == reads
     if reads:
@@ -339,12 +339,12 @@ def test_what_is_not_proven_says_so():
         assert ("energy" in texts) == found.proven and ("energy (not proven)" in texts) != found.proven
         assert ("not proven the lowest" in repr(found)) != found.proven
     problem = feature_selection.Problem(np.arange(2), -np.ones(2), np.eye(2), 2)
-    assert one_image.select(problem, "brute_force")[1]["solver"] == "brute_force"
+    assert one_problem.select(problem, "brute_force")[1]["solver"] == "brute_force"
 
 
 def test_a_solver_that_works_long_shows_it(monkeypatch, capsys):
     problem = feature_selection.Problem(np.arange(2), -np.ones(2), np.eye(2), 2)
-    one_image.select(problem)
+    one_problem.select(problem)
     assert "at work" not in capsys.readouterr().err
 
     class Slow(by_name.GreedySampler):
@@ -352,9 +352,9 @@ def test_a_solver_that_works_long_shows_it(monkeypatch, capsys):
             time.sleep(0.6)
             return super().sample(bqm)
 
-    monkeypatch.setattr(one_image, "PATIENCE", 0.05)
+    monkeypatch.setattr(one_problem, "PATIENCE", 0.05)
     monkeypatch.setitem(by_name.SOLVERS, "greedy", Slow)
-    assert one_image.select(problem, "greedy")[0].all()
+    assert one_problem.select(problem, "greedy")[0].all()
     assert re.search(r"greedy at work: \d of at most 30 s, done", capsys.readouterr().err)
 
 

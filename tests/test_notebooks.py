@@ -210,7 +210,7 @@ def test_wings_import_only_from_those_before_them():
         "solvers",
         "plots",
     )
-    order = (*order, "explanations", "make")
+    order = (*order, "explanations", "adapters", "make")
     for path in (ROOT / "qafs_utils").rglob("*.py"):
         *folder, name = path.relative_to(ROOT / "qafs_utils").with_suffix("").parts
         if name in ("__init__", "__main__"):

@@ -1,7 +1,9 @@
 """Where files lie, and how they are written and read: whole or not at all."""
 
+import contextlib
 import csv
 import hashlib
+import importlib.metadata
 import io
 import json
 import os
@@ -15,7 +17,19 @@ import pandas as pd
 from .. import require
 from .provenance import ROOT
 
-PUBLISHED = ROOT / "data" / "published"
+
+def _published() -> Path:
+    """data/published of the repository; of an installed package, where pip has put the heads (pyproject.toml)."""
+    folder = ROOT / "data" / "published"
+    if not folder.exists():
+        with contextlib.suppress(importlib.metadata.PackageNotFoundError):
+            for file in importlib.metadata.files("qafs") or ():
+                if file.parts[-3:] == ("share", "qafs", "SHA256SUMS"):
+                    return Path(file.locate()).resolve().parent
+    return folder
+
+
+PUBLISHED = _published()
 PAPER_VALUES = ROOT / "data" / "paper_values"
 BENCHMARKS = ROOT / "benchmarks"
 RECORDS = Path("figures/RECORDS.json")  # under ROOT

@@ -38,6 +38,7 @@ from .parameters import IMAGE_NOTEBOOKS, defaults, literal
 from .provenance import PROFILES, code_hash
 
 WITHIN_MAKE = "QAFS_RUN"  # set in the environment of the kernels that `python -m qafs_utils run` starts
+INSIDE = (ROOT / "notebooks").exists()  # the repository, or else the package as pip installs it
 RESERVED = ("record", "file", "allow_pickle")  # no names for arrays: the record's own, and arguments of NumPy
 PACKAGES = ("torch", "torchvision", "numpy", "scipy", "numba", "dimod", "dwave-samplers")
 
@@ -65,7 +66,7 @@ class Artefacts:
         """
         if self.target != self.folder and (self.target / "data" / name).exists():
             return self.target / "data" / name
-        if self.profile == "published" and name[:2] in IMAGE_NOTEBOOKS:
+        if self.profile == "published" and (name[:2] in IMAGE_NOTEBOOKS or not INSIDE):
             return PUBLISHED / name
         return self.folder / "data" / name
 
@@ -91,6 +92,10 @@ class Artefacts:
 
     def _read(self, file, decode):
         path, number = self.path(file), file.split("_")[0]
+        if not path.exists() and not INSIDE:
+            raise ArtefactError(
+                f"{path} is missing: the package as installed holds the heads only, work in the repository"
+            )
         if not path.exists():
             raise ArtefactError(
                 f"{shown(path)} is missing: run notebook {number} with profile {self.profile!r} first "

@@ -23,9 +23,10 @@ from ..intervals import nan_mean
 from ..plots import method, style
 from ..qubo import feature_selection
 from ..solvers import baselines, by_name
+from ..solvers.one_problem import select
 from . import cams
+from .conventional import chosen_set, set_name
 from .map_subsets import mean_cosines, subset_scores
-from .one_image import chosen_set, select, set_name
 
 OPTIONS = by_name.TRIALS | {  # a view does not wait for a hundred reads
     "simulated_annealing": {"num_reads": 10},
