@@ -7,6 +7,7 @@ python -m qafs_utils publish                 copy a full run's image artefacts t
 python -m qafs_utils summary PROFILE         copy figures and say which were made and which stay as committed
 python -m qafs_utils verify                  recompute a sample of what is committed and compare
 python -m qafs_utils html PROFILE            the executed notebooks as web pages in build/html
+python -m qafs_utils explorer                one page to explore the published maps without a server, in build/html
 """
 
 import argparse
@@ -24,6 +25,7 @@ COMMANDS = {  # module and function; imported only when it is called
     "summary": ("publish", "summary"),
     "verify": ("verify", "verify"),
     "html": ("pages", "render"),
+    "explorer": ("explorer", "render"),
 }
 
 
