@@ -11,7 +11,7 @@ ifeq ($(filter $(INPUT),published images),)
 $(error unknown INPUT '$(INPUT)': choose published or images)
 endif
 
-.PHONY: help figures verify html test smoke benchmark lab data weights publish clean
+.PHONY: help figures verify html explorer test smoke benchmark lab data weights publish clean
 .DELETE_ON_ERROR:
 .SECONDEXPANSION:
 
@@ -22,6 +22,9 @@ figures: build/$(INPUT)/figures.done   ## every figure and table into figures/ (
 
 html: $$(foreach n,$$(call needed,$(INPUT)),build/$(INPUT)/notebooks/$$n.ipynb)   ## the executed notebooks as web pages in build/html
 	$(PYTHON) -m qafs_utils html $(INPUT)
+
+explorer: $(VENV)   ## one page to explore the published maps in a browser, without a server: build/html/explorer.html
+	$(PYTHON) -m qafs_utils explorer
 
 verify: $(VENV)   ## recompute a sample of the committed figures and tables and compare; about half a minute
 	$(PYTHON) -m qafs_utils verify

@@ -11,6 +11,7 @@ python -m qafs_utils publish                 copy a full run's image artefacts t
 python -m qafs_utils summary PROFILE         copy figures and say which were made and which stay as committed
 python -m qafs_utils verify                  recompute a sample of what is committed and compare
 python -m qafs_utils html PROFILE            the executed notebooks as web pages in build/html
+python -m qafs_utils explorer                one page to explore the published maps without a server, in build/html
 """
 
 import argparse
@@ -29,6 +30,7 @@ COMMANDS = {  # module and function; imported only when it is called
     "verify": ("verify", "verify"),
     "html": ("pages", "render"),
     "explain": ("explain", "explain"),
+    "explorer": ("explorer", "render"),
 }
 
 

@@ -27,6 +27,7 @@ NOT_RUN = {  # no example, or one that is only shown
     "make.publish.summary": "renews figures/ and README.md",
     "make.publish.collect_records": "renews figures/RECORDS.json",
     "make.pages.render": "writes build/html",
+    "make.explorer.render": "writes build/html",
     "make.verify.verify": "half a minute",
     "solvers.qpu.HardwareError": "its message depends on the access to D-Wave",
     "solvers.qpu.QPUSampler": "needs access to D-Wave",
