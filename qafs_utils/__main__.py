@@ -6,7 +6,8 @@ python -m qafs_utils weights                 the same of the ImageNet weights al
 python -m qafs_utils publish                 copy a full run's image artefacts to data/published
 python -m qafs_utils summary PROFILE         copy figures and say which were made and which stay as committed
 python -m qafs_utils verify                  recompute a sample of what is committed and compare
-python -m qafs_utils html PROFILE            the executed notebooks as web pages in build/html
+python -m qafs_utils html PROFILE            the site, build/html, from the executed notebooks
+python -m qafs_utils claim ID PROFILE        recompute one statement of the paper, with the notebooks it rests on
 """
 
 import argparse
@@ -23,7 +24,8 @@ COMMANDS = {  # module and function; imported only when it is called
     "publish": ("publish", "publish"),
     "summary": ("publish", "summary"),
     "verify": ("verify", "verify"),
-    "html": ("pages", "render"),
+    "html": ("site", "render"),
+    "claim": ("claim", "recompute"),
 }
 
 
@@ -34,7 +36,9 @@ def main():
     )
     parsers = parser.add_subparsers(dest="command", required=True)
     commands = {name: parsers.add_parser(name) for name in COMMANDS}
-    for name, profiles in (("run", PROFILES), ("summary", ("published", "images")), ("html", PROFILES)):
+    commands["claim"].add_argument("name", metavar="ID")
+    inputs = ("published", "images")
+    for name, profiles in (("run", PROFILES), ("summary", inputs), ("html", PROFILES), ("claim", inputs)):
         commands[name].add_argument("profile", choices=profiles)
     commands["run"].add_argument("notebook")
     arguments = vars(parser.parse_args())
