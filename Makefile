@@ -11,7 +11,7 @@ ifeq ($(filter $(INPUT),published images),)
 $(error unknown INPUT '$(INPUT)': choose published or images)
 endif
 
-.PHONY: help figures verify html explorer test smoke benchmark lab data weights publish clean
+.PHONY: help figures verify html explorer claim test smoke benchmark lab data weights publish clean
 .DELETE_ON_ERROR:
 .SECONDEXPANSION:
 
@@ -20,11 +20,14 @@ help:      ## list the targets
 
 figures: build/$(INPUT)/figures.done   ## every figure and table into figures/ (INPUT=published, or INPUT=images)
 
-html: $$(foreach n,$$(call needed,$(INPUT)),build/$(INPUT)/notebooks/$$n.ipynb)   ## the executed notebooks as web pages in build/html
+html: $$(foreach n,$$(call needed,$(INPUT)),build/$(INPUT)/notebooks/$$n.ipynb)   ## the site, build/html: notebooks as run, a page for every claim, the reference
 	$(PYTHON) -m qafs_utils html $(INPUT)
 
 explorer: $(VENV)   ## one page to explore the published maps in a browser, without a server: build/html/explorer.html
 	$(PYTHON) -m qafs_utils explorer
+
+claim: $(VENV)   ## recompute one statement of the paper: make claim ID=gap_median_nf16 (an unknown ID names them all)
+	@$(PYTHON) -m qafs_utils claim "$(ID)" $(INPUT)
 
 verify: $(VENV)   ## recompute a sample of the committed figures and tables and compare; about half a minute
 	$(PYTHON) -m qafs_utils verify

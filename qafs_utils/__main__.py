@@ -10,8 +10,9 @@ python -m qafs_utils weights                 the same of the ImageNet weights al
 python -m qafs_utils publish                 copy a full run's image artefacts to data/published
 python -m qafs_utils summary PROFILE         copy figures and say which were made and which stay as committed
 python -m qafs_utils verify                  recompute a sample of what is committed and compare
-python -m qafs_utils html PROFILE            the executed notebooks as web pages in build/html
+python -m qafs_utils html PROFILE            the site, build/html, from the executed notebooks
 python -m qafs_utils explorer                one page to explore the published maps without a server, in build/html
+python -m qafs_utils claim ID PROFILE        recompute one statement of the paper, with the notebooks it rests on
 """
 
 import argparse
@@ -28,9 +29,10 @@ COMMANDS = {  # module and function; imported only when it is called
     "publish": ("publish", "publish"),
     "summary": ("publish", "summary"),
     "verify": ("verify", "verify"),
-    "html": ("pages", "render"),
-    "explain": ("explain", "explain"),
+    "html": ("site", "render"),
     "explorer": ("explorer", "render"),
+    "explain": ("explain", "explain"),
+    "claim": ("claim", "recompute"),
 }
 
 
@@ -49,7 +51,9 @@ def main():
     )
     parsers = parser.add_subparsers(dest="command", required=True)
     commands = {name: parsers.add_parser(name) for name in COMMANDS}
-    for name, profiles in (("run", PROFILES), ("summary", ("published", "images")), ("html", PROFILES)):
+    commands["claim"].add_argument("name", metavar="ID")
+    inputs = ("published", "images")
+    for name, profiles in (("run", PROFILES), ("summary", inputs), ("html", PROFILES), ("claim", inputs)):
         commands[name].add_argument("profile", choices=profiles)
     commands["run"].add_argument("notebook")
     if "explain" in sys.argv[1:2]:  # its arguments name what only PyTorch's modules know

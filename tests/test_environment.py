@@ -51,7 +51,8 @@ def test_everything_is_pinned_and_the_card_is_covered():
 
 def test_pyproject_names_the_same_packages():
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
-    assert {*project["dependencies"], *project["optional-dependencies"]["test"]} == requirements().keys()
+    extras = [name for extra in ("test", "site") for name in project["optional-dependencies"][extra]]
+    assert {*project["dependencies"], *extras} == requirements().keys()
 
 
 def test_pre_commit_uses_the_pinned_versions():
@@ -73,7 +74,7 @@ def test_every_supported_python_is_tested():
 @pytest.mark.parametrize("command", [["check"], ["format", "--check"]], ids=" ".join)
 def test_style(command):
     """Of notebooks too."""
-    folders = ("qafs_utils", "tests", "benchmarks", "notebooks", "conftest.py")
+    folders = ("qafs_utils", "tests", "benchmarks", "notebooks", "site", "conftest.py")
     done = subprocess.run(
         [sys.executable, "-m", "ruff", *command, "--no-cache", *folders], cwd=ROOT, capture_output=True, text=True
     )

@@ -1,111 +1,250 @@
-"""The notebooks as web pages: build/html/<notebook>.html and an index with their first sentence and figures."""
+"""The pages of the site, as Markdown and notebooks for Sphinx: from the executed notebooks and the table of claims."""
 
-import html
-import json
 import re
+from html import escape
 
 import nbformat
-from nbconvert import HTMLExporter
-from nbconvert.preprocessors import CoalesceStreamsPreprocessor, TagRemovePreprocessor
-from pygments.formatters import HtmlFormatter
+import numpy as np
+import pandas as pd
+from nbformat.v4 import new_markdown_cell, new_output
 
-from ..artefacts.files import RECORDS, ROOT, committed_records, decoded, write_atomically
-from ..artefacts.parameters import IMAGE_NOTEBOOKS
+from .claims import VERDICTS
 
-STYLE = """
-body { max-width: 60em; margin: 2em auto; padding: 0 1em; font-family: sans-serif; line-height: 1.5; }
-img { max-width: 100%; } pre { overflow-x: auto; } .highlight, .note { background: #f5f5f5; padding: 0 0.6em; }
-table { border-collapse: collapse; display: block; overflow-x: auto; }
-td, th { padding: 0.1em 0.6em; text-align: right; }
-.figures img { height: 11em; margin: 0.3em; } .anchor-link { display: none; }
-"""
+FIGURE = re.compile(r'run\.figure\(\s*"(\w+)"')
+CAPTION = re.compile(r"\*\*((?:Fig\.|Table) \w+)\.\*\* ")
+PYTHON = {"name": "python", "pygments_lexer": "ipython3"}
+RULE = """A number is *reproduced* if the whole 95 % interval of ours is within 10 % of it, or within the tolerance that
+its page names. It is *compatible* if the interval merely contains it, or if ours is no farther off than two reruns are
+from each other. It holds in *direction only* if just its sign, order or criterion does. A statement without a number is
+reproduced if it holds by its criterion, in direction only if in part. The criteria are ours, set while results were
+known."""
 
 
-def page(title: str, body: str, scripts: str = "") -> bytes:
-    """A whole HTML page as bytes: title as text, body and scripts as HTML.
+def label(figure: str) -> str:
+    """How captions name a figure, from the name of its file.
 
-    >>> b"<title>a &lt; b</title>" in page("a < b", "<p>text</p>")
-    True
+    >>> label("fig04_gap_histogram"), label("figA1_cam_panel"), label("table01_average_drop")
+    ('Fig. 4', 'Fig. A1', 'Table 1')
     """
-    style = STYLE + HtmlFormatter().get_style_defs(".highlight")
-    head = f'<meta charset="utf-8"><title>{html.escape(title)}</title>{scripts}\n<style>{style}</style>'
-    return f'<!DOCTYPE html>\n<html lang="en"><head>{head}</head>\n<body>\n{body}\n</body></html>\n'.encode()
+    kind, number = re.match(r"(fig|table)(\w\d)", figure).groups()
+    return f"{'Fig.' if kind == 'fig' else 'Table'} {number.lstrip('0')}"
 
 
-def opening(notebook):
-    """(title, first sentence) of a notebook's first cell, both Markdown. Raises ValueError if there is none.
+def plot(name: str, size: tuple[int, int], folder: str = "../figures", says: str = "") -> str:
+    """HTML of a figure of (width, height), which opens its PNG when clicked. says: its caption, which describes it.
 
-    >>> cell = nbformat.v4.new_markdown_cell("# 03 · QUBO\\n\\nTurns maps into a QUBO (paper, Sec. II.1). And more.")
-    >>> opening(nbformat.v4.new_notebook(cells=[cell]))
-    ('03 · QUBO', 'Turns maps into a QUBO (paper, Sec. II.1).')
+    >>> plot("fig04_gaps", (400, 300), says="**Fig. 4.** Small gaps.")[54:]
+    'src="../figures/fig04_gaps.png" alt="Fig. 4. Small gaps." width="400" height="300" loading="lazy"></a>\\n'
     """
-    if not notebook.cells:
-        raise ValueError("the notebook must have a first cell that says what it is about")
-    title, _, rest = notebook.cells[0].source.partition("\n")
-    paragraph = " ".join(rest.strip().split("\n\n")[0].split())
-    abbreviated = "".join(rf"(?<!\b{word}\.)" for word in ("Sec", "Secs", "Fig", "Figs", "Eq", "Eqs"))
-    sentence = re.split(rf"(?<=[.?:]){abbreviated}\s+(?=[A-Z])", paragraph)[0]
-    return title.lstrip("# "), re.sub(":$", ".", sentence)
+    words = " ".join(re.sub(r"[*$`]", "", says).split())
+    file = f"{folder}/{name}.png"
+    alt = escape(words if len(words) < 200 else words[:199].rpartition(" ")[0] + " …") or label(name)
+    shape = f'width="{size[0]}" height="{size[1]}"'
+    return f'<a class="plot" href="{file}"><img src="{file}" alt="{alt}" {shape} loading="lazy"></a>\n'
 
 
-def _opened(content):
-    notebook = nbformat.reads(content.decode(), 4)
-    return notebook, opening(notebook)
+def captions(notebook) -> dict[str, str]:
+    """{"Fig. 4": caption} of an executed notebook: the Markdown that its cells show.
 
-
-def render(profile: str) -> None:
-    """Write build/html: the executed notebooks of a profile, the source of those that it does not run, and an index.
-
-    Cells tagged `text` show what they say, not the code that says it.
-
-    >>> render("published")  # doctest: +SKIP
+    >>> said = new_output("display_data", {"text/markdown": "**Fig. 4.** Small gaps."})
+    >>> captions(nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell("caption", outputs=[said])]))
+    {'Fig. 4': '**Fig. 4.** Small gaps.'}
     """
-    target, source = ROOT / "build" / "html", ROOT / "build" / profile / "notebooks"
-    exporter = HTMLExporter(template_name="basic", exclude_input_prompt=True, exclude_output_prompt=True)
-    exporter.register_preprocessor(CoalesceStreamsPreprocessor(enabled=True))  # of a progress bar the last state
-    exporter.register_preprocessor(TagRemovePreprocessor(enabled=True, remove_input_tags={"text"}))
-    inline = """<script>window.MathJax = {tex2jax: {inlineMath: [["$", "$"]]}};</script>"""
-    mathjax = f'{inline}<script src="{exporter.mathjax_url}"></script>'
-    entries, not_run = [], []
-    for path in sorted((ROOT / "notebooks").glob("[0-9]*.ipynb")):
-        executed, note, mark = source / path.name, "", ""
-        remedy = "run its notebook again" if executed.exists() else "restore it with `git checkout notebooks`"
-        notebook, (title, sentence) = decoded(executed if executed.exists() else path, _opened, remedy)
-        if not executed.exists():
-            not_run.append(path.stem)
-            why, command = "", "make html"
-            if path.name[:2] in IMAGE_NOTEBOOKS:
-                why, command = "it reads the photographs, and its outcome is committed: ", "make html INPUT=images"
-            why += f"<code>{command}</code> runs it"
-            note = f'<p class="note">Not run with profile {profile!r}, so without outputs; {why}.</p>'
-            mark = " <em>(not run)</em>"
-        body, _ = exporter.from_notebook_node(notebook)
-        body = body.replace('src="../figures/', 'src="figures/')  # a committed figure that the notebook shows
-        top = f'<p><a href="index.html">All notebooks</a></p>\n{note}\n'
-        write_atomically(target / f"{path.stem}.html", page(title, top + body, mathjax))
-        entries.append(
-            f'<h2><a href="{path.stem}.html">{html.escape(title)}</a></h2>\n<p>{html.escape(sentence)}{mark}</p>\n'
-            f'<p class="figures">{_pictures(path.stem, profile, target)}</p>'
+    outputs = [o for cell in notebook.cells for o in cell.get("outputs", ()) if "data" in o]
+    texts = [str(o.data.get("text/markdown", "")).strip() for o in outputs]
+    return {found[1]: text for text in texts if (found := CAPTION.match(text))}
+
+
+def page_of(notebook, pictures: dict[str, tuple], note: str = ""):
+    """A notebook as the site shows it: code folded, figures as files, what `text` cells said as text.
+
+    notebook: executed, or a source with a note for the reader; pictures: {figure: (width, height)}  ->  another
+    notebook. Widgets, which need a kernel, go.
+
+    >>> from nbformat.v4 import new_code_cell, new_notebook
+    >>> said = new_output("display_data", {"text/markdown": "## What we found"})
+    >>> cell = new_code_cell("Markdown(found)", metadata={"tags": ["text"]}, outputs=[said])
+    >>> [(cell.cell_type, cell.source) for cell in page_of(new_notebook(cells=[cell]), {}).cells]
+    [('markdown', '## What we found')]
+    """
+    said, cells = captions(notebook), []
+    for cell in notebook.cells:
+        if cell.cell_type != "code":
+            cells.append(new_markdown_cell(cell.source.replace("](../figures/", "](../extra/figures/")))
+            continue
+        outputs = [o for o in cell.outputs if "application/vnd.jupyter.widget-view+json" not in o.get("data", ())]
+        texts = [str(o.data["text/markdown"]) for o in outputs if "text/markdown" in o.get("data", ())]
+        if "text" in cell.metadata.get("tags", ()) and texts:
+            cells += [new_markdown_cell(text.strip()) for text in texts]
+            continue
+        drawn = [o for o in outputs if "image/png" in o.get("data", ())]
+        names = [name for name in FIGURE.findall(cell.source) if name in pictures]
+        if names and len(drawn) in (0, len(names)):
+            shown = "".join(plot(name, pictures[name], says=said.get(label(name), "")) for name in names)
+            outputs = [o for o in outputs if o not in drawn] + [new_output("display_data", {"text/html": shown})]
+        cell = nbformat.v4.new_code_cell(cell.source, outputs=outputs, metadata={"tags": ["hide-input"]})
+        cells.append(cell)
+    if note:
+        cells.insert(1, new_markdown_cell(f":::{{admonition}} Not run\n:class: note\n{note}\n:::"))
+    return nbformat.v4.new_notebook(cells=cells, metadata={"language_info": PYTHON})
+
+
+def linked(text: str, notebooks: list[str], links: dict[str, str]) -> str:
+    """Markdown of the repository as a page of the site: links to files become links to pages, or words without one.
+
+    Pictures from elsewhere go, since a page needs no network; names of notebooks in backquotes become links.
+
+    >>> linked("see [the data](data/README.md), [a file](x.txt), `03_qubo`", ["03_qubo"], {"data/README.md": "data.md"})
+    'see [the data](data.md), a file, [`03_qubo`](notebooks/03_qubo.ipynb)'
+    """
+
+    def link(found):
+        shown, target = found.groups()
+        if target.startswith(("https://", "http://", "#")):
+            return found[0]
+        return f"[{shown}]({links[target]})" if target in links else shown
+
+    text = re.sub(r"\[!\[[^\]]*\]\(http[^)]*\)\]\([^)]*\)\s?|!\[[^\]]*\]\(http[^)]*\)\s?", "", text)
+    text = re.sub(r"(?<!!)\[([^\[\]]+)\]\(([^)\s]+)\)", link, text)
+    text = re.sub(r"(!\[[^\]]*\]\()(?!http)", r"\1extra/", text)
+    names = "|".join(notebooks)
+    return re.sub(rf"(?<!\[)`({names})`(?!\])", r"[`\1`](notebooks/\1.ipynb)", text) if names else text
+
+
+def cited(text: str, keys: set[str]) -> str:
+    """RELATED_WORK.md with its keys as citations, and the list of works at its end.
+
+    >>> cited("by `one2020` [two2021,\\nthree2022]", {"one2020", "two2021", "three2022"})[:51]
+    'by {cite:t}`one2020` {cite:p}`two2021,three2022`\\n\\n#'
+    """
+    text = re.sub(r"`([a-z0-9]+)`", lambda m: f"{{cite:t}}`{m[1]}`" if m[1] in keys else m[0], text)
+
+    def group(found):
+        names = re.split(r",\s*", found[1])
+        return f"{{cite:p}}`{','.join(names)}`" if keys.issuperset(names) else found[0]
+
+    text = re.sub(r"\[([a-z0-9]+(?:,\s*[a-z0-9]+)*)\]", group, text)
+    return f"{text}\n\n## Works\n\n```{{bibliography}}\n:all:\n```\n"
+
+
+def _plain(text) -> str:
+    """Text of a table as Markdown that shows it as it is."""
+    if not isinstance(text, str):
+        return ""
+    text = re.sub(r"([\\`*$<|\[\]~])", r"\\\1", text)
+    text = re.sub(r"\b(N_f|d\^2)(=[\d.]*\d)?", r"$\1\2$", text)
+    return re.sub(r"\b(beta|tau)(=[\d.]*\d)?\b", r"$\\\1\2$", text)
+
+
+def _number(x) -> str:
+    return "" if np.isnan(x) else f"{x:.3g}"
+
+
+def _ours(row) -> str:
+    return _number(row.ours) + (f" \\[{_number(row.low)}, {_number(row.high)}\\]" if row.low < row.high else "")
+
+
+def _verdict(name) -> str:
+    return f'<span class="verdict v-{name.replace(" ", "-")}">{name}</span>'
+
+
+def toctree(entries: list[str], caption: str = "") -> str:
+    """A part of the navigation in Markdown, not shown on the page itself.
+
+    >>> toctree(["gallery"], "Results").splitlines()
+    ['```{toctree}', ':hidden:', ':caption: Results', '', 'gallery', '```']
+    """
+    lines = [":hidden:"] + ([f":caption: {caption}"] if caption else [])
+    return "\n".join(["```{toctree}", *lines, "", *entries, "```", ""])
+
+
+def claim_page(row, picture: str, notebooks: list[str]) -> str:
+    """The page of one statement, in Markdown. row: of figures/table02_claims.csv; picture: HTML of the
+    figure that shows it, or "".
+
+    >>> row = pd.Series(dict.fromkeys(("id", "place", "claim", "measured", "holds_if", "unit", "seeds", "why"), "gaps"))
+    >>> numbers = dict.fromkeys(("reported", "ours", "low", "high", "noise", "p", "p_holm"), np.nan)
+    >>> row = pd.concat([row, pd.Series(numbers | {"verdict": "compatible", "notebook": "05_gap", "tolerance": 0.1})])
+    >>> claim_page(row, "", []).splitlines()[0]
+    '# Gaps'
+    """
+    over = f", 95 % interval over {row.unit}" if row.low < row.high and isinstance(row.unit, str) else ""
+    facts = {
+        "stands in": f"{_plain(row.place)} of the paper",
+        "measured as": _plain(row.measured),
+        "holds if": _plain(row.holds_if)
+        or f"the interval of ours lies within {100 * row.tolerance:.0f} % of the paper's",
+        "the paper": _number(row.reported) or "gives no number",
+        "ours": (_ours(row) or "none") + over,
+        "other seeds": _plain(row.seeds),
+        "two reruns differ by": _number(row.noise),
+        "p": f"{row.p:.2g}, corrected for the number of tests {row.p_holm:.2g}" if row.p == row.p else "",
+        "remark": _plain(row.why),
+        "notebook": f"[`{row.notebook}`](../notebooks/{row.notebook}.ipynb)"
+        if row.notebook in notebooks
+        else row.notebook,
+    }
+    lines = [f"# {_plain(row.claim[:1].upper() + row.claim[1:])}", "", _verdict(row.verdict), "", "| | |", "|---|---|"]
+    lines += [f"| **{key}** | {value} |" for key, value in facts.items() if value]
+    lines += ["", f"Recompute it, with all that it needs:\n\n```bash\nmake claim ID={row.id}\n```\n"]
+    return "\n".join([*lines, picture, "", "[All statements and the rule](index.md)", ""])
+
+
+def claims_index(table: pd.DataFrame) -> str:
+    """The page of all statements, in Markdown, with buttons that show one verdict only.
+
+    >>> claims_index(pd.DataFrame({"verdict": [], "id": []})).splitlines()[0]
+    '# The statements of the paper, and our verdicts'
+    """
+    counts = table.verdict.value_counts().reindex(VERDICTS, fill_value=0)
+    choices = {"all": f"all {len(table)}"} | {v.replace(" ", "-"): f"{v} ({counts[v]})" for v in VERDICTS}
+    buttons = "".join(
+        f'<label><input type="radio" name="only" id="only-{k}"{" checked" * (k == "all")}> {text}</label>'
+        for k, text in choices.items()
+    )
+    lines = [
+        "# The statements of the paper, and our verdicts",
+        "",
+        RULE,
+        "",
+        f'<div class="filter">{buttons}</div>',
+        "",
+    ]
+    lines += ["| statement | verdict | paper | ours | stands in |", "|---|---|---|---|---|"]
+    for row in table.itertuples():
+        link = f"[{_plain(row.claim)}]({row.id}.md)"
+        cells = [link, _verdict(row.verdict), _number(row.reported), _ours(row), _plain(row.place)]
+        lines.append(f"| {' | '.join(cells)} |")
+    return "\n".join([*lines, "", toctree([f"{name} <{name}>" for name in table.id])])
+
+
+def figure_of(row, records: dict[str, list[str]]) -> str:
+    """The figure that shows a statement: ours of the number that the paper's place names, or the notebook's first one.
+
+    records: {notebook: its figures}. "" if there is none.
+
+    >>> row = pd.Series({"place": "App. A, Fig. 7", "notebook": "05_gap"})
+    >>> figure_of(row, {"05_gap": ["fig04_gaps", "fig07_scaling"]})
+    'fig07_scaling'
+    """
+    everywhere = [name for names in records.values() for name in names]
+    named = re.search(r"(?:Fig\.|Table) \w+", row.place)
+    own = [name for name in everywhere if named and label(name) == named[0]]
+    return next(iter(own + records.get(row.notebook, [])), "")
+
+
+def gallery(records: dict[str, list[str]], said: dict[str, str], pictures: dict[str, tuple], notebooks) -> str:
+    """The page of all figures, in Markdown: {notebook: its figures}, {"Fig. 4": caption}, {figure: (width, height)}.
+
+    >>> gallery({"05_gap": ["fig04_gaps"]}, {}, {"fig04_gaps": (4, 3)}, []).splitlines()[4]
+    ':::{container} gallery'
+    """
+    lines = ["# Figures", "", "Each opens in full size when clicked.\n"]
+    for name, notebook in sorted((name, notebook) for notebook, names in records.items() for name in names):
+        caption = said.get(label(name), f"**{label(name)}.** {name.partition('_')[2].replace('_', ' ').capitalize()}.")
+        source = f"From [`{notebook}`](notebooks/{notebook}.ipynb)" if notebook in notebooks else f"From `{notebook}`"
+        source += f' · <a href="figures/{name}.pdf">PDF</a>'
+        lines.append(
+            f":::{{container}} gallery\n{plot(name, pictures[name], 'figures', caption)}\n{caption}\n\n{source}\n:::\n"
         )
-    index = (
-        '<h1>qafs: the notebooks</h1>\n<p>A research compendium for <a href="https://arxiv.org/abs/2604.25649">'
-        "Towards interpretable AI with quantum annealing feature selection</a>.</p>\n"
-    ) + "\n".join(entries)
-    write_atomically(target / "index.html", page("qafs", index, mathjax))
-    print(f"{len(entries)} notebooks -> {(target / 'index.html').relative_to(ROOT)}")
-    if not_run:
-        print(f"without outputs, not run with profile {profile!r}: {', '.join(not_run)}")
-
-
-def _pictures(notebook, profile, target):
-    """Copy a notebook's figures to target/figures, this run's or else the committed ones  ->  HTML that shows them."""
-    own = ROOT / "build" / profile / "records" / f"{notebook}.json"
-    if own.exists():
-        folder, record = own.parents[1] / "figures", decoded(own, json.loads, f"run notebook {notebook[:2]} again")
-    else:
-        committed = committed_records() if (ROOT / RECORDS).exists() else {}
-        folder, record = ROOT / "figures", committed.get(notebook, {"figures": {}})
-    names = [name for name in sorted(record["figures"]) if name.endswith(".png") and (folder / name).exists()]
-    for name in names:
-        write_atomically(target / "figures" / name, (folder / name).read_bytes())
-    return "".join(f'<a href="figures/{f}"><img src="figures/{f}" alt="{f[:-4]}"></a>' for f in names)
+    return "\n".join(lines)
