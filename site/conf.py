@@ -13,6 +13,7 @@ exclude_patterns = ["_static", "extra", "html", "doctrees"]
 
 html_theme, html_title = "furo", "qafs"
 html_static_path, html_css_files, html_extra_path = ["_static"], ["qafs.css"], ["extra"]
+html_use_index = html_domain_indices = False  # long names would be cut off; the search finds them
 html_show_sphinx = html_show_copyright = html_copy_source = html_show_sourcelink = False
 pygments_style, pygments_dark_style = "friendly", "github-dark"
 copybutton_prompt_text, copybutton_prompt_is_regexp = r">>> |\.\.\. |\$ ", True
