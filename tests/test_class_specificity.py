@@ -201,6 +201,23 @@ def test_parts_processes_and_the_first_mosaics():
     assert not class_methods.play(maps, gradients, classes, choose, first=0).keys() - set(whole)
 
 
+def test_selections_on_the_photographs_are_those_of_each_photograph_alone():
+    generator = torch.Generator().manual_seed(6)
+    cells, classes = torch.rand(7, 4, 5, 2, 2, generator=generator), np.array([[0, 5, 2, 3]] * 7)
+    maps, gradients = specificity.side_by_side(cells), torch.randn(10, 5, 4, 4, generator=generator)
+    choose = partial(class_methods.selections, betas=[0.7], sizes=[])
+    own = partial(class_methods.on_photographs, photographs=cells.numpy(), choose=choose)
+    played = class_methods.play(maps, gradients, classes, own, batch=3)
+    alpha = class_methods.importances(gradients, classes)
+    for b, k in itertools.product(range(7), range(4)):
+        alone = choose(cells[b, k][None].numpy(), alpha[b, k][None, None].numpy())
+        for name in ("exact_0.70", "top_k_0.70", "signed_exact_0.70"):
+            cam = cams.grad_cam(maps[b][None], alpha[b, k][None], alone[name][:, 0])
+            expected = specificity.cell_scores(cam[:, None].expand(-1, 4, -1, -1))
+            assert played[name]["share"][b, k] == pytest.approx(expected["share"][0, k], abs=1e-6)
+            assert played[name]["maps"][b, k] == alone[name].sum()
+
+
 def test_score_cam_of_several_classes_is_that_of_each():
     maps, images = torch.rand(2, 3, 4, 4), torch.rand(2, 3, 8, 8)
     maps[0, 1] = 2.0  # constant: no pass, weight 0
@@ -263,6 +280,12 @@ def test_tables_count_mosaics_heads_and_empty_maps():
     assert mean.mosaics["Score-CAM"] == 2 and mean.mosaics["Grad-CAM"] == 9
     table = class_tables.differences(scores, [0.7], {16: 2}, n_resamples=50)
     assert table["first"].tolist() == ["filtered Grad-CAM", "exact_0.70"]
+    kept = ~np.eye(9, 4, dtype=bool)
+    of_mosaics = [
+        np.mean([(s["exact_0.70"]["share"] - s["top_k_0.70"]["share"])[i][kept[i]] for s in both]) for i in range(9)
+    ]
+    assert table.both_value[1] == pytest.approx(np.mean(of_mosaics))
+    assert table.both_explanations[1] == pytest.approx(32 / 36) and table.both_low[1] < table.both_high[1]
     expected = np.mean([s["exact_0.70"]["share"] - s["top_k_0.70"]["share"] for s in both])
     assert table.value[1] == pytest.approx(expected) and table.low[1] < expected < table.high[1]
 
@@ -276,4 +299,4 @@ def test_the_figure_has_a_row_a_method_and_a_panel_a_network():
     figure = plots.class_specificity(pd.DataFrame(rows))
     assert [axis.get_title() for axis in figure.axes] == ["$N_f=16$", "$N_f=512$"]
     labels = [tick.get_text() for tick in figure.axes[0].get_yticklabels()]
-    assert labels == ["top few", "signed QUBO, $\\beta=0.7$", "Grad-CAM"]
+    assert labels == ["2 to 20 most important", "signed: QUBO, $\\beta=0.7$", "Grad-CAM"]

@@ -260,3 +260,66 @@ def test_summary_of_sizes():
     assert (found["median"], found["q25"], found["q75"], found["never"]) == (3.0, 2.0, 4.0, 0.2)
     assert found["low"] <= 3 <= found["high"] <= 17
     assert sufficient.summary(np.full(5, np.inf), 16)["median"] == 17
+
+
+def over_spread(of, i, kept):
+    """Margin over the standard deviation of what the kept maps add to the ten logits, written out."""
+    logits = of.added[i][list(kept)].sum(0)
+    deviation = np.sqrt(((logits - logits.mean()) ** 2).mean())
+    own = logits[of.target[i]]
+    return (own - max(np.delete(logits, of.target[i]))) / deviation if deviation > 0 else 0.0
+
+
+def test_the_measure_without_scale():
+    of = classifier(4, images=12, n=10)
+    score, among = np.random.default_rng(3).random((12, 10)), np.random.default_rng(4).random((12, 10)) < 0.4
+    selected = heuristic_sets.first_enough(of, score, 0.8, among=among, scale_free=True)
+    sizes = sufficient.sizes(of, selected, 0.8, scale_free=True)
+    for i in range(12):
+        order, full = [p for p in (-score[i]).argsort() if among[i, p]], over_spread(of, i, range(10))
+        enough = [k for k in range(len(order) + 1) if full > 0 and over_spread(of, i, order[:k]) >= 0.8 * full - 1e-9]
+        assert set(np.flatnonzero(selected[i])) == set(order[: enough[0]] if enough else order)
+        assert sizes[i] == (enough[0] if enough else np.inf)
+    assert np.isfinite(sizes).any() and np.isinf(sizes).any()
+    weaker = LinearClassifier(0.01 * of.added, 0.01 * of.bias, of.target)  # all logits at a hundredth
+    again = heuristic_sets.first_enough(weaker, score, 0.8, among=among, scale_free=True)
+    assert (again == selected).all()
+
+
+def test_without_a_margin_of_the_maps_nothing_keeps_a_share_of_it():
+    of = LinearClassifier(np.array([[[1.0, 2.0, 0.0], [0.5, 0.0, 0.0]]]), np.array([5.0, 0.0, 0.0]), np.array([0]))
+    selected = np.array([[False, True]])  # the bias wins the class, and this map would
+    assert sufficient.relative_margins(of, selected, scale_free=True) == -np.inf
+    assert not sufficient.keeps(of, selected, 0.0, scale_free=True)
+
+
+@pytest.mark.parametrize("scale_free", [False, True])
+def test_the_qubo_of_each_size_without_scale_and_at_a_raised_beta(scale_free):
+    rng, of = np.random.default_rng(8), classifier(12, images=6, bias=0.0)
+    problems = feature_selection.problems(rng.random((6, 9, 3, 3)), rng.normal(size=(6, 9)) + 0.8)
+    exactly = heuristic_sets.qubo_enough(of, problems, 0.6, beta=0.6, scale_free=scale_free)
+    raised = heuristic_sets.qubo_raised(of, problems, 0.6, beta=0.6, scale_free=scale_free)
+    measure = over_spread if scale_free else margin
+    moved = 0
+    for i, problem in enumerate(problems):
+
+        def enough(kept, i=i):
+            return measure(of, i, np.flatnonzero(kept)) >= (0.6 - 1e-9) * measure(of, i, range(9))
+
+        rows = bits(landscape.best_of_size(energies(problem.bqm(0.6, "p!=q"))), problem.d)
+        sets = [problem.selected(row) for row in rows]
+        assert (exactly[i] == next(filter(enough, sets), sets[-1])).all()
+        fine = 1 - np.geomspace(0.4, 0.0005, 1500)  # every optimum on the way, by enumeration
+        every = [int(energies(problem.bqm(beta, "p!=q")).argmin()) for beta in fine]
+        on_the_way = [problem.selected(bits(np.array([best]), problem.d)[0]) for best in dict.fromkeys(every)]
+        on_the_way.append(problem.selected(np.ones(problem.d, bool)))
+        assert (raised[i] == next(filter(enough, on_the_way), on_the_way[-1])).all()
+        moved += not enough(on_the_way[0]) and enough(raised[i])
+    assert moved
+
+
+def test_a_raised_beta_needs_proofs():
+    of = classifier(8, images=1, n=40)
+    problems = feature_selection.problems(np.random.default_rng(0).random((1, 40, 3, 3)), np.ones((1, 40)))
+    with pytest.raises(RuntimeError, match="at beta = 0.7 is not proven: give a longer time_limit"):
+        heuristic_sets.qubo_raised(of, problems, 0.9, time_limit=0.0)

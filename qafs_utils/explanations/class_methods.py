@@ -102,6 +102,27 @@ def selections(
     return {name: bits.reshape(b, k, n) for name, bits in found.items()}
 
 
+def on_photographs(maps, alpha, *, photographs, choose: Callable, seed: int = 0) -> dict[str, np.ndarray]:
+    """Selections made on the photograph of each class alone, to explain mosaics by: a control of the cosines.
+
+    On a mosaic the cosines count maps as alike that share a cell, so that a diverse selection spreads over the cells
+    by itself. maps (B, N, H, W), of mosaics, are not looked at; photographs: maps (M, 4, N, h, w) of the cells of all
+    mosaics apart; alpha (B, 4, N); choose: as for `play`; seed: the place of the first of these mosaics among the M, as
+    `play` gives it  ->  {name: (B, 4, N) bool}.
+
+    >>> photographs = np.eye(2).reshape(1, 1, 2, 2, 1).repeat(4, axis=1)
+    >>> choose = lambda maps, alpha, seed: {"all": np.ones(alpha.shape, bool)}
+    >>> on_photographs(np.ones((1, 2, 4, 2)), np.ones((1, 4, 2)), photographs=photographs, choose=choose)["all"].shape
+    (1, 4, 2)
+    """
+    sizes = {}
+    alpha = require.array("alpha", alpha, "B K N", sizes)
+    apart = require.array("photographs", photographs, "M K N h w", sizes, dtype=None)[seed : seed + len(alpha)]
+    apart = apart.reshape(-1, *apart.shape[2:])
+    found = choose(apart, alpha.reshape(len(apart), 1, -1), seed=seed)
+    return {name: bits.reshape(alpha.shape) for name, bits in found.items()}
+
+
 def _optimum(problem, beta, pair_sum, time_limit):
     """The proven optimum: (N,) bool. As `by_name.solve_all`, without a progress bar for each of many batches."""
     if not problem.d:
@@ -200,7 +221,9 @@ def play(
 
 
 def _played(maps, gradients, classes, selected):
-    return {name: cell_scores(cam) for name, cam in explanations(maps, gradients, classes, selected)}
+    sizes = {name: {"maps": bits.sum(2)} for name, bits in (selected or {}).items()}
+    cams_of = explanations(maps, gradients, classes, selected)
+    return {name: cell_scores(cam) | sizes.get(name, {}) for name, cam in cams_of}
 
 
 def between_classes(

@@ -229,7 +229,7 @@ def score_table(scores: Mapping[str, Mapping], *, n_resamples: int = 1000, seed:
     """Means over mosaics with 95 % intervals, mosaics resampled: {method: share, hit, empty, each (B, 4)}  ->  a table.
 
     A mosaic's value is the mean of its four explanations. Columns: method, mosaics, share, low, high, hit, hit_low,
-    hit_high, empty (share of explanations).
+    hit_high, empty (share of explanations), maps (mean number of maps; NaN for methods that select none).
 
     >>> one = {"share": np.eye(4), "hit": np.ones((4, 4)), "empty": np.zeros((4, 4), bool)}
     >>> table = score_table({"Grad-CAM": one}, n_resamples=10)
@@ -242,7 +242,7 @@ def score_table(scores: Mapping[str, Mapping], *, n_resamples: int = 1000, seed:
         hit = mean_with_interval(np.mean(found["hit"], axis=1), **given)
         row = {"method": method, "mosaics": len(found["share"]), "share": share.pop("value")} | share
         row |= {"hit": hit["value"], "hit_low": hit["low"], "hit_high": hit["high"]}
-        rows.append(row | {"empty": float(np.mean(found["empty"]))})
+        rows.append(row | {"empty": float(np.mean(found["empty"])), "maps": float(np.mean(found.get("maps", np.nan)))})
     return pd.DataFrame(rows)
 
 
@@ -254,8 +254,9 @@ def mean_over_heads(scores: list[Mapping]) -> dict[str, dict[str, np.ndarray]]:
     array([[0.5, 0.5, 0.5, 0.5]])
     """
     methods = [name for name in scores[0] if all(name in of_head for of_head in scores)]
-    kinds = ("share", "hit", "empty")
-    return {name: {kind: np.mean([s[name][kind] for s in scores], axis=0) for kind in kinds} for name in methods}
+    return {
+        name: {kind: np.mean([s[name][kind] for s in scores], axis=0) for kind in scores[0][name]} for name in methods
+    }
 
 
 def differences(scores: Mapping[str, Mapping], pairs, *, n_resamples: int = 1000, seed: int = 0) -> pd.DataFrame:

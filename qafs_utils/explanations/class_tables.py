@@ -1,7 +1,7 @@
 """Tables of the Grid Pointing Game: of every head, of all heads of a network, differences of methods, and the cost.
 
 Scores are {(n_features, head, seed, protocol): what `class_methods.play` gives}, with head "pooled" or "bound" and
-protocol "grid" (mosaics) or "difull" (their cells apart).
+protocol "grid" (mosaics), "difull" (their cells apart) or "own" (mosaics, maps chosen on each class's photograph).
 """
 
 import time
@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 import numpy as np
 import pandas as pd
 
+from ..intervals import mean_with_interval
 from . import class_methods as methods
 from . import class_specificity as specificity
 
@@ -68,23 +69,23 @@ def over_heads(scores: Mapping, *, n_resamples: int = 1000, seed: int = 0) -> pd
 
 
 def pairs_to_compare(betas: Sequence[float], size: int) -> list[tuple[str, str]]:
-    """Pairs of methods: what the filter does, the QUBO against the top k and that against random, and what signs do.
+    """Pairs of methods: what the filter does, QUBO, top k and random k against each other, and what signs do.
 
-    >>> pairs_to_compare([0.7], 4)[:2]
-    [('filtered Grad-CAM', 'Grad-CAM'), ('exact_0.70', 'top_k_0.70')]
+    >>> pairs_to_compare([0.7], 4)[:3]
+    [('filtered Grad-CAM', 'Grad-CAM'), ('exact_0.70', 'top_k_0.70'), ('exact_0.70', 'random_k_0.70')]
     """
     pairs = [("filtered Grad-CAM", "Grad-CAM")]
     for sign in ("", "signed_"):
         for beta in betas:
-            pairs += [(f"{sign}exact_{beta:.2f}", f"{sign}top_k_{beta:.2f}")]
-            pairs += [(f"{sign}top_k_{beta:.2f}", f"{sign}random_k_{beta:.2f}")]
+            exact, top, random = (f"{sign}{kind}_{beta:.2f}" for kind in ("exact", "top_k", "random_k"))
+            pairs += [(exact, top), (exact, random), (top, random)]
     return [*pairs, (f"signed_top_{size}", f"top_{size}")]
 
 
 def differences(scores: Mapping, betas, sizes: Mapping[int, int], *, n_resamples=1000, seed=0) -> pd.DataFrame:
     """`class_specificity.differences` of `pairs_to_compare`, mean over the heads of a network; sizes: {n_features: k}.
 
-    Columns: n_features, head, first, second, mosaics, value, low, high.
+    Columns: n_features, head, first, second, mosaics, value, low, high, and those of `not_empty`, with "both_" before.
 
     >>> one = {"share": np.eye(4), "hit": np.ones((4, 4)), "empty": np.zeros((4, 4), bool)}
     >>> scores = {(16, "pooled", 0, "grid"): {"Grad-CAM": one, "filtered Grad-CAM": one}}
@@ -96,8 +97,71 @@ def differences(scores: Mapping, betas, sizes: Mapping[int, int], *, n_resamples
         table = specificity.differences(found, pairs_to_compare(betas, sizes[n]), **given)
         table.insert(0, "n_features", n)
         table.insert(1, "head", head)
-        tables.append(table)
+        of_all = [s for key, s in scores.items() if (*key[:2], key[3]) == (n, head, "grid")]
+        both = [not_empty(of_all, *pair, **given) for pair in zip(table["first"], table["second"])]
+        tables.append(table.join(pd.DataFrame(both, index=table.index).add_prefix("both_")))
     return pd.concat(tables, ignore_index=True)
+
+
+def not_empty(of_heads: Sequence[Mapping], first: str, second: str, *, n_resamples=1000, seed=0) -> dict[str, float]:
+    """Mean difference of two methods' shares, first minus second, over explanations that are empty in neither.
+
+    of_heads: {method: share, hit, empty, each (B, 4)} of every head  ->  explanations (the share of those compared),
+    value, low, high, hit (the difference of the hits). A mosaic's value is the mean over its explanations compared, of
+    all heads; a mosaic without any is left out. All are NaN if none is left, or no head has both methods.
+
+    >>> one = {"share": np.ones((2, 4)), "hit": np.ones((2, 4)), "empty": np.zeros((2, 4), bool)}
+    >>> empty = np.eye(2, 4, dtype=bool)
+    >>> other = {"share": np.where(empty, 0.25, 0.5), "hit": np.where(empty, 0.25, 1.0), "empty": empty}
+    >>> found = not_empty([{"a": one, "b": other}], "a", "b", n_resamples=10)
+    >>> found["explanations"], found["value"], found["hit"]
+    (0.75, 0.5, 0.0)
+    """
+    found = {"share": [], "hit": []}
+    for of_one in (s for s in of_heads if first in s and second in s):
+        one, other = of_one[first], of_one[second]
+        both = min(len(one["share"]), len(other["share"]))
+        compared = ~(one["empty"][:both] | other["empty"][:both])
+        for kind, values in found.items():
+            values.append(np.where(compared, one[kind][:both] - other[kind][:both], np.nan))
+    found = {kind: np.array(values) for kind, values in found.items()}  # (heads, B, 4)
+    if np.isnan(found["share"]).all():
+        return dict.fromkeys(("value", "low", "high", "hit"), np.nan) | {"explanations": 0.0}
+    counts = (~np.isnan(found["share"])).sum((0, 2))
+    with np.errstate(invalid="ignore"):
+        share, hit = (np.nansum(found[kind], axis=(0, 2)) / counts for kind in ("share", "hit"))
+    row = {"explanations": float((~np.isnan(found["share"])).mean())}
+    return row | mean_with_interval(share, n_resamples=n_resamples, seed=seed) | {"hit": float(np.nanmean(hit))}
+
+
+def in_words(rows: Mapping[int, Mapping], before: str = "") -> str:
+    """Values with their intervals, {n_features: row of value, low, high}, as a text; before: of the columns' names.
+
+    >>> in_words({16: {"value": 0.5, "low": 0.25, "high": 1.0}})
+    '+0.500 (+0.250 to +1.000) at 16'
+    """
+    columns = [before + name for name in ("value", "low", "high")]
+    numbers = {n: [row[name] for name in columns] for n, row in rows.items()}
+    return ", ".join("{:+.3f} ({:+.3f} to {:+.3f}) at {}".format(*values, n) for n, values in numbers.items())
+
+
+def own_differences(scores: Mapping, beta: float, **given) -> dict[str, dict]:
+    """Of maps chosen on photographs ("own"), QUBO minus top k and minus random k: {second: {n_features: row}}.
+
+    given: n_resamples and seed of `class_specificity.differences`.
+
+    >>> one = {"share": np.eye(4), "hit": np.ones((4, 4)), "empty": np.zeros((4, 4), bool)}
+    >>> found = own_differences({(16, "pooled", 0, "own"): {"exact_0.70": one, "top_k_0.70": one}}, 0.7, n_resamples=5)
+    >>> found["top_k_0.70"][16]["value"]
+    0.0
+    """
+    found = {}
+    for (n, *_, protocol), of_one in scores.items():
+        if protocol == "own":
+            pairs = [(f"exact_{beta:.2f}", f"{kind}_{beta:.2f}") for kind in ("top_k", "random_k")]
+            for row in specificity.differences(of_one, pairs, **given).to_dict("records"):
+                found.setdefault(row["second"], {})[n] = row
+    return found
 
 
 def costs(score: Callable, pixels, maps, gradients, classes, choose: Callable) -> dict[str, float]:

@@ -1,35 +1,46 @@
 """Sets of maps that are enough for a class without being the smallest: what other methods need, beside the proof."""
 
+from functools import partial
+
 import numpy as np
 from joblib import Parallel, delayed
 
 from .. import require
 from ..conventions import HEADLINE
 from ..qubo.feature_selection import Problem, require_problems
-from ..solvers import by_name
+from ..solvers import beta_path, by_name
 from .carried import LinearClassifier
-from .sufficient import allowed_maps, relative_gains, sizes, smallest_sufficient, threshold
+from .sufficient import (
+    allowed_maps,
+    reached_in_order,
+    relative_gains,
+    relative_margins,
+    require_margin,
+    sizes,
+    smallest_sufficient,
+    threshold,
+)
 
 _SCAN = 8  # steps in k at which the QUBO of many candidates is looked at first
+_NEAREST = 0.0005  # of 1 that a raised beta comes before it is 1
 
 
-def first_enough(classifier: LinearClassifier, score, share: float, *, among=None) -> np.ndarray:
+def first_enough(classifier: LinearClassifier, score, share: float, *, among=None, scale_free=False) -> np.ndarray:
     """Maps in the order of a score, the largest first, until they keep the share: (B, N_f)  ->  (B, N_f) bool.
 
     among: (B, N_f) bool, the maps that may be taken; all of these are selected where no number of them is enough.
+    scale_free: the share is one of the margin over the spread (`sufficient.relative_margins`).
     Raises as `sufficient.smallest_sufficient`.
 
     >>> classifier = LinearClassifier(np.array([[[3.0, 1.0], [1.0, 0.0], [0.5, 0.0]]]), np.zeros(2), np.array([0]))
     >>> first_enough(classifier, [[0.2, 0.9, 0.1]], 0.5)
     array([[ True,  True, False]])
     """
-    gains, start = relative_gains(classifier)
-    among, least = allowed_maps(among, gains), threshold(share)
-    score = require.array("score", score, "B N_f", dict(zip(("B", "N_f"), gains.shape)))
+    require_margin(classifier)
+    among, least = allowed_maps(among, classifier.added), threshold(share)
+    score = require.array("score", score, "B N_f", dict(zip(("B", "N_f"), among.shape)))
     order = np.where(among, -score, np.inf).argsort(axis=1, kind="stable")
-    ordered = np.take_along_axis(np.where(among[:, :, None], gains, 0.0), order[:, :, None], axis=1)
-    reached = start[:, None] + np.concatenate([np.zeros((len(gains), 1, gains.shape[2])), ordered.cumsum(1)], axis=1)
-    enough = (reached >= least).all(2)  # (B, N_f + 1)
+    enough = reached_in_order(classifier, order, among, scale_free=scale_free) >= least  # (B, N_f + 1)
     size = np.where(enough.any(1), enough.argmax(1), among.sum(1))
     return order.argsort(1) < size[:, None]
 
@@ -92,6 +103,25 @@ def _one_minimal(G, start, last, least):
         reached, order = reached - G[order[first]], np.delete(order, first)
 
 
+def _keeps_one(classifier, share, scale_free, selected):
+    """Whether a selection (N_f,) keeps the share, of a classifier of one image."""
+    return relative_margins(classifier, selected[None], scale_free=scale_free)[0] >= threshold(share)
+
+
+def _each(function, classifier, problems, share, scale_free, given, n_jobs):
+    """function(problem, test, *given) for every image, where test tells if a selection (N_f,) is enough: (B, N_f)."""
+    require_margin(classifier)
+    threshold(share)
+    problems, n_features = require_problems(problems)
+    shape = np.shape(classifier.added)[:2]
+    require.shape("problems", (len(problems), n_features), "B N_f", dict(zip(("B", "N_f"), shape)))
+    jobs = []
+    for i, problem in enumerate(problems):
+        of_image = LinearClassifier(classifier.added[i : i + 1], classifier.bias, classifier.target[i : i + 1])
+        jobs.append(delayed(function)(problem, partial(_keeps_one, of_image, share, scale_free), *given))
+    return np.array(Parallel(n_jobs=n_jobs)(jobs), bool).reshape(shape)
+
+
 def qubo_enough(
     classifier: LinearClassifier,
     problems: list[Problem],
@@ -99,43 +129,97 @@ def qubo_enough(
     *,
     beta: float = HEADLINE.beta,
     pair_sum: str = HEADLINE.pair_sum,
+    scale_free: bool = False,
     n_jobs: int | None = None,
     time_limit: float = 60.0,
 ) -> np.ndarray:
     """The QUBO's optimum of exactly k maps, with the least k that keeps the share: B problems  ->  (B, N_f) bool.
 
-    All sizes are tried in turn, beyond 64 candidates every eighth, and then those after the last that failed: a smaller
-    k that is enough while larger ones are not may be missed there. All candidates where no k is enough.
-    Raises as `sufficient.smallest_sufficient` and `by_name.solve_all`.
+    All sizes are tried in turn, beyond 64 candidates 0, 1, 2, 4 and every eighth, and then those after the last that
+    failed: a smaller k that is enough while larger ones are not may be missed there. All candidates where no k is
+    enough. scale_free: as `first_enough`. Raises as `sufficient.smallest_sufficient` and `by_name.solve_all`.
 
     >>> classifier = LinearClassifier(np.array([[[3.0, 1.0], [1.0, 0.0]]]), np.zeros(2), np.array([0]))
     >>> qubo_enough(classifier, [Problem([0, 1], [-0.5, -1.0], np.eye(2), 2)], 0.5)  # map 1 alone has 1 of 3
     array([[ True,  True]])
     """
-    gains, start = relative_gains(classifier)
-    problems, n_features = require_problems(problems)
-    require.shape("problems", (len(problems), n_features), "B N_f", dict(zip(("B", "N_f"), gains.shape)))
-    given = threshold(share), beta, pair_sum, require.number("time_limit", time_limit, "[0, inf]")
-    jobs = (delayed(_qubo_enough)(p, G, s, *given) for p, G, s in zip(problems, gains, start))
-    return np.array(Parallel(n_jobs=n_jobs)(jobs), bool).reshape(gains.shape[:2])
+    given = beta, pair_sum, require.number("time_limit", time_limit, "[0, inf]")
+    return _each(_qubo_enough, classifier, problems, share, scale_free, given, n_jobs)
 
 
-def _qubo_enough(problem, G, start, least, beta, pair_sum, limit):
-    exact, bqm, step = by_name.solver("exact"), problem.bqm(beta, pair_sum), 1 if problem.d <= 8 * _SCAN else _SCAN
+def _qubo_enough(problem, enough, beta, pair_sum, limit):
+    exact, bqm = by_name.solver("exact"), problem.bqm(beta, pair_sum)
+    step = 1 if problem.d <= 8 * _SCAN else _SCAN
 
     def first(some):
         for k in some:
             sample = exact.sample(bqm, size=k, time_limit=limit).first.sample
             selected = problem.selected([sample[p] for p in range(problem.d)])
-            if (start + G[selected].sum(0) >= least).all():
+            if enough(selected):
                 return k, selected
         return None
 
-    found = first([*range(0, problem.d, step), problem.d])
+    tried = [0, *(k for k in (1, 2, 4) if k < step), *range(step, problem.d, step), problem.d]
+    found = first(tried)
     if found is None:
         return problem.selected(np.ones(problem.d, bool))
-    smaller = first(range(max(found[0] - step + 1, 0), found[0])) if step > 1 else None
+    failed = max((k for k in tried if k < found[0]), default=found[0])
+    smaller = first(range(failed + 1, found[0]))
     return (smaller or found)[1]
+
+
+def qubo_raised(
+    classifier: LinearClassifier,
+    problems: list[Problem],
+    share: float,
+    *,
+    beta: float = HEADLINE.beta,
+    pair_sum: str = HEADLINE.pair_sum,
+    scale_free: bool = False,
+    n_jobs: int | None = None,
+    time_limit: float = 60.0,
+) -> np.ndarray:
+    """The QUBO's optimum of free size at the smallest beta, from `beta` on, at which it keeps the share  ->  (B, N_f).
+
+    1 - beta shrinks by a factor of about 0.7 until the optimum keeps the share, or beta is 1, where all candidates are
+    optimal. Four bisections in the logarithm of 1 - beta leave it known to 3 % (below 0.0005 not at all). A smaller
+    beta whose optimum is enough while larger ones' are not may be missed. Every optimum is proven, or
+    RuntimeError. Other arguments and errors: `qubo_enough`.
+
+    >>> classifier = LinearClassifier(np.array([[[3.0, 1.0], [1.0, 0.0]]]), np.zeros(2), np.array([0]))
+    >>> alike = [Problem([0, 1], [-0.5, -1.0], np.ones((2, 2)), 2)]  # at a beta of 0.7 map 1 alone is the optimum
+    >>> qubo_raised(classifier, alike, 0.3), qubo_raised(classifier, alike, 0.5)
+    (array([[False,  True]]), array([[ True,  True]]))
+    """
+    limit = require.number("time_limit", time_limit, "[0, inf]")
+    given = require.number("beta", beta, "[0, 1]"), pair_sum, limit
+    return _each(_qubo_raised, classifier, problems, share, scale_free, given, n_jobs)
+
+
+def _qubo_raised(problem, enough, beta, pair_sum, limit):
+    def optimum(below):
+        bits, proven = beta_path.exact(problem, 1 - below, pair_sum, limit)
+        if not proven:
+            raise RuntimeError(f"an optimum at beta = {1 - below:g} is not proven: give a longer time_limit")
+        return problem.selected(bits)
+
+    failed, most = None, max(1 - beta, _NEAREST)
+    steps = 1 + int(np.ceil(2 * np.log2(most / _NEAREST)))
+    for below in np.geomspace(most, _NEAREST, steps) if beta < 1 else ():
+        found = optimum(below)
+        if enough(found):
+            break
+        failed = below
+    else:
+        return problem.selected(np.ones(problem.d, bool))
+    for _ in range(4 if failed else 0):
+        middle = float(np.sqrt(below * failed))
+        between = optimum(middle)
+        if enough(between):
+            below, found = middle, between
+        else:
+            failed = middle
+    return found
 
 
 def needed(
@@ -155,7 +239,8 @@ def needed(
     importance: (B, N_f), positive for candidates. The smallest set of all maps and of the candidates (proven, or
     RuntimeError), the greedy one, 1-minimal ones of maps in the order of their numbers and of contributions; then maps
     in an order: by contribution to the class logit (of all maps), by importance, as the QUBO's optimum of each size for
-    every beta, and at random (of the candidates). Infinite where no number of maps is enough.
+    every beta, and at random (of the candidates); and the QUBO's optimum of free size from the least of betas on
+    (`qubo_raised`). Infinite where no number of maps is enough.
 
     >>> classifier = LinearClassifier(np.array([[[3.0, 1.0], [1.0, 0.0]]]), np.zeros(2), np.array([0]))
     >>> problems = [Problem([0, 1], [-0.5, -1.0], np.eye(2), 2)]
@@ -164,25 +249,62 @@ def needed(
     {'smallest': 1.0, 'top k': 2.0, 'QUBO 0.7': 2.0}
     """
     importance = require.array("importance", importance, "B N_f")
-    candidates, found = importance > 0, {}
-    to_class = np.array([added[:, c] for added, c in zip(classifier.added, classifier.target)])
-    for key, among in (("smallest", None), ("smallest candidates", candidates)):
-        options = {"among": among, "time_limit": time_limit, "n_jobs": n_jobs}
-        _, table = smallest_sufficient(classifier, share, **options)
+    found, limits = {}, {"time_limit": time_limit, "n_jobs": n_jobs}
+    for key, among in (("smallest", None), ("smallest candidates", importance > 0)):
+        _, table = smallest_sufficient(classifier, share, among=among, **limits)
         if (table.status == "open").any():
             raise RuntimeError(
                 f"{(table.status == 'open').sum()} smallest sets are not proven: give a longer time_limit"
             )
         found[key] = table["size"].to_numpy()
-    options = {"pair_sum": pair_sum, "n_jobs": n_jobs, "time_limit": time_limit}
-    order = np.random.default_rng(seed).random(importance.shape)
     selections = {
         "greedy": greedy(classifier, share),
         "one-minimal": one_minimal(classifier, share),
-        "one-minimal ordered": one_minimal(classifier, share, last=to_class),
-        "contribution": first_enough(classifier, to_class, share),
-        "top k": first_enough(classifier, importance, share, among=candidates),
-        **{f"QUBO {beta:g}": qubo_enough(classifier, problems, share, beta=beta, **options) for beta in betas},
-        "random k": first_enough(classifier, order, share, among=candidates),
+        "one-minimal ordered": one_minimal(classifier, share, last=_to_class(classifier)),
     }
-    return found | {key: sizes(classifier, selected, share) for key, selected in selections.items()}
+    found |= {key: sizes(classifier, selected, share) for key, selected in selections.items()}
+    return found | in_order(
+        classifier, problems, importance, share, betas=betas, pair_sum=pair_sum, seed=seed, **limits
+    )
+
+
+def in_order(
+    classifier: LinearClassifier,
+    problems: list[Problem],
+    importance,
+    share: float,
+    *,
+    betas=(HEADLINE.beta,),
+    pair_sum: str = HEADLINE.pair_sum,
+    scale_free: bool = False,
+    seed: int = 0,
+    n_jobs: int | None = None,
+    time_limit: float = 60.0,
+) -> dict[str, np.ndarray]:
+    """`needed` of the methods that give sets of every size, or of every beta: {key of `plots.sufficient_sets`: (B,)}.
+
+    scale_free: they have to keep the share of the margin over the spread of the logits, see `first_enough`.
+
+    >>> added = np.array([[[3.0, 1.0, 0.0], [5.0, 1.0, 2.0]]])
+    >>> classifier = LinearClassifier(added, np.zeros(3), np.array([0]))
+    >>> given = classifier, [Problem([0, 1], [-1.0, -0.5], np.eye(2), 2)], [[1.0, 0.5]], 0.7
+    >>> [float(in_order(*given, scale_free=free)["top k"][0]) for free in (False, True)]  # the first has 0.33 or 0.76
+    [2.0, 1.0]
+    """
+    importance = require.array("importance", importance, "B N_f")
+    free = {"scale_free": scale_free}
+    candidates, order = {"among": importance > 0} | free, np.random.default_rng(seed).random(importance.shape)
+    options = {"pair_sum": pair_sum, "n_jobs": n_jobs, "time_limit": time_limit} | free
+    selections = {
+        "contribution": first_enough(classifier, _to_class(classifier), share, **free),
+        "top k": first_enough(classifier, importance, share, **candidates),
+        **{f"QUBO {beta:g}": qubo_enough(classifier, problems, share, beta=beta, **options) for beta in betas},
+        "QUBO raised": qubo_raised(classifier, problems, share, beta=min(betas), **options),
+        "random k": first_enough(classifier, order, share, **candidates),
+    }
+    return {key: sizes(classifier, selected, share, **free) for key, selected in selections.items()}
+
+
+def _to_class(classifier):
+    """What every map adds to the logit of the class: (B, N_f)."""
+    return np.array([added[:, c] for added, c in zip(classifier.added, classifier.target)])

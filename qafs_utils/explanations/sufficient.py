@@ -7,8 +7,12 @@ every rival's is at least m times that of the full network. This is an integer p
 
     min sum_a x_a  so that  sum_a (z_ca - z_ra) x_a >= m margin - (b_c - b_r) for all r,  x_a in {0, 1}
 
-HiGHS solves and proves it (scipy.optimize.milp). "Loses the class" is simpler: one rival has to win. That is a single
-row of unit costs, for which the largest terms first are optimal. The least over the rivals is then the optimum.
+HiGHS solves and proves it (scipy.optimize.milp). Only a share of 0 is free of scale: any other also asks for logits as
+large as that share of the full network's margin. The measure without scale, margin over spread (`relative_margins` with
+scale_free), is no linear row: other sets are measured by it, but no smallest one is proven.
+
+"Loses the class" is simpler: one rival has to win. That is a single row of unit costs, for which the largest terms
+first are optimal. The least over the rivals is then the optimum.
 """
 
 import time
@@ -55,26 +59,90 @@ def require_margin(classifier: LinearClassifier) -> np.ndarray:
     return full
 
 
-def keeps(classifier: LinearClassifier, selected, share: float) -> np.ndarray:
+def over_spread(added, target) -> np.ndarray:
+    """Margin of a class in units of the spread of the logits, their standard deviation over the classes: free of scale.
+
+    added: (B, ..., C), what maps add to the logits, without the bias; target: (B,) classes  ->  (B, ...), 0 where all
+    classes get the same up to rounding.
+
+    >>> over_spread(np.array([[[3.0, 1.0, 2.0], [0.3, 0.1, 0.2], [0.0, 0.0, 0.0]]]), [0]).round(4)
+    array([[1.2247, 1.2247, 0.    ]])
+    """
+    added = np.asarray(added, np.float64)
+    at = np.reshape(target, (-1,) + (1,) * (added.ndim - 1))
+    others = added.copy()
+    np.put_along_axis(others, np.broadcast_to(at, (*added.shape[:-1], 1)), -np.inf, axis=-1)
+    margin, spread = np.take_along_axis(added, at, axis=-1)[..., 0] - others.max(-1), added.std(-1)
+    equal = spread <= 1e-12 * np.abs(added).max(-1)
+    return np.where(equal, 0.0, margin / np.where(equal, 1.0, spread))
+
+
+def relative_margins(classifier: LinearClassifier, selected, *, scale_free: bool = False) -> np.ndarray:
+    """Margin of the class with exactly the selected maps, in units of the full network's: (B, N_f) bool  ->  (B,).
+
+    scale_free: the margin over the spread of what the maps add, without the bias (`over_spread`); -infinity where the
+    full network has no such margin without its biases. Raises ValueError as `require_margin`.
+
+    >>> added = np.array([[[3.0, 1.0, 0.0], [5.0, 1.0, 2.0]]])  # the margin is 6, over a spread of 2.83: 2.12
+    >>> classifier = LinearClassifier(added, np.zeros(3), np.array([0]))
+    >>> first = [[True, False]]  # a margin of 2 over a spread of 1.25: 1.60
+    >>> [relative_margins(classifier, first, scale_free=free).round(2).tolist() for free in (False, True)]
+    [[0.33], [0.76]]
+    """
+    full = require_margin(classifier)
+    if not scale_free:
+        return margins(classifier, selected) / full
+    added, target = np.asarray(classifier.added, np.float64), classifier.target
+    selected = require.bits("selected", selected, "B N_f", dict(zip(("B", "N_f"), added.shape)))
+    return _of_full(over_spread(np.einsum("bn,bnc->bc", selected.astype(float), added), target), classifier)
+
+
+def _of_full(found, classifier):
+    """Margins over spread, (B, ...), in units of the full network's."""
+    full = over_spread(np.sum(classifier.added, axis=1, dtype=np.float64), classifier.target)
+    full = full.reshape(-1, *(1,) * (np.ndim(found) - 1))
+    return np.where(full > 0, found / np.where(full > 0, full, 1.0), -np.inf)
+
+
+def reached_in_order(classifier: LinearClassifier, order, allowed, *, scale_free: bool = False) -> np.ndarray:
+    """`relative_margins` of the first 0 to N_f maps in an order: (B, N_f) indices, allowed (B, N_f)  ->  (B, N_f + 1).
+
+    Maps that are not allowed add nothing.
+
+    >>> classifier = LinearClassifier(np.array([[[3.0, 1.0], [1.0, 0.0]]]), np.zeros(2), np.array([0]))
+    >>> reached_in_order(classifier, np.array([[1, 0]]), np.ones((1, 2), bool)).round(3)
+    array([[0.   , 0.333, 1.   ]])
+    """
+    gains, start = relative_gains(classifier)
+    gains = np.asarray(classifier.added, np.float64) if scale_free else gains
+    ordered = np.take_along_axis(np.where(allowed[:, :, None], gains, 0.0), np.asarray(order)[:, :, None], axis=1)
+    sums = np.concatenate([np.zeros((len(gains), 1, gains.shape[2])), ordered.cumsum(1)], axis=1)
+    if scale_free:
+        return _of_full(over_spread(sums, classifier.target), classifier)
+    return (start[:, None] + sums).min(2)
+
+
+def keeps(classifier: LinearClassifier, selected, share: float, *, scale_free: bool = False) -> np.ndarray:
     """Whether the selected maps alone keep a share of the class's margin: (B, N_f) bool  ->  (B,) bool.
 
-    share: in [0, 1]; 0 asks that the class has the largest logit. Raises ValueError as `require_margin`.
+    share: in [0, 1]; 0 asks that the class has the largest logit. scale_free: of the margin over the spread. Raises
+    ValueError as `require_margin`.
 
     >>> classifier = LinearClassifier(np.array([[[3.0, 1.0], [1.0, 0.0]]]), np.zeros(2), np.array([0]))
     >>> [bool(keeps(classifier, [[True, False]], share)[0]) for share in (0, 0.6, 0.7)]  # margin 2 of 3
     [True, True, False]
     """
-    return margins(classifier, selected) / require_margin(classifier) >= threshold(share)
+    return relative_margins(classifier, selected, scale_free=scale_free) >= threshold(share)
 
 
-def sizes(classifier: LinearClassifier, selected, share: float) -> np.ndarray:
+def sizes(classifier: LinearClassifier, selected, share: float, *, scale_free: bool = False) -> np.ndarray:
     """Number of maps of selections that keep the share, infinite for those that do not: (B, N_f) bool  ->  (B,).
 
     >>> classifier = LinearClassifier(np.array([[[3.0, 1.0], [1.0, 0.0]]]), np.zeros(2), np.array([0]))
     >>> sizes(classifier, [[True, True]], 0.9), sizes(classifier, [[True, False]], 0.9)
     (array([2.]), array([inf]))
     """
-    return np.where(keeps(classifier, selected, share), np.sum(selected, axis=1), np.inf)
+    return np.where(keeps(classifier, selected, share, scale_free=scale_free), np.sum(selected, axis=1), np.inf)
 
 
 def smallest_sufficient(
@@ -231,3 +299,12 @@ def summary(found, n_features: int, *, n_resamples: int = 1000, seed: int = 0) -
     q1, middle, q3 = np.percentile(found, (25, 50, 75))
     parts = {"median": float(middle), "low": low, "high": high, "q25": float(q1), "q75": float(q3)}
     return parts | {"never": float((found > n_features).mean())}
+
+
+def summaries(found: dict, n_features: int, **options) -> list[dict]:
+    """A row for each method, its name and the `summary` of its sizes: {method: (B,)}, options of `summary`.
+
+    >>> summaries({"top k": np.array([2.0, 3.0])}, 16, n_resamples=9)[0]["median"]
+    2.5
+    """
+    return [{"method": method} | summary(size, n_features, **options) for method, size in found.items()]

@@ -23,6 +23,8 @@ HEADLINES = {  # the statements that README shows, by id, and what they say in s
     "landau_zener": "a larger gap gives a higher fidelity",
     "couplings_sk": "the couplings make a Sherrington-Kirkpatrick model",
     "sa_verifiable": "$N_f=512$ is too large to verify",
+    "class_specific": "the selected maps are specific to the class",
+    "filter_specific": "an explanation can do without negative maps",
 }
 PAPER = ["id", "place", "claim", "measured", "holds_if", "tolerance"]  # of data/paper_values/claims.csv, with reported
 OURS = ["reported", "ours", "low", "high", "unit", "seeds", "noise", "p", "p_holm"]

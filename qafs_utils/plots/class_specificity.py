@@ -14,7 +14,7 @@ from .style import METHOD_COLOURS, PAGE, method_name
 CHANCE = 0.25
 HEADS = {
     "pooled": ("o", None, "pooled heads, cells at the trained scale"),
-    "bound": ("s", "w", "heads bound to places"),
+    "bound": ("s", "w", "heads bound to places, cells at half scale"),
 }
 _FIXED = re.compile(r"(?P<signed>signed_)?(?P<kind>top|random)_(?P<k>\d+)")
 
@@ -31,8 +31,20 @@ def row_name(key: str) -> str:
     return sign + name.replace("$k$, $", "$k$ of $")
 
 
+def _label(key, fewest=None):
+    """As `row_name`, in words that need no caption; fewest: the smallest of the fixed numbers that share a row."""
+    sign, rest = ("signed: ", key[7:]) if key.startswith("signed_") else ("", key)
+    if fixed := _FIXED.fullmatch(rest):
+        most = int(fixed["k"])
+        number = f"{fewest} to {most}" if fewest and fewest < most else f"{most}"
+        return f"{sign}{number} " + {"top": "most important", "random": "at random"}[fixed["kind"]]
+    return sign + row_name(rest).replace("$k$ of ", "$k$, as many as QUBO, ")
+
+
 def _colour(key):
     rest = key.removeprefix("signed_")
+    if rest == "HiResCAM":
+        return "#882255"  # elsewhere it is yellow, which is hard to see as a marker on white
     fixed = _FIXED.fullmatch(rest)
     return METHOD_COLOURS[f"{fixed['kind']} $k$"] if fixed else method_name(rest)[1]
 
@@ -46,9 +58,12 @@ def class_specificity(table: pd.DataFrame) -> plt.Figure:
     >>> row = {"n_features": 512, "head": "pooled", "share": 0.5, "low": 0.4, "high": 0.6}
     >>> figure = class_specificity(pd.DataFrame([row | {"method": m} for m in ("Grad-CAM", "signed_top_20")]))
     >>> [tick.get_text() for tick in figure.axes[0].get_yticklabels()]
-    ['Grad-CAM', 'signed top few']
+    ['Grad-CAM', 'signed: 20 most important']
     """
-    table = table.assign(row=table.method.map(row_name))
+    fixed = [int(match["k"]) for match in map(_FIXED.fullmatch, table.method) if match]
+    fewest, most = min(fixed, default=0), max(fixed, default=0)
+    names = {key: _label(_FIXED.sub(rf"\g<signed>\g<kind>_{most}", key), fewest) for key in table.method.unique()}
+    table = table.assign(row=table.method.map(names))
     sizes = sorted(table.n_features.unique())
     order = table[(table.n_features == sizes[-1]) & (table["head"] == "pooled")].set_index("row").share
     known = table.groupby("row").share.mean()
@@ -59,11 +74,14 @@ def class_specificity(table: pd.DataFrame) -> plt.Figure:
         axis.axvline(CHANCE, color="k", lw=0.7, ls=":", zorder=0)
         axis.hlines(range(len(rows)), 0, 1, color="0.93", lw=0.6, zorder=0)
         for (head, method), found in table[table.n_features == n].groupby(["head", "method"], sort=False):
-            _draw(axis, rows.index(row_name(method)), found.iloc[0], head, _colour(method))
+            _draw(axis, rows.index(names[method]), found.iloc[0], head, _colour(method))
         axis.set(title=f"$N_f={n}$", xlim=(0, 1), ylim=(-0.7, len(rows) - 0.3))
         axis.set_xticks([0, CHANCE, 0.5, 0.75, 1], ["0", "¼", "½", "¾", "1"])
     axes[0, 0].set_yticks(range(len(rows)), rows, fontsize=6.5)
-    figure.supxlabel("share of the explanation in the cell of its class (dotted: chance)", fontsize=8)
+    figure.supxlabel(
+        "share of the explanation in the cell of its class (dotted: chance; signed: by |importance|, signs kept)",
+        fontsize=7.5,
+    )
     for head in table["head"].unique():
         marker, face, label = HEADS[head]
         axes[0, 0].plot([], [], marker, color="k", mfc=face or "k", label=label)
@@ -104,7 +122,6 @@ def mosaic_explanations(mosaic: np.ndarray, classes, heatmaps: Mapping[str, np.n
             photograph(axes[i, cell], mosaic, CLASSES[c] if i == 0 else None, heatmaps[key][cell])
             frame = plt.Rectangle((x, y), width / 2, height / 2, fill=False, ec="w", lw=1.6)
             axes[i, cell].add_patch(frame)
-            axes[i, cell].set_xlabel(f"{shares[key][cell]:.2f}", fontsize=6.5, labelpad=1)
-        name = key.replace("_", " ") if _FIXED.fullmatch(key) else row_name(key)  # one network: with the number
-        axes[i, 0].set_ylabel(name.replace("filtered ", "filtered\n"), fontsize=6.5)
+            axes[i, cell].set_xlabel(f"share in the frame: {shares[key][cell]:.2f}", fontsize=6, labelpad=1)
+        axes[i, 0].set_ylabel(_label(key).replace("filtered ", "filtered\n").replace(": ", ":\n"), fontsize=6.5)
     return figure

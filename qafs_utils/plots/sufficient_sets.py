@@ -15,6 +15,7 @@ CHOSEN = {  # name, colour, in the order of rows
     "contribution": ("largest contributions", METHOD_COLOURS["filtered Grad-CAM"]),
     "top k": ("top $k$ by importance", METHOD_COLOURS["top $k$"]),
     "QUBO": ("QUBO, exactly $k$", METHOD_COLOURS["QUBO optimum"]),
+    "QUBO raised": ("QUBO, own size, $\\beta$ raised", METHOD_COLOURS["QUBO optimum"]),
     "random k": ("random candidates", METHOD_COLOURS["random $k$"]),
 }
 
@@ -27,7 +28,7 @@ def chosen_name(key: str) -> tuple[str, str]:
     >>> chosen_name("QUBO 0.99"), chosen_name("greedy")[0]
     (('QUBO, exactly $k$, $\\\\beta=0.99$', '#CC79A7'), 'greedy cover')
     """
-    if key.startswith("QUBO "):
+    if key not in CHOSEN:
         name, colour = CHOSEN["QUBO"]
         return f"{name}, $\\beta={float(key.split()[1]):g}$", colour
     return CHOSEN[key]
@@ -37,7 +38,7 @@ def maps_needed(needed: dict, share: float):
     """Fig. 28: the number of maps that each method needs to keep a share of the margin, by number of maps N_f.
 
     needed: {n_features: {key of `chosen_name`: (images,) sizes}}; infinite ones, where no number of maps is enough, are
-    drawn at the largest size of the panel.
+    drawn at the largest size of the panel. Line: median; box: quartiles; whiskers: from 5 to 95 %.
 
     >>> sizes = {"smallest": np.array([2.0, 3.0]), "QUBO 0.7": np.array([3.0, np.inf])}
     >>> figure = maps_needed({16: sizes, 512: sizes}, 0.9)
@@ -76,10 +77,11 @@ def _draw_needed(axis, n, sizes):
         parts["medians"][0].set_solid_capstyle("butt")
         never = np.isinf(found).mean()
         if never:
-            axis.text(1.02 * largest, row, f"{100 * never:.0f} % never", va="center", fontsize=6, color=colour)
+            said = f"no size is\nenough: {100 * never:.0f} %"
+            axis.text(1.02 * largest, row, said, va="center", fontsize=5.5, linespacing=1.05, color=colour)
     axis.set_yticks(range(len(sizes)), [chosen_name(key)[0] for key in sizes])
-    axis.set(title=f"$N_f={n}$", xlim=(0, 1.2 * largest), ylim=(len(sizes) - 0.5, -0.5))
-    axis.xaxis.set_major_locator(MaxNLocator(integer=True))
+    axis.set(title=f"$N_f={n}$", xlim=(0, 1.3 * largest), ylim=(len(sizes) - 0.5, -0.5))
+    axis.set_xticks([tick for tick in MaxNLocator(integer=True).tick_values(0, largest) if tick <= largest])
     axis.grid(axis="x", lw=0.3, color="0.85")
     axis.set_axisbelow(True)
 
@@ -88,16 +90,18 @@ def beta_path(sizes: dict, betas, widths: dict, beta: float):
     """Fig. 29: number of maps against beta, and how wide, in beta, the optimum at one beta is.
 
     sizes: {n_features: (images, betas) number of maps}, betas: {n_features: (T,)}; widths: {n_features: (images,)} of
-    the pieces at `beta`.
+    the pieces at `beta`. The legend says how many images where N_f have fewer than others.
 
     >>> figure = beta_path({16: np.array([[1, 2], [1, 3]])}, {16: [0.5, 1.0]}, {16: np.array([0.1, 0.2])}, 0.7)
     >>> [axis.get_ylabel() for axis in figure.axes]
-    ['selected maps $k$', 'share of images']
+    ['selected maps $k$', 'share of images\\nwith at most this width']
     """
     figure, (path, width) = plt.subplots(1, 2, figsize=(PAGE, 2.6))
+    most = max(len(found) for found in sizes.values())
+    names = {n: f"$N_f={n}$" + (f" ({len(found)} images)" if len(found) < most else "") for n, found in sizes.items()}
     for n, found in sizes.items():
         low, middle, high = np.percentile(found, (25, 50, 75), axis=0)
-        path.plot(betas[n], middle, color=MODEL_COLOURS[n], label=f"$N_f={n}$")
+        path.plot(betas[n], middle, color=MODEL_COLOURS[n], label=names[n])
         path.fill_between(betas[n], low, high, color=MODEL_COLOURS[n], alpha=0.25, lw=0)
     path.set(xlabel="trade-off $\\beta$", ylabel="selected maps $k$", yscale="log")
     path.set_title("(a) which $\\beta$ gives $k$")
@@ -108,9 +112,10 @@ def beta_path(sizes: dict, betas, widths: dict, beta: float):
     path.legend(fontsize=6)
     for n, found in widths.items():
         x = np.sort(found)
-        width.step(x, np.arange(1, len(x) + 1) / len(x), where="post", color=MODEL_COLOURS[n], label=f"$N_f={n}$")
-    what, every = f"width in $\\beta$ of the optimum at {beta:g}, at most", np.concatenate(list(widths.values()))
-    width.set(xscale="log", xlabel=what, ylabel="share of images", ylim=(0, 1.02))
+        width.step(x, np.arange(1, len(x) + 1) / len(x), where="post", color=MODEL_COLOURS[n])
+    what = f"width in $\\beta$ of the selection that is optimal at {beta:g}"
+    every = np.concatenate(list(widths.values()))
+    width.set(xscale="log", xlabel=what, ylabel="share of images\nwith at most this width", ylim=(0, 1.02))
     width.set_title("(b) how wide a selection stays the optimum")
     steps = (1, 3) if every.max() < 100 * every.min() else (1,)
     marks = [step * power for power in (1e-4, 1e-3, 0.01, 0.1, 1) for step in steps]

@@ -6,19 +6,21 @@ import numpy as np
 from .style import COUPLING_STYLES, MODEL_COLOURS, PAGE, quartile_bars
 
 _LEAST = 1e-3  # gaps below are drawn there
+_NULLS = {"shuffled": -0.28, "random": 0.28}  # weights beside the trained ones, and where they are drawn
 
 
 def theory(gaps, nodes, fixed, shared):
     """Fig. 32: gap of the relaxation and its bound; nodes of proofs; maps the rule fixes; importance against sharing.
 
     gaps: a table of problems, name ("$N_f=16$", a coupling), gap, room; nodes: instances ("maps", "subset sum"), d,
-    nodes; fixed: n_features, beta, fixed (share of the candidates); shared: n_features, head, spearman.
+    nodes; fixed: n_features, beta, fixed (share of the candidates); shared: n_features, head, spearman,
+    weights ("trained", "shuffled", "random").
 
     >>> from pandas import DataFrame
     >>> gaps = DataFrame({"problems": ["16", "gaussian"], "gap": [0.1, 1.0], "room": [0.2, 2.0]})
     >>> nodes = DataFrame({"instances": ["maps", "subset sum"], "d": 8, "nodes": [5, 200]})
     >>> fixed = DataFrame({"n_features": 16, "beta": [0.7, 0.9], "fixed": [0.0, 0.5]})
-    >>> shared = DataFrame({"n_features": 16, "head": [0, 1], "spearman": [-0.4, -0.3]})
+    >>> shared = DataFrame({"n_features": 16, "head": [0, 1], "weights": "trained", "spearman": [-0.4, -0.3]})
     >>> figure = theory(gaps, nodes, fixed, shared)
     >>> [axis.get_title(loc="left")[:1] for axis in figure.axes]
     ['a', 'b', 'c', 'd']
@@ -62,7 +64,7 @@ def _nodes(axis, nodes):
         groups = [table.nodes[table.d == d] for d in sizes]
         quartile_bars(axis, sizes + shift, groups, marker, color=colour, label=label)
     sizes = np.unique(nodes.d)
-    axis.plot(sizes, 2.0**sizes, ":", color="0.5", lw=0.9, label="$2^d$, all selections")
+    axis.plot(sizes, 2.0**sizes, ":", color="0.5", lw=0.9, label="$2^d$, number of selections")
     axis.set(yscale="log", xlabel="candidate maps $d$", ylabel="nodes of the proof", xticks=sizes)
     axis.set_ylim(top=100 * 2.0 ** sizes.max())  # room for the legend
     axis.set_title("b  Cosines of maps can be hard", loc="left")
@@ -78,16 +80,20 @@ def _fixed(axis, fixed):
     axis.set_xticks(1 - betas, [f"{beta:g}" for beta in betas])
     axis.invert_xaxis()
     axis.set_title("c  Maps that need no solver", loc="left")
-    axis.legend(fontsize=6, loc="upper left", bbox_to_anchor=(0.66, 0.92))
+    axis.legend(fontsize=6, loc="upper left", bbox_to_anchor=(0.5, 0.62))
 
 
 def _shared(axis, shared):
     sizes = list(np.unique(shared.n_features))
     for place, n in enumerate(sizes):
-        values = np.sort(shared.spearman[shared.n_features == n])
-        axis.plot(place + np.linspace(-0.15, 0.15, len(values)), values, "o", ms=3.5, color=MODEL_COLOURS[n])
-        axis.plot([place - 0.25, place + 0.25], [values.mean()] * 2, color=MODEL_COLOURS[n], lw=1.5)
+        of_size = shared[shared.n_features == n].groupby("weights").spearman
+        for kind, values in ((kind, np.sort(values)) for kind, values in of_size):
+            middle, marker, colour = place + _NULLS.get(kind, 0), "o", "0.6" if kind in _NULLS else MODEL_COLOURS[n]
+            axis.plot(middle + np.linspace(-0.07, 0.07, len(values)), values, marker, ms=3, color=colour)
+            axis.plot([middle - 0.11, middle + 0.11], [values.mean()] * 2, color=colour, lw=1.5)
     axis.axhline(0, color="0.5", lw=0.8)
     axis.set_xticks(range(len(sizes)), [f"{n}" for n in sizes])
     axis.set(xlabel="feature maps $N_f$; a dot is a head", ylabel="rank correlation", xlim=(-0.5, len(sizes) - 0.5))
+    note = "grey: weights shuffled among classes (left),\nrandom weights of sum 0 (right)"
+    axis.text(0.98, 0.05, note, ha="right", transform=axis.transAxes, fontsize=6, color="0.4")
     axis.set_title("d  Importance against classes that share the map", loc="left")
