@@ -13,7 +13,7 @@ from repository import ROOT, copied, make, stale
 from qafs_utils.artefacts.parameters import overrides
 from qafs_utils.artefacts.run import WITHIN_MAKE
 
-SHARED = ("style", "method", "class_measures")  # pieces of several notebooks
+SHARED = ("style", "method", "class_measures", "class_specificity")  # pieces of several notebooks
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("[0-9]*.ipynb"))
 DRAWN = sorted(set((ROOT / "qafs_utils/plots").glob("[a-z]*.py")) - {ROOT / f"qafs_utils/plots/{n}.py" for n in SHARED})
 
