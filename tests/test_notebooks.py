@@ -142,7 +142,7 @@ def test_every_answer_names_what_its_interval_resamples(path):
 
 
 def test_every_answer_to_the_paper_is_joined():
-    """That each statement has one answer, 18 itself demands."""
+    """That each statement has one answer, 23 itself demands."""
     calls = {name: graph.calls(code) for name, code in code_of_notebooks().items()}
     answering = {name: called["claim"] for name, called in calls.items() if "claim" in called}
     answers, known = [answer for found in answering.values() for answer in found], Artefacts("smoke").paper("claims").id

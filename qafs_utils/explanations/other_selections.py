@@ -85,9 +85,7 @@ def _optima(problems, k, worth, proven, seed, **energy):
     rng, size = require.generator("seed", seed), np.full(len(problems), k)
     starts = [diverse.greedy_on_energy(problems, k, **energy), baselines.top_k(worth, size)]
     starts += [baselines.random_k(worth, size, seed=rng) for _ in range(_RANDOM_STARTS)]
-    ends = np.array([diverse.exchanged(problems, start, **energy) for start in starts])  # (starts, B, N_f)
-    values = [[p.energy(bits, **energy) for p, bits in zip(problems, end)] for end in ends]
-    return ends[np.argmin(values, axis=0), np.arange(len(problems))]
+    return diverse.exchanged(problems, starts, **energy)
 
 
 def signed_problems(maps, importance, *, field: str = HEADLINE.field) -> list[Problem]:

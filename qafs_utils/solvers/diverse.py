@@ -155,33 +155,43 @@ def _by_energy(bqm, k):
     return chosen
 
 
-def exchanged(problems, selected, *, beta: float = HEADLINE.beta, pair_sum: str = HEADLINE.pair_sum) -> np.ndarray:
-    """Selections in which no exchange of one map for another lowers the energy: steepest descent from `selected`.
+def exchanged(problems, starts, *, beta: float = HEADLINE.beta, pair_sum: str = HEADLINE.pair_sum) -> np.ndarray:
+    """Selections in which no exchange of one map for another lowers the energy: the best of several steepest descents.
 
-    problems: list of B Problem; selected: (B, N_f) bool, whose sizes are kept  ->  (B, N_f) bool. Raises ValueError for
-    other shapes and maps that are no candidates.
+    problems: list of B Problem; starts: (S, B, N_f) bool, whose sizes are kept  ->  (B, N_f) bool, of the ends of each
+    image the first of least energy. Raises ValueError for other shapes and maps that are no candidates.
 
     >>> J = [[1.0, 0.9, 0.1], [0.9, 1.0, 0.1], [0.1, 0.1, 1.0]]
-    >>> exchanged([Problem([0, 1, 2], [-1.0, -0.9, -0.6], J, 3)], [[True, True, False]], beta=0.5)
+    >>> exchanged([Problem([0, 1, 2], [-1.0, -0.9, -0.6], J, 3)], [[[True, True, False]]], beta=0.5)
     array([[ True, False,  True]])
     """
     problems, n_features = require_problems(problems)
-    selected = require.bits("selected", selected, "B N_f", {"B": len(problems), "N_f": n_features})
-    for i, (problem, bits) in enumerate(zip(problems, selected)):
-        if bits.sum() > bits[problem.maps].sum():
-            raise ValueError(f"image {i}: selected has maps that are no candidates")
+    starts = require.bits("starts", starts, "S B N_f", {"B": len(problems), "N_f": n_features})
+    selected = np.zeros(starts.shape[1:], bool)
+    for i, problem in enumerate(problems):
+        inside = starts[:, i, problem.maps]
+        if starts[:, i].sum() > inside.sum():
+            raise ValueError(f"image {i}: starts has maps that are no candidates")
         linear, couplings, _ = biases(problem.bqm(beta, pair_sum))
-        couplings, inside = couplings + couplings.T, bits[problem.maps]
-        while inside.any() and not inside.all():
-            ones, zeros = np.flatnonzero(inside), np.flatnonzero(~inside)
-            change = linear + couplings @ inside  # of the energy, by adding a map; minus it, by removing one
-            change = change[zeros] - change[ones, None] - couplings[np.ix_(ones, zeros)]
-            out, into = np.unravel_index(change.argmin(), change.shape)
-            if change[out, into] > -1e-12:
-                break
-            inside[ones[out]], inside[zeros[into]] = False, True
-        selected[i] = problem.selected(inside)
+        couplings = couplings + couplings.T
+        ends = np.array([_descended(linear, couplings, bits) for bits in inside])
+        energies = ends @ linear + 0.5 * ((ends @ couplings) * ends).sum(1)
+        selected[i] = problem.selected(ends[energies.argmin()])
     return selected
+
+
+def _descended(linear, couplings, bits):
+    """Where steepest descent by exchanges ends: linear (d,), symmetric couplings (d, d), bits (d,)  ->  (d,) bool."""
+    inside = bits.copy()
+    while inside.any() and not inside.all():
+        ones, zeros = np.flatnonzero(inside), np.flatnonzero(~inside)
+        change = linear + couplings @ inside  # of the energy, by adding a map; minus it, by removing one
+        change = change[zeros] - change[ones, None] - couplings[np.ix_(ones, zeros)]
+        out, into = np.unravel_index(change.argmin(), change.shape)
+        if change[out, into] > -1e-12:
+            break
+        inside[ones[out]], inside[zeros[into]] = False, True
+    return inside
 
 
 def double_greedy(bqm: dimod.BinaryQuadraticModel) -> np.ndarray:

@@ -22,6 +22,9 @@ class Selections:
     0  04_selections  nf16_qa  block     0          16   qa   0.7
     >>> found[16, "qa", 0.7]
     array([[ True, False]])
+    >>> found[16, "qa", 0.9]
+    Traceback (most recent call last):
+    KeyError: "no selection (16, 'qa', 0.9): there are (16, 'qa', 0.7)"
     >>> found = Selections("04_samples")
     >>> found.add([[True, False]], 512, "sa", 0.99, place="block", seed=3)
     >>> list(found.arrays)
@@ -74,12 +77,6 @@ class Selections:
         """The selection added as (n_features, kind, beta), where all are of one network.
 
         Raises KeyError for one that was not added, naming those that were.
-
-        >>> found = Selections("04_selections", place="block", seed=0)
-        >>> found.add([[True, False]], 16, "qa", 0.7)
-        >>> found[16, "qa", 0.9]
-        Traceback (most recent call last):
-        KeyError: "no selection (16, 'qa', 0.9): there are (16, 'qa', 0.7)"
         """
         if not self.network:
             raise KeyError("selections of several networks are not told apart so: take one of `arrays` by its key")
