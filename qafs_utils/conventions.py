@@ -20,6 +20,7 @@ CHOICES = {
     "epoch": ("best", "last"),
     "block": ("paper", "authors_code"),
     "target": ("block", "conv", "bn", "relu"),
+    "candidates": ("positive", "signed"),
     "field": ("max", "min-max"),
     "pair_sum": ("p!=q", "p<q", "half"),
     "driver": ("scaled", "uniform"),
@@ -45,6 +46,8 @@ class Conventions:
     block: conv, BatchNorm, ReLU ("paper") or conv, ReLU, BatchNorm ("authors_code").
     Selection:
     target: where maps and gradients are taken, "block" for the block's output.
+    candidates: maps of "positive" importance (Eq. 2), or "signed", all but those of importance 0: the field is then of
+    |alpha|, and what is selected keeps its sign in the explanation.
     field: h = -alpha / max alpha, or "min-max", -(alpha - min) / (max - min).
     pair_sum: all p != q (each pair twice), p < q, or the "half" sum over all p, q with the diagonal. beta of Eq. 4.
     Annealing:
@@ -70,6 +73,7 @@ class Conventions:
     epoch: str = "best"
     block: str = "paper"
     target: str = "block"
+    candidates: str = "positive"
     field: str = "max"
     pair_sum: str = "p!=q"
     beta: float = 0.7
@@ -95,6 +99,9 @@ class Conventions:
         if self.trunk_batchnorm == "train" and self.order == "shuffled":
             why = "order 'shuffled' contradicts trunk_batchnorm 'train', whose batches must be the same in each epoch"
             raise ValueError(f"{why}: choose 'fixed', as the authors do")
+        if self.candidates == "signed" and self.grad_cam == "sum of relus":
+            why = "candidates 'signed' contradict grad_cam 'sum of relus', which drops maps of negative importance"
+            raise ValueError(f"{why}: choose 'relu of sum'")
         if self.mask != "soft" and self.resampling == "8 bit":
             why = f"resampling '8 bit' contradicts mask {self.mask!r}: it is how the authors make a soft one"
             raise ValueError(f"{why}; choose 'float'")
@@ -122,11 +129,12 @@ AUTHORS = Conventions(
     clip="all but Grad-CAM++",
 )
 HEADLINE = Conventions()
-SETS = {"headline": HEADLINE, "text": TEXT, "authors": AUTHORS}
+SIGNED = Conventions(candidates="signed", grad_cam="relu of sum")  # not the paper's: 18 and 20 say why
+SETS = {"headline": HEADLINE, "text": TEXT, "authors": AUTHORS, "signed": SIGNED}
 
 
 def named(name: str) -> Conventions:
-    """The set of this name: "headline", "text" or "authors". Raises ValueError for another one.
+    """The set of this name: "headline", "text", "authors" or "signed". Raises ValueError for another one.
 
     >>> named("text").pair_sum
     'half'

@@ -15,7 +15,7 @@ from torch import nn
 from traitlets import Bunch
 
 from qafs_utils import explain
-from qafs_utils.cnn import checkpoints, datasets, extraction, feature_maps, preprocessing, pretrained
+from qafs_utils.cnn import checkpoints, datasets, extraction, feature_maps, photographs, pretrained
 from qafs_utils.cnn.networks import ReducedHead, Trunk
 from qafs_utils.conventions import HEADLINE, TEXT
 from qafs_utils.explanations import chain
@@ -132,9 +132,9 @@ def test_other_forms_of_an_image(form, tmp_path):
     forms |= {"premultiplied": Image.open(tmp_path / "image.png").convert("LA").convert("La")}
     if form == "tensor with a graph":
         with pytest.raises(ValueError, match="must be uint8"):
-            preprocessing.read_image(torch.rand(3, 4, 4, requires_grad=True))
+            photographs.read_image(torch.rand(3, 4, 4, requires_grad=True))
         return
-    found = preprocessing.read_image(forms[form])
+    found = photographs.read_image(forms[form])
     assert found.shape == IMAGE.shape and (form == "premultiplied" or np.array_equal(found, IMAGE))
 
 

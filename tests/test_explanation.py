@@ -16,7 +16,16 @@ from PIL import Image
 
 import qafs_utils
 from qafs_utils.artefacts import files, run
-from qafs_utils.cnn import checkpoints, datasets, extraction, feature_maps, preprocessing, pretrained
+from qafs_utils.cnn import (
+    checkpoints,
+    datasets,
+    extraction,
+    feature_maps,
+    heads,
+    photographs,
+    preprocessing,
+    pretrained,
+)
 from qafs_utils.cnn.networks import NORMALISATIONS, ReducedHead, Trunk, build_head
 from qafs_utils.explanations import cams
 from qafs_utils.explanations.explorer import Explorer
@@ -33,7 +42,7 @@ PUBLISHED = run.Artefacts("published")
 def random_weights(monkeypatch):
     """The networks of the compendium without downloads: a random trunk, and heads that were trained on no other."""
     heads = {"weights": pretrained.fingerprint(Trunk(NET))}
-    for name in checkpoints.HEADS.values():
+    for name in heads.HEADS.values():
         n, block = int(name[2:].split("_")[0]), "paper" if "paper" in name else "full"
         arrays = checkpoints.head_arrays(build_head(n, block, NET, seed=n))
         heads |= {f"{name}/{key}": value for key, value in arrays.items()}
@@ -56,7 +65,7 @@ def random_weights(monkeypatch):
 )
 def test_explain_is_the_notebooks_chain(random_weights, model, solver, beta):
     found = qafs_utils.explain(IMAGE, model, beta=beta, solver=solver, seed=3)
-    head = checkpoints.trained_head(checkpoints.HEADS[model], random_weights, NET)
+    head = checkpoints.trained_head(heads.HEADS[model], random_weights, NET)
     features = Trunk(NET)(preprocessing.to_pixels(IMAGE[None]))
     maps, gradients, logits = extraction.capture(head, features)
     alpha = feature_maps.importance(gradients)
@@ -133,7 +142,7 @@ def test_every_form_of_an_image(tmp_path, form):
     Image.fromarray(rows_first).save(path)
     forms = {"path": path, "open file": io.BytesIO(path.read_bytes()), "PIL": Image.open(path)}
     forms |= {"rows first": rows_first, "colours first": IMAGE}
-    assert np.array_equal(preprocessing.read_image(forms[form]), IMAGE)
+    assert np.array_equal(photographs.read_image(forms[form]), IMAGE)
 
 
 def test_photographs_are_turned_upright_and_grey_becomes_colour(tmp_path):
@@ -141,10 +150,10 @@ def test_photographs_are_turned_upright_and_grey_becomes_colour(tmp_path):
     exif[0x0112] = 6  # the camera was held upright
     turned.save(tmp_path / "turned.png", exif=exif)
     for form in (tmp_path / "turned.png", Image.open(tmp_path / "turned.png")):
-        assert np.array_equal(preprocessing.read_image(form), np.rot90(IMAGE, -1, (1, 2)))
+        assert np.array_equal(photographs.read_image(form), np.rot90(IMAGE, -1, (1, 2)))
     for kind, n in (("L", ()), ("RGBA", (4,))):
-        assert preprocessing.read_image(Image.new(kind, (5, 4))).shape == (3, 4, 5)
-        assert np.array_equal(preprocessing.read_image(np.full((4, 5, *n), 7, np.uint8)), np.full((3, 4, 5), 7))
+        assert photographs.read_image(Image.new(kind, (5, 4))).shape == (3, 4, 5)
+        assert np.array_equal(photographs.read_image(np.full((4, 5, *n), 7, np.uint8)), np.full((3, 4, 5), 7))
 
 
 def test_large_photographs_are_averaged_small_ones_as_in_the_notebooks():

@@ -10,7 +10,7 @@ import torch
 from qafs_utils.artefacts.run import Artefacts
 from qafs_utils.cnn import extraction, feature_maps, networks, pretrained, training
 from qafs_utils.conventions import Conventions
-from qafs_utils.explanations import average_drop, cams, masked_scores, masks, other_layers
+from qafs_utils.explanations import array_names, average_drop, cams, masked_scores, masks, other_layers
 from qafs_utils.qubo import feature_selection
 
 NETWORK = pretrained.resnet18("random")
@@ -23,7 +23,7 @@ SOFT = average_drop.DEFAULT.masking
 @pytest.mark.parametrize("name, count", [("08_scores", 1150), ("08_curves", 32)])
 def test_every_array_of_the_published_scores_has_a_place_in_the_index(name, count):
     arrays = Artefacts("published").load(name)
-    index = masked_scores.index_of(arrays)
+    index = array_names.index_of(arrays)
     assert len(index) >= count and not index.key.duplicated().any()
     assert set(arrays) - set(index.key) <= {"record", "labels", "test_index", "broad_labels", "seed_images"}
     groups = index.groupby("quantity")["sample"].agg(set)
@@ -35,7 +35,7 @@ def test_every_array_of_the_published_scores_has_a_place_in_the_index(name, coun
 
 def test_names_go_into_the_index_part_by_part():
     key = "areas/threshold_0.15/nf512_seed3/Grad-CAM++, authors' code"
-    (row,) = masked_scores.index_of([key, "nf16_paper_seed0/classifier.bias", "record"]).to_dict("records")
+    (row,) = array_names.index_of([key, "nf16_paper_seed0/classifier.bias", "record"]).to_dict("records")
     assert row.pop("key") == key and np.isnan(row.pop("beta"))
     assert row == {
         "quantity": "areas",
@@ -46,7 +46,7 @@ def test_names_go_into_the_index_part_by_part():
         "seed": 3,
         "method": "Grad-CAM++, authors' code",
     }
-    assert masked_scores.index_of([]).columns.tolist()[0] == "key"
+    assert array_names.index_of([]).columns.tolist()[0] == "key"
 
 
 @pytest.mark.parametrize("batch", [1, 50])
@@ -84,7 +84,7 @@ def test_masks_are_resampled_as_the_definition_says():
 def test_which_scores_a_group_has(group, kinds):
     maskings, explanations = ["grad_cam_pp", "top_half"], {"qa": CAMS, "sa_0.30": CAMS}
     scores = masked_scores.score_group(TRUNK, HEAD, group, PIXELS, explanations, maskings, aside=["sa_0.30"])
-    index = masked_scores.index_of(scores)
+    index = array_names.index_of(scores)
     found = index[index.method == "qa"].groupby("masking").quantity.agg(set)
     assert found.to_dict() == kinds and all(scores[key].dtype == np.float32 for key in index.key)
     assert set(index[index.method == "sa_0.30"].quantity) == {"scores", "areas"}
@@ -94,7 +94,7 @@ def test_which_scores_a_group_has(group, kinds):
 def test_which_scores_plain_methods_and_further_maskings_have():
     maskings, explanations = ["grad_cam_pp", "top_half"], {"qa": CAMS, "max, p<q": CAMS**2, "max, p<q, 0.70": CAMS**3}
     given = {"plain": ["max, p<q"], "aside": ["max, p<q, 0.70"], "also": {"8_bit": ["qa"]}}
-    index = masked_scores.index_of(
+    index = array_names.index_of(
         masked_scores.score_group(TRUNK, HEAD, "nf16", PIXELS, explanations, maskings, **given)
     )
     found = index[index.quantity == "scores"].groupby("method").masking.agg(list)

@@ -14,22 +14,10 @@ from ..artefacts.run import Artefacts
 from ..conventions import HEADLINE
 from . import networks, pretrained
 from .datasets import DataError
-from .preprocessing import require_image_size
+from .heads import HEADS, head_name
+from .photographs import require_image_size
 from .pretrained import COPY, IMAGENET_NORMS, fingerprint
 from .tensors import dense, pick_device, require_kind, state_arrays
-
-
-def head_name(n_features: int, seed: int = 0, block: str | None = None) -> str:
-    """Name in artefact 01_heads of the model with that many maps, training seed and block, the paper's for None.
-
-    >>> head_name(16), head_name(512, seed=4), head_name(16, block="authors_code")
-    ('nf16_paper_seed0', 'nf512_full_seed4', 'nf16_authors_code_seed0')
-    """
-    n_features, seed = require.whole("n_features", n_features, 1), require.whole("seed", seed)
-    return f"nf{n_features}_{block or ('full' if n_features == 512 else 'paper')}_seed{seed}"
-
-
-HEADS = {f"nf{n}": head_name(n) for n in (16, 24, 32, 512)}  # the headline models
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ import torch
 from tqdm import tqdm
 
 from .. import require
-from ..cnn.preprocessing import read_image
+from ..cnn.photographs import read_image
 from .chain import Chain
 from .explanation import Explanation
 

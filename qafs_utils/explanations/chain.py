@@ -69,7 +69,8 @@ class Chain:
         class_index, logits = default if class_index is None else class_index, tensors.two_classes(logits)
         label = self.labels(logits.shape[1])[class_index]
         alpha = _importance(maps, gradients, self.weigh, self.view.layer)
-        problem = feature_selection.problem(maps[0].numpy(), alpha[0].numpy(), field=self.use.field)
+        kind = {"candidates": self.use.candidates, "field": self.use.field}
+        problem = feature_selection.problem(maps[0].numpy(), alpha[0].numpy(), **kind)
         given = {"beta": self.use.beta, "pair_sum": self.use.pair_sum}
         selected, info = select(problem, self.solver, **given, size=self.size, seed=self.seed, **self.options)
         cam = cams.grad_cam(maps, alpha, torch.as_tensor(selected)[None], relu=self.use.grad_cam)

@@ -11,8 +11,8 @@ from ..artefacts.files import require_equal
 from ..cnn.datasets import CLASSES
 from ..conventions import HEADLINE
 from ..intervals import mean_with_interval, nan_mean
+from .array_names import index_of
 from .average_drop import DEFINITIONS, area_under_curve, average_drop, by_class, drops, increases
-from .masked_scores import index_of
 from .table_one import LOW_BETA, grad_cam_key, paper_columns
 
 

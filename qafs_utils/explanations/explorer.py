@@ -8,23 +8,19 @@ from types import MappingProxyType
 
 import matplotlib.pyplot as plt
 import numpy as np
-import torch
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 
 from .. import require
-from ..cnn import pretrained
-from ..cnn.checkpoints import Trained
 from ..cnn.datasets import CLASSES
-from ..cnn.extraction import capture
 from ..cnn.feature_maps import contributions, importance
-from ..cnn.preprocessing import LARGEST, read_image, to_square
+from ..cnn.photographs import LARGEST, read_image
 from ..conventions import Conventions
 from ..intervals import nan_mean
 from ..plots import method, style
 from ..qubo import feature_selection
 from ..solvers import baselines, by_name
 from ..solvers.one_problem import select
-from . import cams
+from . import explanation_map
 from .conventional import chosen_set, set_name
 from .map_subsets import mean_cosines, subset_scores
 
@@ -107,8 +103,12 @@ class Explorer:
 
         Raises ValueError as `add`, and for networks on several trunks or of several image sizes.
         """
+        from ..cnn import checkpoints, extraction, preprocessing, pretrained  # only photographs wait for PyTorch
+
         given = networks if isinstance(networks, Mapping) else {}
-        if set(given) != set(self.maps) or not all(isinstance(network, Trained) for network in given.values()):
+        if set(given) != set(self.maps) or not all(
+            isinstance(network, checkpoints.Trained) for network in given.values()
+        ):
             got = require.described(networks)
             raise ValueError(f"networks must be {{N_f: Trained}} for N_f = {list(self.maps)}, got {got}")
         trunks = {id(network.trunk): network.trunk for network in networks.values()}.values()
@@ -116,8 +116,8 @@ class Explorer:
         if len(sizes) > 1 or (len(trunks) > 1 and len({*map(pretrained.fingerprint, trunks)}) > 1):
             raise ValueError("networks must have one trunk and one image_size: their maps stand side by side")
         trunk, photograph = next(iter(trunks)), read_image(photograph)
-        features = trunk(to_square(photograph, sizes.pop()).to(trunk.mean.device))
-        maps = {n: capture(network.head, features)[0][0].numpy() for n, network in networks.items()}
+        features = trunk(preprocessing.to_square(photograph, sizes.pop()).to(trunk.mean.device))
+        maps = {n: extraction.capture(network.head, features)[0][0].numpy() for n, network in networks.items()}
         return self.add(maps, photograph)
 
     def _evidence(self, image, n_features):
@@ -128,7 +128,8 @@ class Explorer:
         """Importance (N_f,) and problem. The gradient of a logit is the classifier's weight."""
         maps, weight = self.maps[n_features][image], self.classifiers[n_features][0][class_index]
         alpha = importance(weight.reshape(maps.shape)).astype(np.float32)
-        return _read_only(alpha), feature_selection.problem(maps, alpha, field=self.use.field)
+        kind = {"candidates": self.use.candidates, "field": self.use.field}
+        return _read_only(alpha), feature_selection.problem(maps, alpha, **kind)
 
     def _solution(self, image, n_features, class_index, beta, size, solver):
         """Selection (N_f,) bool and the solver's info."""
@@ -184,8 +185,7 @@ class Explorer:
         k = int(selected.sum())
         kept = np.stack([np.ones(n_features, bool), selected, baselines.top_k(alpha[None], np.array([k]))[0]])
         probability = subset_scores(evidence[None].repeat(3, 0), bias, [c] * 3, kept)
-        parts = (torch.tensor(v)[None] for v in (self.maps[n_features][image], alpha, selected))
-        cam = cams.grad_cam(*parts, relu=self.use.grad_cam)
+        cam = explanation_map.of_selection(self.maps[n_features][image], alpha, selected, relu=self.use.grad_cam)
         scores = {
             "energy": info["energy"],
             "bound": proof["bound"],
@@ -199,7 +199,7 @@ class Explorer:
             "problem": problem,
             "matrix": _read_only(problem.matrix(beta, self.use.pair_sum)),
             "selected": selected,
-            "heatmap": _read_only(cams.heatmap(cam, self.image_size, resampling=self.use.resampling)[0].numpy()),
+            "heatmap": _read_only(explanation_map.heatmap(cam, self.image_size, resampling=self.use.resampling)),
             "scores": scores | dict(zip(("probability_all", "probability", "probability_top_k"), probability)),
         }
 

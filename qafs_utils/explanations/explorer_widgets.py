@@ -6,9 +6,8 @@ from collections.abc import Callable, Mapping
 
 import ipywidgets as widgets
 
-from ..cnn.checkpoints import Trained
 from ..cnn.datasets import CLASSES, DataError
-from ..cnn.preprocessing import read_image
+from ..cnn.photographs import read_image
 from ..solvers import by_name
 from .explorer import Explorer
 
@@ -17,11 +16,11 @@ class ExplorerWidgets:
     """Widgets for every choice of an Explorer; `box`, the last value of a cell, shows them.
 
     explorer: whose images the labels (class numbers) belong to; choice: that is shown first, as for `Explorer.choose`;
-    network: N_f -> Trained, called when a photograph is uploaded. `controls` are the widgets by the names of a choice.
-    A choice without an answer says so in `message`, and hides the view.
+    network: N_f -> checkpoints.Trained, called when a photograph is uploaded. `controls` are the widgets by the names
+    of a choice. A choice without an answer says so in `message`, and hides the view.
     """
 
-    def __init__(self, explorer: Explorer, labels, choice: Mapping, *, network: Callable[[int], Trained]):
+    def __init__(self, explorer: Explorer, labels, choice: Mapping, *, network: Callable):
         self.explorer, self.network, self.networks, sizes = explorer, network, {}, list(explorer.maps)
         images = [(f"{i}: {CLASSES[c]}", i) for i, c in enumerate(labels)]
         classes = [("predicted", -1), *((name, c) for c, name in enumerate(CLASSES))]

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from torch import nn
 
 from ..cnn.checkpoints import Trained
-from ..cnn.preprocessing import read_image
+from ..cnn.photographs import read_image
 from ..conventions import Conventions
 from .batches import Batches, several
 from .chain import open_chain
@@ -41,9 +41,9 @@ def explain(
     model: "nf16", "nf24", "nf32" or "nf512" (the published heads on the ImageNet trunk, ten classes of STL-10), a
     `Trained`, or any network in eval mode with logits (B, classes), or one logit (B, 1) for two classes.
 
-    - conventions: "headline", "text", "authors", or a `Conventions`: field, pair sum, beta, what a solver's options are
-      if not given, ReLU and resampling of the explanation map, and a head's stage if there is no layer. The network is
-      as it is, whatever they say of its training.
+    - conventions: "headline", "text", "authors", "signed", or a `Conventions`: candidates, field, pair sum, beta, what
+      a solver's options are if not given, ReLU and resampling of the explanation map, and a head's stage if there is
+      no layer. The network is as it is, whatever they say of its training.
     - layer: whose maps; a name of `model.named_modules()`, or for the compendium's networks a stage of the head
       ("conv", "bn", "relu"). None: that of the conventions, after the block; of other networks the last one with
       maps of several pixels (`layers.find_layer`).

@@ -88,18 +88,6 @@ def _optima(problems, k, worth, proven, seed, **energy):
     return diverse.exchanged(problems, starts, **energy)
 
 
-def signed_problems(maps, importance, *, field: str = HEADLINE.field) -> list[Problem]:
-    """Problems in which all maps are candidates, by the size of their importance: maps (B, N_f, H, W), (B, N_f).
-
-    Field -|alpha| / max |alpha|. What is selected keeps its sign in the explanation, so that maps that speak against
-    the class can be chosen. A map of importance 0 is no candidate.
-
-    >>> signed_problems(np.ones((1, 3, 1, 1)), [[1.0, -2.0, 0.0]])[0].field
-    array([-0.5, -1. ])
-    """
-    return feature_selection.problems(maps, np.abs(importance), field=field)
-
-
 def with_importance(problems: Sequence[Problem], importance, *, field: str = HEADLINE.field) -> list[Problem]:
     """The problems of other classifiers on the same maps: problems of all maps, by another importance (B, N_f).
 

@@ -16,7 +16,7 @@ import pandas as pd
 from ..artefacts.answers import pairwise, spread
 from ..artefacts.files import ArtefactError
 from ..cnn.datasets import CLASSES
-from ..conventions import HEADLINE, SETS, Conventions
+from ..conventions import AUTHORS, HEADLINE, TEXT, Conventions
 from ..qubo.feature_selection import FIELDS, PAIR_SUMS
 from . import table_one
 from .average_drop import DEFINITIONS, by_class, drops
@@ -67,6 +67,7 @@ REASONS = {  # why HEADLINE chooses as it does; A, B, C: the authors' files, as 
     "epoch": "the text's; the authors' script keeps the last (C: trainModel.py)",
     "block": "the text's, ReLU last; maps after BatchNorm, which are signed, are far from the QA column of Table 1",
     "target": "the authors hook the block's output (C: run.py, scorePercentageAnnealing.py)",
+    "candidates": "the paper's (Eq. 2), and the authors'; what the sign is worth: 18 and 20",
     "field": "the text's, and the authors' graphic of June 2026; min-max is in the early code only (B: qubo_utils.py)",
     "pair_sum": "most of the authors' scripts, that of the Average Drop among them (B: qubo_utils.py); Fig. 4",
     "beta": "the text's",
@@ -89,7 +90,7 @@ def side_by_side() -> pd.DataFrame:
     >>> side_by_side().loc["pair_sum"].tolist()[:3]
     ['half', 'p!=q', 'p!=q']
     """
-    sets = {name: asdict(SETS[name]) for name in ("text", "authors", "headline")}
+    sets = {"text": asdict(TEXT), "authors": asdict(AUTHORS), "headline": asdict(HEADLINE)}
     return pd.DataFrame(sets).assign(reason=pd.Series(REASONS)).rename_axis("choice")
 
 
@@ -301,7 +302,7 @@ def of_sets(table: pd.DataFrame) -> pd.DataFrame:
     ['headline, authors', 'text']
     """
     table = table.assign(set="")
-    for name, conventions in SETS.items():
+    for name, conventions in {"headline": HEADLINE, "text": TEXT, "authors": AUTHORS}.items():
         wanted = asdict(conventions) | {"solver": _reads(conventions), "low_beta": "at 0.7", "fit": "median"}
         for _, part in table.groupby("quantity"):
             recipe = name == "authors" and RECIPE["authors_code"] in set(part.heads)

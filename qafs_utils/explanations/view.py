@@ -10,9 +10,11 @@ from torch import nn
 
 from .. import require
 from ..cnn import checkpoints, networks, pretrained
-from ..cnn.checkpoints import HEADS, Trained
+from ..cnn.checkpoints import Trained
 from ..cnn.extraction import Derivatives, capture, capture_layer
-from ..cnn.preprocessing import GREY, require_image_size, to_square
+from ..cnn.heads import HEADS
+from ..cnn.photographs import require_image_size
+from ..cnn.preprocessing import GREY, to_square
 from ..conventions import HEADLINE
 from .layers import find_layer
 

@@ -6,8 +6,8 @@ from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
-from ..cnn.checkpoints import HEADS
 from ..cnn.datasets import DataError
+from ..cnn.heads import HEADS
 from ..explanations import saved
 from ..explanations.one_image import explanations
 

@@ -25,7 +25,7 @@ from ..artefacts.parameters import IMAGE_NOTEBOOKS, defaults, literal, overrides
 from ..artefacts.provenance import code_hash
 from ..artefacts.run import Artefacts
 from ..cnn import checkpoints, datasets, extraction, feature_maps, networks, pretrained
-from ..cnn.checkpoints import head_name
+from ..cnn.heads import head_name
 from ..conventions import Conventions, named
 from ..explanations import average_drop, class_overlap, map_subsets, table_one
 from ..intervals import nan_mean

@@ -6,7 +6,8 @@ import dimod
 import numpy as np
 
 from .. import require
-from ..cnn.feature_maps import NoPositiveMapError, candidates, cosine_matrix
+from ..cnn import feature_maps
+from ..cnn.feature_maps import NoPositiveMapError, cosine_matrix
 from ..conventions import CHOICES, HEADLINE
 from .binary import biases
 
@@ -166,11 +167,12 @@ def _field(importance, kind):
     return (least - importance) / (most - least)
 
 
-def problem(maps, importance, *, field: str = HEADLINE.field) -> Problem:
+def problem(maps, importance, *, candidates: str = HEADLINE.candidates, field: str = HEADLINE.field) -> Problem:
     """Candidates, field and redundancy of one image: maps (N_f, H, W), importance (N_f,)  ->  Problem.
 
-    field: "max" or "min-max", see the function `field`.
-    Raises NoPositiveMapError when no importance is positive, ValueError for other shapes, NaN or infinity.
+    candidates: "positive", the maps of positive importance (paper, Eq. 2), or "signed", all whose importance is not 0,
+    by its magnitude. field: "max" or "min-max", see the function `field`.
+    Raises NoPositiveMapError when there is no candidate, ValueError for other shapes, NaN or infinity.
 
     >>> maps = [[[1, 0]], [[2, 0]], [[1, 1]], [[0, 1]]]  # the first two differ by their scale only
     >>> problem = problem(maps, [4.0, 2.0, 1.0, -3.0])
@@ -182,7 +184,7 @@ def problem(maps, importance, *, field: str = HEADLINE.field) -> Problem:
            [0.71, 0.71, 1.  ]])
     """
     maps, importance = _image(maps, importance)
-    return _restricted(maps, importance, candidates(importance), field)
+    return _of_image(maps, importance, candidates, field)
 
 
 def _image(maps, importance, axes="N_f"):
@@ -191,16 +193,22 @@ def _image(maps, importance, axes="N_f"):
     return maps, require.array("importance", importance, axes, sizes, remedy=": check the feature maps it comes from")
 
 
+def _of_image(maps, importance, candidates, kind):
+    if require.choice("candidates", candidates, CHOICES["candidates"]) == "signed":
+        importance = np.abs(importance)
+    return _restricted(maps, importance, feature_maps.candidates(importance), kind)
+
+
 def _restricted(maps, importance, kept, kind):
     """The problem of one image with some of its maps as candidates: maps (N_f, H, W), importance (N_f,), kept (d,)."""
     return Problem(kept, field(importance[kept], kind), cosine_matrix(maps[kept]), len(importance))
 
 
-def problems(maps, importance, *, field: str = HEADLINE.field) -> list[Problem]:
+def problems(maps, importance, *, candidates: str = HEADLINE.candidates, field: str = HEADLINE.field) -> list[Problem]:
     """`problem` of every image: maps (B, N_f, H, W), importance (B, N_f)  ->  list of B Problem.
 
-    Raises NoPositiveMapError naming the first image without a positive importance, ValueError as `problem` or for
-    another number of images.
+    Raises NoPositiveMapError naming the first image without a candidate, ValueError as `problem` or for another number
+    of images.
 
     >>> [problem.maps.tolist() for problem in problems(np.ones((2, 3, 1, 1)), [[1, 0, 2], [0, 5, -1]])]
     [[0, 2], [1]]
@@ -209,7 +217,7 @@ def problems(maps, importance, *, field: str = HEADLINE.field) -> list[Problem]:
     found = []
     for i, (of_image, weights) in enumerate(zip(maps, importance)):
         try:
-            found.append(_restricted(of_image, weights, candidates(weights), field))
+            found.append(_of_image(of_image, weights, candidates, field))
         except NoPositiveMapError as error:
             raise NoPositiveMapError(f"image {i}: {error}") from error
     return found
@@ -283,7 +291,7 @@ def subsample(maps, importance, d: int, *, field: str = HEADLINE.field, rng=None
     (array([3, 4]), array([-1.  , -0.75]))
     """
     maps, importance = _image(maps, importance)
-    kept = candidates(importance)
+    kept = feature_maps.candidates(importance)
     d = require.whole("d, of the image's candidates,", d, 1, len(kept))
     return _restricted(maps, importance, np.sort(require.generator("rng", rng).choice(kept, d, replace=False)), field)
 
