@@ -81,7 +81,7 @@ def test_damaged_weights(tmp_path, monkeypatch, damage):
         content = bytearray(good.read_bytes())
         content[len(content) // 2] ^= 1
         path.write_bytes(content)
-    with pytest.raises(datasets.DataError, match=r"resnet18.*truncated or corrupt.*make weights"):
+    with pytest.raises(datasets.DataError, match=r"resnet18.*truncated or corrupt.*qafs_utils weights"):
         pretrained.resnet18()
 
 

@@ -21,11 +21,11 @@ from qafs_utils.cnn import (
     datasets,
     extraction,
     feature_maps,
-    heads,
     photographs,
     preprocessing,
     pretrained,
 )
+from qafs_utils.cnn.heads import HEADS
 from qafs_utils.cnn.networks import NORMALISATIONS, ReducedHead, Trunk, build_head
 from qafs_utils.explanations import cams
 from qafs_utils.explanations.explorer import Explorer
@@ -42,7 +42,7 @@ PUBLISHED = run.Artefacts("published")
 def random_weights(monkeypatch):
     """The networks of the compendium without downloads: a random trunk, and heads that were trained on no other."""
     heads = {"weights": pretrained.fingerprint(Trunk(NET))}
-    for name in heads.HEADS.values():
+    for name in HEADS.values():
         n, block = int(name[2:].split("_")[0]), "paper" if "paper" in name else "full"
         arrays = checkpoints.head_arrays(build_head(n, block, NET, seed=n))
         heads |= {f"{name}/{key}": value for key, value in arrays.items()}
@@ -65,7 +65,7 @@ def random_weights(monkeypatch):
 )
 def test_explain_is_the_notebooks_chain(random_weights, model, solver, beta):
     found = qafs_utils.explain(IMAGE, model, beta=beta, solver=solver, seed=3)
-    head = checkpoints.trained_head(heads.HEADS[model], random_weights, NET)
+    head = checkpoints.trained_head(HEADS[model], random_weights, NET)
     features = Trunk(NET)(preprocessing.to_pixels(IMAGE[None]))
     maps, gradients, logits = extraction.capture(head, features)
     alpha = feature_maps.importance(gradients)
@@ -228,7 +228,9 @@ def test_missing_weights_and_no_network(monkeypatch, tmp_path):
         raise OSError("network is unreachable")
 
     monkeypatch.setattr(torchvision.models, "resnet18", unreachable)
-    with pytest.raises(datasets.DataError, match="ImageNet weights are not at .* unreachable.* `make weights`"):
+    with pytest.raises(
+        datasets.DataError, match="ImageNet weights are not at .* unreachable.* `python -m qafs_utils weights`"
+    ):
         qafs_utils.explain(IMAGE, "nf16")
 
 

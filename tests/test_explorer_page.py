@@ -15,15 +15,15 @@ import torch
 
 from qafs_utils.artefacts import files
 from qafs_utils.artefacts.run import Artefacts
-from qafs_utils.cnn import heads
+from qafs_utils.cnn.heads import HEADS
 from qafs_utils.conventions import HEADLINE
 from qafs_utils.explanations import cams
 from qafs_utils.explanations.carried import LinearClassifier
 from qafs_utils.explanations.explorer import Explorer
 from qafs_utils.explanations.map_subsets import mean_cosines
-from qafs_utils.explanations.one_image import select
 from qafs_utils.make import explorer
 from qafs_utils.solvers import baselines, beta_path
+from qafs_utils.solvers.one_problem import select
 
 BROWSER = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome", "chrome"))), None)
 NUMBERS = 1e-6  # energies, break points, scores: the package takes importance in single precision, the page does not
@@ -34,7 +34,7 @@ EVERY = 13  # rows and columns of the heat map that the page writes
 @pytest.fixture(scope="module")
 def models():
     heads = Artefacts("published").load("01_heads")
-    of = {n: f"{heads.HEADS[f'nf{n}']}/classifier" for n in explorer.MODELS}
+    of = {n: f"{HEADS[f'nf{n}']}/classifier" for n in explorer.MODELS}
     return {
         n: (Artefacts("published").load(f"02_maps_nf{n}")["maps_block"], heads[f"{name}.weight"], heads[f"{name}.bias"])
         for n, name in of.items()
@@ -172,7 +172,7 @@ def test_the_page_is_one_file_that_loads_nothing(page):
     assert not re.search(r'(src|href)="(?!#|data:|https://arxiv\.org/abs/)', page)
     assert not re.search(r"\b(fetch|XMLHttpRequest|import)\s*\(|@import|url\((?!#)", page)
     assert f'"beta":{HEADLINE.beta},' in page
-    assert {n: f"nf{n}_paper_seed0" for n in explorer.MODELS} == {n: heads.HEADS[f"nf{n}"] for n in explorer.MODELS}
+    assert {n: f"nf{n}_paper_seed0" for n in explorer.MODELS} == {n: HEADS[f"nf{n}"] for n in explorer.MODELS}
 
 
 def test_more_candidates_than_can_be_compared_are_refused(monkeypatch):

@@ -8,7 +8,8 @@ from repository import copied, make, touch
 from test_datasets import needs_stl10, needs_weights
 
 from qafs_utils.artefacts import files, run
-from qafs_utils.cnn import checkpoints, datasets, extraction, feature_maps, heads, networks, pretrained
+from qafs_utils.cnn import checkpoints, datasets, extraction, feature_maps, networks, pretrained
+from qafs_utils.cnn.heads import head_name
 from qafs_utils.qubo import feature_selection
 from qafs_utils.solvers import by_name
 
@@ -41,7 +42,7 @@ def test_images_are_balanced_and_classified_correctly(n):
 @pytest.mark.parametrize("n", SIZES)
 def test_importance_is_the_mean_classifier_weight_of_the_class(n):
     labels, heads = PUBLISHED.load("02_images")["labels"], PUBLISHED.load("01_heads")
-    weight = heads[f"{heads.head_name(n)}/classifier.weight"]
+    weight = heads[f"{head_name(n)}/classifier.weight"]
     expected = weight / 49 if n == 512 else weight.reshape(10, n, -1).mean(-1)
     np.testing.assert_allclose(PUBLISHED.load(f"02_maps_nf{n}")["importance_block"], expected[labels], atol=1e-6)
 
@@ -87,7 +88,7 @@ def test_the_photographs_give_the_published_maps_and_logits(n):
     some = np.arange(0, 200, 45)
     network = pretrained.resnet18()
     trunk = networks.Trunk(network)
-    head = checkpoints.trained_head(heads.head_name(n), PUBLISHED.load("01_heads"), network)
+    head = checkpoints.trained_head(head_name(n), PUBLISHED.load("01_heads"), network)
     features = networks.trunk_features(trunk, datasets.stl10("test")[0][chosen["test_index"][some]])
     maps, gradients, logits = extraction.capture(head, features)
     np.testing.assert_allclose(maps, saved["maps_block"][some], atol=0.02)

@@ -6,7 +6,8 @@ import pytest
 import scipy.stats
 import torch
 
-from qafs_utils.cnn import checkpoints, feature_maps, heads, networks, pretrained, training
+from qafs_utils.cnn import checkpoints, feature_maps, networks, pretrained, training
+from qafs_utils.cnn.heads import head_name
 from qafs_utils.explanations import adcc, cams, road, sanity, trust, watermark
 from qafs_utils.plots import trust as plots
 from qafs_utils.qubo import feature_selection, landscape
@@ -26,7 +27,7 @@ def trained():
     net, arrays = pretrained.resnet18("random"), {}
     for n in (6, 512):
         head = networks.build_head(n, "paper", net, size=2)
-        arrays |= {f"{heads.head_name(n)}/{k}": v for k, v in checkpoints.head_arrays(head).items()}
+        arrays |= {f"{head_name(n)}/{k}": v for k, v in checkpoints.head_arrays(head).items()}
     arrays["weights"] = pretrained.fingerprint(networks.Trunk(net))
     return checkpoints.trained_networks(arrays, weights="random", image_size=32, device="cpu")
 

@@ -27,7 +27,7 @@ def read_image(image) -> np.ndarray:
     Traceback (most recent call last):
     ValueError: pixels must be uint8 from 0 to 255, these are float64: of [0, 1] make (255 * x).astype('uint8')
     """
-    if hasattr(image, "detach"):
+    if hasattr(image, "is_floating_point"):  # a tensor
         from .tensors import dense  # only those who have tensors wait for PyTorch
 
         image = dense("the image", image, "...").detach().cpu()

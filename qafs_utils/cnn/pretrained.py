@@ -49,13 +49,15 @@ def resnet18(weights: str = "imagenet", seed: int = 0) -> nn.Module:
             return torchvision.models.resnet18(weights=None).eval().requires_grad_(False)
     path = weights_path()
     if path.exists() and not sha256(path).startswith(WEIGHTS_SHA256):
-        raise DataError(f"{path} is truncated or corrupt (unknown SHA-256). Delete it and run `make weights` (45 MB).")
+        raise DataError(
+            f"{path} is truncated or corrupt (unknown SHA-256). Delete it and run `python -m qafs_utils weights`."
+        )
     try:
         net = torchvision.models.resnet18(weights="IMAGENET1K_V1", progress=False)
     except Exception as error:  # of many kinds: URLError, http.client's, torch.hub's RuntimeError for a wrong hash
         raise DataError(
             f"the ImageNet weights are not at {path} and could not be downloaded: {error}. With a network run "
-            f"`make weights` (45 MB); without, copy {path.name} there or set TORCH_HOME."
+            f"`python -m qafs_utils weights` (45 MB); without, copy {path.name} there or set TORCH_HOME."
         ) from error
     return net.eval().requires_grad_(False)
 

@@ -4,6 +4,7 @@ A check is a function -> (what was compared, list of mismatches). Selections mus
 the tolerances below: compilers, linear algebra libraries and processors round differently.
 """
 
+import importlib.util
 import json
 
 import numpy as np
@@ -24,7 +25,7 @@ from ..artefacts.files import (
 from ..artefacts.parameters import IMAGE_NOTEBOOKS, defaults, literal, overrides
 from ..artefacts.provenance import code_hash
 from ..artefacts.run import Artefacts
-from ..cnn import checkpoints, datasets, extraction, feature_maps, networks, pretrained
+from ..cnn import datasets, feature_maps
 from ..cnn.heads import head_name
 from ..conventions import Conventions, named
 from ..explanations import average_drop, class_overlap, map_subsets, table_one
@@ -259,6 +260,10 @@ def _fixed_sizes():
 
 def _photographs():
     """Maps, logits and importance of three images, from STL-10 and the network."""
+    if importlib.util.find_spec("torch") is None:
+        raise NotChecked("no PyTorch (`make full` installs it)")
+    from ..cnn import checkpoints, extraction, networks, pretrained
+
     if datasets.verify_stl10():
         raise NotChecked("no photographs (`make data` fetches STL-10 and the ImageNet weights)")
     if not pretrained.weights_path().exists():
