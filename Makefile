@@ -23,7 +23,7 @@ figures: build/$(INPUT)/figures.done   ## every figure and table into figures/ (
 html: $$(foreach n,$$(call needed,$(INPUT)),build/$(INPUT)/notebooks/$$n.ipynb)   ## the site, build/html: notebooks as run, a page for every claim, the reference
 	$(PYTHON) -m qafs_utils html $(INPUT)
 
-explorer: $(VENV)   ## one page to explore the published maps in a browser, without a server: build/html/explorer.html
+explorer: $(VENV)   ## one page to explore the published maps in a browser, without a server: build/explorer.html
 	$(PYTHON) -m qafs_utils explorer
 
 claim: $(VENV)   ## recompute one statement of the paper: make claim ID=gap_median_nf16 (an unknown ID names them all)

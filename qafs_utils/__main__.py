@@ -11,7 +11,7 @@ python -m qafs_utils publish                 copy a full run's image artefacts t
 python -m qafs_utils summary PROFILE         copy figures and say which were made and which stay as committed
 python -m qafs_utils verify                  recompute a sample of what is committed and compare
 python -m qafs_utils html PROFILE            the site, build/html, from the executed notebooks
-python -m qafs_utils explorer                one page to explore the published maps without a server, in build/html
+python -m qafs_utils explorer                one page to explore the published maps without a server, in build
 python -m qafs_utils claim ID PROFILE        recompute one statement of the paper, with the notebooks it rests on
 """
 

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 
+import nbformat
 import numpy as np
 import pandas as pd
 import pytest
@@ -73,12 +74,40 @@ def test_missing_artefact_names_the_notebook(root):
         make().load("02_x")
 
 
+def executed(root, number):
+    """A notebook of the images profile as papermill leaves it: a picture, a widget, a warning, a table and a text."""
+    new, output = nbformat.v4.new_code_cell, nbformat.v4.new_output
+    shown = [
+        output("display_data", {"image/png": "iVBORw0KGgo=", "text/plain": "<Figure>"}),
+        output("display_data", {"application/vnd.jupyter.widget-view+json": {}, "text/plain": "VBox()"}),
+        output("stream", name="stderr", text="a warning"),
+        output("stream", name="stdout", text="a number"),
+        output("execute_result", {"text/html": "<table></table>", "text/plain": "a table"}),
+        output("display_data", {"text/markdown": "**Fig. 1.** A finding."}),
+    ]
+    cell = new("draw()", outputs=shown, metadata={"tags": ["text"], "papermill": {"duration": 1.5}})
+    notebook = nbformat.v4.new_notebook(cells=[cell], metadata={"papermill": {"duration": 2.5}})
+    folder = root / "build/images/notebooks"
+    folder.mkdir(parents=True, exist_ok=True)
+    nbformat.write(notebook, folder / f"{number}_y.ipynb")
+
+
 def test_published_artefacts_are_checked(root):
     for number in IMAGE_NOTEBOOKS:
         make("images").save(f"{number}_x", a=np.arange(9))
+        executed(root, number)
     make("images").save("03_x", a=np.arange(9))
-    publish.publish(root / "build/images/data", files.PUBLISHED)
-    assert sorted(files.published_sums()) == [f"{number}_x.npz" for number in IMAGE_NOTEBOOKS]
+    publish.publish(root / "build/images", files.PUBLISHED)
+    assert sorted(files.published_sums()) == [
+        f"{number}_{rest}" for number in IMAGE_NOTEBOOKS for rest in ("x.npz", "y.ipynb")
+    ]
+    kept = nbformat.read(files.PUBLISHED / "02_y.ipynb", 4)
+    assert [o.get("text") or next(iter(o.data)) for o in kept.cells[0].outputs] == [
+        "a number",
+        "text/html",
+        "text/markdown",
+    ]
+    assert "papermill" not in kept.metadata and dict(kept.cells[0].metadata) == {"tags": ["text"]}
     assert make("published").load("02_x")["a"].sum() == 36
     path = files.PUBLISHED / "02_x.npz"
     path.write_bytes(path.read_bytes()[:-1])
@@ -91,13 +120,18 @@ def test_published_artefacts_are_checked(root):
 
 def test_publishing_refuses_an_incomplete_or_large_run(root):
     make("images").save("02_x", a=np.arange(9))
+    executed(root, "02")
     others = [number for number in IMAGE_NOTEBOOKS if number != "02"]
     with pytest.raises(files.ArtefactError, match=re.escape(f"{others} left nothing")):
-        publish.publish(root / "build/images/data", files.PUBLISHED)
+        publish.publish(root / "build/images", files.PUBLISHED)
     for number in others:
         make("images").save(f"{number}_x", a=np.random.default_rng(0).random(2000))
+    with pytest.raises(files.ArtefactError, match=re.escape(f"{others} left nothing")):  # no notebooks
+        publish.publish(root / "build/images", files.PUBLISHED)
+    for number in others:
+        executed(root, number)
     with pytest.raises(files.ArtefactError, match="more than the 0.01 MB"):
-        publish.publish(root / "build/images/data", files.PUBLISHED, limit_mb=0.01)
+        publish.publish(root / "build/images", files.PUBLISHED, limit_mb=0.01)
     assert not files.PUBLISHED.exists()
 
 

@@ -84,6 +84,7 @@ def root(tmp_path, monkeypatch):
     (tmp_path / "qafs_utils/__init__.py").write_text('"""The package."""\n')
     (tmp_path / "qafs_utils/small.py").write_text(MODULE)
     executed(tmp_path, "03_qubo")
+    monkeypatch.setattr(site.explorer, "data", lambda: {"models": {}})
     return tmp_path
 
 
@@ -91,12 +92,12 @@ def test_a_site_of_two_notebooks(root):
     readme = (root / "README.md").read_text()
     badge = "[![test](https://example.org/badge.svg)](https://example.org)"
     (root / "README.md").write_text(f"{readme}\n{badge}\n\nSee [the data](data/README.md), `03_qubo`.\n")
-    (root / "build/explorer.html").write_text("<!DOCTYPE html><title>Explorer</title>")
     site.render("published")
     target = root / "build/html"
     run, source = ((target / f"notebooks/{n}.html").read_text() for n in ("03_qubo", "02_feature_maps"))
     assert "an output" in run and "proofs:" not in run and "VBox()" not in run and "<details" in run
-    assert "A finding of" in run and "Markdown(caption)" not in run and "Not run" not in run and "Not run" in source
+    assert "A finding of" in run and "Markdown(caption)" not in run
+    assert "Not run here" in source and "Not run" not in run
     assert 'src="../figures/fig99_test.png" alt="Fig. 99. A finding of N_f=16." width="5" height="3"' in run
     assert (target / "figures/fig99_test.png").read_bytes() == (root / "figures/fig99_test.png").read_bytes()
     index = (target / "index.html").read_text()
@@ -113,6 +114,24 @@ def test_a_site_of_two_notebooks(root):
     assert "Twice x_, by *more and |x|." in words and "2 * 3 ** 2" in words and "a constant" not in words
     assert "Venturelli" in (target / "related.html").read_text()
     holds_together(target)
+
+
+def test_a_notebook_that_reads_photographs_is_shown_as_it_was_published(root):
+    executed(root, "02_feature_maps")
+    run = root / "build/published/notebooks/02_feature_maps.ipynb"
+    files.PUBLISHED.mkdir(parents=True)
+    run.rename(files.PUBLISHED / run.name)
+    site.write_sources("published", root / "build/site")
+    page = nbformat.read(root / "build/site/notebooks/02_feature_maps.ipynb", 4)
+    assert "no photograph is shown" in page.cells[1].source
+    assert any("an output" in str(cell.get("outputs")) for cell in page.cells)
+    changed = nbformat.read(root / "notebooks/02_feature_maps.ipynb", 4)
+    changed.cells[-1].source += " "
+    nbformat.write(changed, root / "notebooks/02_feature_maps.ipynb")
+    shutil.rmtree(root / "build/site")
+    site.write_sources("published", root / "build/site")
+    page = nbformat.read(root / "build/site/notebooks/02_feature_maps.ipynb", 4)
+    assert "has changed since" in page.cells[1].source
 
 
 def holds_together(target):

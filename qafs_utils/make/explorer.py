@@ -1,4 +1,4 @@
-"""The explorer as one page without a server: build/html/explorer.html, from the published maps and heads.
+"""The explorer as one page without a server: build/explorer.html, from the published maps and heads.
 
 The page holds the maps after the block and the classifiers bit by bit, and its script computes the rest as the package
 does: problem, optimum, path in beta, explanation and scores. It needs no network, so it opens from a file.
@@ -19,7 +19,7 @@ from ..cnn.datasets import CLASSES
 from ..cnn.feature_maps import importance
 from ..conventions import HEADLINE
 
-HERE, TARGET = Path(__file__).parent, ROOT / "build" / "html" / "explorer.html"
+HERE, TARGET = Path(__file__).parent, ROOT / "build" / "explorer.html"
 MODELS = (16, 24, 32)  # N_f; 512 maps take 7 MB more, and their some 250 candidates have no enumeration
 MOST = 18  # candidates: the page compares all 2^d selections at every change
 SCRIPTS = ("explorer_model.js", "explorer_charts.js", "explorer_view.js")
@@ -96,7 +96,7 @@ def page(content: dict) -> bytes:
 
 
 def render() -> None:
-    """Write build/html/explorer.html and say how large it is. Raises ArtefactError as `data`.
+    """Write build/explorer.html and say how large it is. Raises ArtefactError as `data`.
 
     >>> render()  # doctest: +SKIP
     """

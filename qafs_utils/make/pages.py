@@ -85,7 +85,7 @@ def page_of(notebook, pictures: dict[str, tuple], note: str = ""):
         cell = nbformat.v4.new_code_cell(cell.source, outputs=outputs, metadata={"tags": ["hide-input"]})
         cells.append(cell)
     if note:
-        cells.insert(1, new_markdown_cell(f":::{{admonition}} Not run\n:class: note\n{note}\n:::"))
+        cells.insert(1, new_markdown_cell(f":::{{admonition}} Not run here\n:class: note\n{note}\n:::"))
     return nbformat.v4.new_notebook(cells=cells, metadata={"language_info": PYTHON})
 
 

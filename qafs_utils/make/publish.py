@@ -4,6 +4,7 @@ import json
 import os
 import time
 
+import nbformat
 import pandas as pd
 
 from ..artefacts.files import (
@@ -20,28 +21,57 @@ from ..artefacts.parameters import IMAGE_NOTEBOOKS
 from .claims import with_table
 
 
-def publish(source=ROOT / "build" / "images" / "data", target=PUBLISHED, limit_mb=60):
+def publish(source=ROOT / "build" / "images", target=PUBLISHED, limit_mb=60):
     """Copy the image-reading notebooks' artefacts of a full run to data/published and list their SHA-256.
 
-    Raises ArtefactError if a notebook left none, or they exceed `limit_mb`.
+    The notebooks themselves go with them, as they were run but without pictures. Raises ArtefactError if a notebook
+    left nothing, or all exceed `limit_mb`.
 
     >>> publish(ROOT / "no such folder")  # doctest: +ELLIPSIS
     Traceback (most recent call last):
     qafs_utils.artefacts.files.ArtefactError: notebooks ['01', '02', ...] left nothing in ...
     """
-    files = sorted(p for p in source.glob("[0-9]*") if p.name[:2] in IMAGE_NOTEBOOKS)
-    if absent := sorted(set(IMAGE_NOTEBOOKS) - {p.name[:2] for p in files}):
+    made = [p for folder in ("data", "notebooks") for p in (source / folder).glob("[0-9]*")]
+    files = {p.name: p.read_bytes() for p in sorted(made) if p.name[:2] in IMAGE_NOTEBOOKS}
+    kinds = [{name[:2] for name in files if name.endswith(".ipynb") == notebook} for notebook in (False, True)]
+    if absent := sorted(set(IMAGE_NOTEBOOKS) - set.intersection(*kinds)):
         raise ArtefactError(f"notebooks {absent} left nothing in {source}: `make figures INPUT=images` first")
-    size = sum(p.stat().st_size for p in files) / 1e6
+    files |= {name: without_pictures(content) for name, content in files.items() if name.endswith(".ipynb")}
+    size = sum(map(len, files.values())) / 1e6
     if size > limit_mb:
         raise ArtefactError(f"the artefacts hold {size:.0f} MB, more than the {limit_mb} MB allowed in the repository")
     target.mkdir(parents=True, exist_ok=True)
-    for old in set(target.glob("[0-9]*")) - {target / p.name for p in files}:
+    for old in set(target.glob("[0-9]*")) - {target / name for name in files}:
         old.unlink()
-    for path in files:
-        write_atomically(target / path.name, path.read_bytes())
-    write_atomically(target / "SHA256SUMS", "".join(f"{sha256(p)}  {p.name}\n" for p in files).encode())
+    for name, content in files.items():
+        write_atomically(target / name, content)
+    write_atomically(target / "SHA256SUMS", "".join(f"{sha256(target / name)}  {name}\n" for name in files).encode())
     print(f"{len(files)} artefacts, {size:.1f} MB -> {target}")
+
+
+def without_pictures(content: bytes) -> bytes:
+    """An executed notebook with what it printed, its tables and texts: no photographs, warnings, widgets, and no times.
+
+    >>> shown = nbformat.v4.new_output("display_data", {"image/png": "", "text/plain": "<Figure>"})
+    >>> cell = nbformat.v4.new_code_cell("draw()", outputs=[shown])
+    >>> kept = without_pictures(nbformat.writes(nbformat.v4.new_notebook(cells=[cell])).encode())
+    >>> nbformat.reads(kept.decode(), 4).cells[0].outputs
+    []
+    """
+    notebook = nbformat.reads(content.decode(), 4)
+    for cell in notebook.cells:
+        cell.metadata = {"tags": cell.metadata["tags"]} if "tags" in cell.metadata else {}
+        if cell.cell_type == "code":
+            cell.outputs = [output for output in cell.outputs if _words(output)]
+    notebook.metadata = {key: notebook.metadata[key] for key in ("kernelspec",) if key in notebook.metadata}
+    return (nbformat.writes(notebook) + "\n").encode()
+
+
+def _words(output):
+    """Whether an output is text: printed, or a table or Markdown."""
+    kinds = set(output.get("data", ()))
+    picture = any(kind.startswith("image/") or "widget" in kind for kind in kinds)
+    return output.get("name") == "stdout" or bool(kinds) and not picture
 
 
 def summary(profile: str) -> None:

@@ -14,8 +14,17 @@ from pathlib import Path
 
 import nbformat
 
-from ..artefacts.files import ROOT, ArtefactError, committed_records, committed_table, decoded, write_atomically
+from ..artefacts.files import (
+    PUBLISHED,
+    ROOT,
+    ArtefactError,
+    committed_records,
+    committed_table,
+    decoded,
+    write_atomically,
+)
 from ..artefacts.parameters import IMAGE_NOTEBOOKS
+from . import explorer
 from .pages import (
     FIGURE,
     captions,
@@ -44,7 +53,9 @@ PAGES = {  # page of the site: the file it is made from
     "changes": "CHANGELOG.md",
 }
 LINKS = {file: f"{page}.md" for page, file in PAGES.items()} | {"figures/table02_claims.md": "claims/index.md"}
-EXPLORER = Path("build/explorer.html")  # under ROOT
+NOT_HERE = (
+    "It reads photographs. What it says below is of the run that made the committed files; no photograph is shown."
+)
 EXPLORER_PAGE = """# Explorer
 
 Choose an image, a class and the trade-off, and see the maps that are selected.
@@ -59,19 +70,18 @@ def _executed(profile: str) -> dict[str, tuple]:
     found, missing = {}, []
     for path in sorted((ROOT / "notebooks").glob("[0-9]*.ipynb")):
         source = _read(path, "restore it with `git checkout notebooks`")
-        for folder in dict.fromkeys((profile, "images")):
-            run = ROOT / "build" / folder / "notebooks" / path.name
-            if not run.exists():
+        runs = {ROOT / "build" / folder / "notebooks": "" for folder in (profile, "images")} | {PUBLISHED: NOT_HERE}
+        for folder, note in runs.items():
+            if not (folder / path.name).exists():
                 continue
-            notebook = _read(run, "run its notebook again")
-            if folder == profile or _same(source, notebook):
-                found[path.stem] = notebook, ""
+            notebook = _read(folder / path.name, "run its notebook again")
+            if folder.parent.name == profile or _same(source, notebook):
+                found[path.stem] = notebook, note
                 break
         else:
             if profile != "published" or path.name[:2] not in IMAGE_NOTEBOOKS:
                 missing.append(path.stem)
-            why = "This notebook reads photographs. What it computes is committed; `make html INPUT=images` runs it."
-            found[path.stem] = source, why
+            found[path.stem] = source, "It reads photographs, and has changed since: `make html INPUT=images` runs it."
     if missing:
         command = "make html" if profile == "published" else f"make html INPUT={profile}"
         raise ArtefactError(f"not run with profile {profile!r}: {', '.join(missing)}: `{command}` runs what is missing")
@@ -93,12 +103,12 @@ def _size(path) -> tuple:
     return decoded(path, lambda content: struct.unpack(">II", content[16:24]), "`git checkout figures` restores it")
 
 
-def _contents(notebooks, explorer) -> str:
+def _contents(notebooks) -> str:
     """The navigation, at the end of the first page."""
     named = {number for numbers in GROUPS.values() for number in numbers}
     groups = {group: [n for n in notebooks if n[:2] in numbers] for group, numbers in GROUPS.items()}
     groups["Beyond the paper"] = [n for n in notebooks if n[:2] not in named]
-    first = [*(["explorer"] if explorer else []), "Figures <gallery>", "Claims <claims/index>"]
+    first = ["explorer", "Figures <gallery>", "Claims <claims/index>"]
     parts = [toctree(first, caption="Results")]
     parts += [toctree([f"notebooks/{n}" for n in names], caption=group) for group, names in groups.items() if names]
     rest = ["Reference of the code <api/qafs_utils/index>", *(page for page in PAGES if page != "index")]
@@ -139,15 +149,14 @@ def write_sources(profile: str, target: Path) -> None:
         write(f"claims/{row.id}.md", claim_page(row, picture, names))
     write("claims/index.md", claims_index(table))
     write("gallery.md", gallery(records, said, pictures, names))
-    if explorer := (ROOT / EXPLORER).exists():
-        shutil.copy(ROOT / EXPLORER, target / "extra" / "explorer-alone.html")
-        write("explorer.md", EXPLORER_PAGE)
+    (target / "extra" / "explorer-alone.html").write_bytes(explorer.page(explorer.data()))
+    write("explorer.md", EXPLORER_PAGE)
     bibliography = (ROOT / "data" / "references.bib").read_text(encoding="utf-8")
     write("references.bib", bibliography)
     for page, file in PAGES.items():
         text = linked((ROOT / file).read_text(encoding="utf-8"), names, LINKS)
         text = cited(text, set(re.findall(r"^@\w+\{(\w+),", bibliography, re.M))) if page == "related" else text
-        write(f"{page}.md", text + ("\n\n" + _contents(names, explorer) if page == "index" else ""))
+        write(f"{page}.md", text + ("\n\n" + _contents(names) if page == "index" else ""))
 
 
 def render(profile: str) -> None:
