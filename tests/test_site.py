@@ -119,6 +119,7 @@ def test_a_site_of_two_notebooks(root):
 def test_a_notebook_that_reads_photographs_is_shown_as_it_was_published(root):
     executed(root, "02_feature_maps")
     run = root / "build/published/notebooks/02_feature_maps.ipynb"
+    shutil.copy(run, root / "notebooks")
     files.PUBLISHED.mkdir(parents=True)
     run.rename(files.PUBLISHED / run.name)
     site.write_sources("published", root / "build/site")
