@@ -3,8 +3,8 @@
 import matplotlib.pyplot as plt
 import numpy as np
 
-from .class_measures import MEASURES, lettered, of_measure
-from .style import METHOD_COLOURS, MODEL_COLOURS, PAGE, only_ticks, quartile_bars, with_interval
+from .class_measures import MEASURES, of_measure
+from .style import METHOD_COLOURS, MODEL_COLOURS, PAGE, lettered, only_ticks, quartile_bars, with_interval
 
 SELECTION_STYLES = {  # name, colour, marker, line
     "contribution": ("top $k$ by contribution", METHOD_COLOURS["filtered Grad-CAM"], "D", "-"),
