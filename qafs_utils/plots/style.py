@@ -36,7 +36,7 @@ SELECTIONS = {
     "random_k": "random $k$",
 }
 RANK_STYLES = (("#CC79A7", "-"), ("#0072B2", "--"), ("#009E73", ":"), ("#E69F00", "-."))  # colour, line
-MODEL_LINES = {16: "-", 24: "--", 32: ":", 512: "-."}
+MODEL_LINES, MODEL_MARKERS = {16: "-", 24: "--", 32: ":", 512: "-."}, {16: "o", 24: "s", 32: "^", 512: "D"}
 COUPLING_STYLES = {  # colour, marker, name
     "cosine": ("#CC79A7", "o", "cosine $J$"),
     "zero": ("#56B4E9", "s", "$J=0$"),
