@@ -16,7 +16,7 @@ from .style import (
 )
 
 SELECTION_STYLES = {  # name, colour, marker, line
-    "contribution": ("top $k$ by contribution", METHOD_COLOURS["filtered Grad-CAM"], "D", "-"),
+    "contribution": ("top $k$ by contribution", METHOD_COLOURS["filtered Grad-CAM"], "D", "--"),
     "top k": ("top $k$ by importance", METHOD_COLOURS["top $k$"], "s", "-"),
     "QUBO": ("QUBO, exactly $k$", METHOD_COLOURS["QUBO optimum"], "o", "-"),
     "random k": ("random $k$", METHOD_COLOURS["random $k$"], "^", "-"),
@@ -124,7 +124,7 @@ def _draw_ranges(axis, sizes):
     """Bars above an axis: the range of d at each number of feature maps."""
     above = {"transform": axis.get_xaxis_transform(), "clip_on": False}  # x in data, y as a fraction of the axis
     for row, (n, d) in enumerate(sizes.items()):
-        y, colour, small = 1.03 + 0.07 * (row % 3), MODEL_COLOURS[n], max(d) < 100
+        y, colour, small = 1.11 + 0.07 * (row % 3), MODEL_COLOURS[n], max(d) < 100
         axis.plot([min(d), max(d)], [y, y], color=colour, lw=3, solid_capstyle="butt", **above)
         place = {"x": 1.12 * max(d), "ha": "left"} if small else {"x": min(d) / 1.12, "ha": "right"}
         axis.text(y=y, s=f"$N_f={n}$", va="center", fontsize=6, color=colour, **place, **above)
