@@ -58,6 +58,7 @@ def selection_problem(problem: Problem) -> plt.Figure:
     right.barh(ticks, problem.field, color=MODEL_COLOURS[16])
     right.set(yticks=ticks, yticklabels=problem.maps, ylim=(problem.d - 0.5, -0.5))
     right.set(ylabel="feature map", xlabel="field $h_p$")
+    lettered((left, right))
     return figure
 
 
