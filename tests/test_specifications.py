@@ -196,7 +196,7 @@ def test_the_figure_names_the_sets_and_shows_every_choice(table):
     top, strip = figure.axes
     assert [text.get_text() for text in figure.legends[0].texts] == ["headline", "authors", "text"]
     assert "within a rerun" in [text.get_text() for text in top.texts]
-    marked = [line.get_ydata()[0] for line in top.lines if line.get_marker() == "D" and len(line.get_ydata())]
+    marked = [line.get_ydata()[0] for line in top.lines if line.get_marker() in "Ds^" and len(line.get_ydata())]
     of_sets = table[(table.quantity == specifications.NF16) & (table["set"] != "")].distance
     assert sorted(marked) == sorted(of_sets)
     assert "float" in [tick.get_text() for tick in strip.get_yticklabels()]

@@ -6,7 +6,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 
-from .style import COLUMN, METHOD_COLOURS, PAGE, method_name, only_ticks, three_digits, with_interval
+from .style import COLUMN, METHOD_COLOURS, PAGE, lettered, method_name, only_ticks, three_digits, with_interval
 
 SHORT = {"Grad-CAM": "Grad-CAM (ReLU of sum)", "filtered Grad-CAM": "Grad-CAM (ReLU per map)"}
 _MARKERS = {
@@ -63,6 +63,7 @@ def drop_beside_masks(table: pd.DataFrame) -> plt.Figure:
     for mask, marker in _BLIND.items():
         axes[0, 0].plot([], [], marker, color="0.35", markersize=6, mew=1.1, label=f"{mask} mask of the same area")
     figure.legend(loc="outside upper center", ncols=2)
+    lettered(axes.flat)
     return figure
 
 
@@ -122,6 +123,7 @@ def average_drop_against_beta(
     only_ticks(below, at(shown))
     below.set_xticklabels([f"{beta:g}" for beta in shown])
     figure.legend(*above.get_legend_handles_labels(), loc="outside upper center", ncols=2)
+    lettered((above, below))
     return figure
 
 

@@ -8,7 +8,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from .style import COLUMN, COUPLING_STYLES, PAGE, only_ticks, quartile_bars, time_colours
+from .style import COLUMN, COUPLING_STYLES, PAGE, lettered, only_ticks, quartile_bars, time_styles
 
 _GAP_TICKS = (0.005, 0.01, 0.02, 0.05, 0.1, 0.2)
 
@@ -39,8 +39,9 @@ def beyond_d(
     fixed.set_ylabel(f"fidelity at $\\tau={times[0]:g}$")
     quadratic.set_ylabel(f"fidelity at $\\tau={times[1]:g}\\,d^2$")
     fixed.legend(loc="upper right")
-    by_time.legend(loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=3, fontsize=6.5, columnspacing=1)
-    gaps.legend(loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=2, fontsize=6.5, columnspacing=1)
+    by_time.legend(loc="lower center", bbox_to_anchor=(0.5, 1.07), ncols=3, fontsize=6.5, columnspacing=1)
+    gaps.legend(loc="lower center", bbox_to_anchor=(0.5, 1.07), ncols=2, fontsize=6.5, columnspacing=1)
+    lettered(figure.axes)
     for axis in (by_time, fixed, quadratic):
         axis.xaxis.set_major_locator(MaxNLocator(integer=True))
     for axis in figure.axes:
@@ -50,10 +51,11 @@ def beyond_d(
 
 def _fidelity_by_time(axis, fidelity, reported):
     sizes, times = np.unique(fidelity.d), np.unique(fidelity.annealing_time)
-    for k, (time, colour) in enumerate(time_colours(times).items()):
+    for k, (time, (colour, marker)) in enumerate(time_styles(times).items()):
         part = fidelity[fidelity.annealing_time == time]
-        shifted, groups = sizes + 0.14 * (k - (len(times) - 1) / 2), [part.fidelity[part.d == d] for d in sizes]
-        quartile_bars(axis, shifted, groups, color=colour, markersize=3, label=f"$\\tau={time:g}$")
+        shifted, groups = sizes + 0.1 * (k - (len(times) - 1) / 2), [part.fidelity[part.d == d] for d in sizes]
+        style = {"color": colour, "markersize": 3, "label": f"$\\tau={time:g}$"}
+        quartile_bars(axis, shifted, groups, f"{marker}-", **style)
         paper = reported[reported.annealing_time == time]
         axis.plot(paper.d, paper.median_fidelity, "x", color=colour, markersize=6, mew=1.6)
     axis.plot(sizes, 0.5**sizes, ":", color="0.5", label="uniform guess $2^{-d}$")
@@ -88,9 +90,9 @@ def _fidelity_by_couplings(axis, larger, kinds, column):
     for k, kind in enumerate(kinds):
         colour, marker, name = COUPLING_STYLES[kind]
         groups = larger[larger.couplings == kind].groupby("d")[column]
-        shifted = np.array(sorted(groups.groups)) + 0.22 * (k - 1)
+        shifted = np.array(sorted(groups.groups)) + 0.15 * (k - 1)
         values = [group for _, group in groups]
-        quartile_bars(axis, shifted, values, marker, color=colour, markersize=4, label=name)
+        quartile_bars(axis, shifted, values, f"{marker}-", color=colour, markersize=4, label=name)
     axis.set(ylim=(-0.02, 1.02))
 
 
@@ -107,13 +109,13 @@ def readout(table: pd.DataFrame, annealing_times: Sequence[float]) -> Figure:
     """
     figure, axis = plt.subplots(figsize=(COLUMN, 3.0))
     missed, by_time = (1 - table).where(table < 1), {}
-    for time, colour in time_colours(annealing_times).items():
-        label = f"$\\tau={time:g}$"
-        (by_time[label],) = axis.plot(table.index, missed[f"tau={time:g}"], "o-", color=colour, markersize=3.5)
+    for time, (colour, marker) in time_styles(annealing_times).items():
+        label, style = f"$\\tau={time:g}$", {"color": colour, "markersize": 3.5}
+        (by_time[label],) = axis.plot(table.index, missed[f"tau={time:g}"], f"{marker}-", **style)
     style = {"markersize": 3.5, "color": "k"}
-    (by_time["uniform draws"],) = axis.plot(table.index, missed["uniform draws"], "s:", **(style | {"color": "0.5"}))
-    (none,) = axis.plot(table.index, missed["descent from none"], "^--", **style)
-    (every,) = axis.plot(table.index, missed["descent from all"], "v--", mfc="w", **style)
+    (by_time["uniform draws"],) = axis.plot(table.index, missed["uniform draws"], "x:", **(style | {"color": "0.5"}))
+    (none,) = axis.plot(table.index, missed["descent from none"], ">--", **style)
+    (every,) = axis.plot(table.index, missed["descent from all"], "<--", mfc="w", **style)
     axis.set(
         xlabel="number of candidates $d$", ylabel="probability to miss the optimum", yscale="log", ylim=(1e-6, 1.6)
     )

@@ -5,7 +5,7 @@ import numpy as np
 import seaborn as sns
 
 from ..cnn.datasets import CLASSES
-from .style import METHOD_COLOURS, PAGE
+from .style import METHOD_COLOURS, PAGE, lettered
 
 
 def map_usage(usages, candidates):
@@ -34,6 +34,7 @@ def map_usage(usages, candidates):
         axis.set(title=title, xlabel=label, yticks=range(10), yticklabels=CLASSES)
         axis.tick_params(length=0)
     figure.colorbar(image, ax=axes, label="share of the class's images", pad=0.01)
+    lettered(np.atleast_1d(axes))
     return figure
 
 
@@ -65,6 +66,7 @@ def bhattacharyya_matrices(matrices):
         axis.tick_params(length=0)
         axis.set_title(title)
     figure.colorbar(axis.collections[0], ax=axes, label="Bhattacharyya coefficient", shrink=0.75)
+    lettered(axes.flat)
     return figure
 
 
@@ -113,4 +115,5 @@ def overlap_controls(table):
     axes[0].set_ylabel("mean off-diagonal\nBhattacharyya coefficient")
     axes[0].legend(ncols=3, fontsize=6.5, loc="upper left")
     axes[0].set_ylim(0, 0.75)
+    lettered(axes)
     return figure

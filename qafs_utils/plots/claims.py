@@ -4,7 +4,7 @@ import matplotlib.pyplot as plt
 import pandas as pd
 from matplotlib.ticker import MaxNLocator
 
-from .style import COLUMN, MODEL_COLOURS
+from .style import COLUMN, MODEL_COLOURS, MODEL_LINES
 
 
 def training_curves(history: pd.DataFrame) -> plt.Figure:
@@ -23,7 +23,7 @@ def training_curves(history: pd.DataFrame) -> plt.Figure:
             continue
         accuracy = 100 * part.groupby("epoch").validation_accuracy.agg(["mean", "min", "max"])
         axis.fill_between(accuracy.index, accuracy["min"], accuracy["max"], color=MODEL_COLOURS[n], alpha=0.2, lw=0)
-        axis.plot(accuracy.index, accuracy["mean"], color=MODEL_COLOURS[n], label=f"$N_f={n}$")
+        axis.plot(accuracy.index, accuracy["mean"], MODEL_LINES[n], color=MODEL_COLOURS[n], label=f"$N_f={n}$")
     axis.set(xlabel="epoch", ylabel="validation accuracy (%)")
     axis.xaxis.set_major_locator(MaxNLocator(integer=True))
     axis.legend(ncols=2)

@@ -1,4 +1,4 @@
-"""What figures of the class with a part of the maps have in common: the names of its measures, and lettered panels."""
+"""What figures of the class with a part of the maps have in common: the names and columns of its measures."""
 
 import pandas as pd
 
@@ -21,16 +21,3 @@ def of_measure(table: pd.DataFrame, measure: str, against: str = "") -> pd.DataF
     column = f"{measure}_minus_{against}" if against else measure
     parts = {"value": column, "low": f"{column}_low", "high": f"{column}_high"}
     return table.assign(**{name: table[part] for name, part in parts.items()})
-
-
-def lettered(axes) -> None:
-    """Letters (a), (b), ... before the titles of the panels of a figure.
-
-    >>> import matplotlib.pyplot as plt
-    >>> figure, axes = plt.subplots(1, 2)
-    >>> lettered(axes)
-    >>> [axis.get_title() for axis in axes]
-    ['(a)', '(b)']
-    """
-    for letter, axis in zip("abcdefghij", axes):
-        axis.set_title(f"({letter}) {axis.get_title()}".strip(), fontsize=8)

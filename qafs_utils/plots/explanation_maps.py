@@ -58,11 +58,13 @@ def common_maps(shares: dict, outlined: dict, photographs, labels, *, framed=(),
     """
     figure = plt.figure(figsize=(PAGE, 3.0))
     left, right = figure.subfigures(1, 2, width_ratios=(1, 1.45))
-    left.suptitle("% of image pairs with a map in common", fontsize=8)
+    left.suptitle("(a) % of image pairs with a map in common", fontsize=8)
     _shares(left.subplots(), shares, framed)
     columns = 2 * max(1, *map(len, outlined.values()))
-    for part, (name, pairs) in zip(np.atleast_1d(right.subfigures(len(outlined), 1)), outlined.items()):
-        part.suptitle(f"pair sum {_PAIR_SUMS[name]}" + ": where common maps are strong" * bool(pairs), fontsize=8)
+    parts = np.atleast_1d(right.subfigures(len(outlined), 1))
+    for letter, part, (name, pairs) in zip("bc", parts, outlined.items()):
+        strong = ": where common maps are strong" * bool(pairs)
+        part.suptitle(f"({letter}) pair sum {_PAIR_SUMS[name]}{strong}", fontsize=8)
         axes = part.subplots(1, columns)
         for axis in axes:
             axis.axis("off")

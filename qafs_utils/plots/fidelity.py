@@ -7,7 +7,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from ..cnn.datasets import CLASSES
-from .style import MODEL_COLOURS, PAGE, quartile_bars, time_colours
+from .style import MODEL_COLOURS, PAGE, lettered, quartile_bars, time_styles
 
 
 def fidelities(table: pd.DataFrame, couplings: dict, reported: pd.DataFrame) -> Figure:
@@ -25,13 +25,12 @@ def fidelities(table: pd.DataFrame, couplings: dict, reported: pd.DataFrame) -> 
     >>> float(figure.axes[2].lines[0].get_ydata()[0])  # the median at d = 5
     0.2
     """
-    models, colours = sorted(couplings), time_colours(sorted(table.annealing_time.unique()))
+    models, styles = sorted(couplings), time_styles(sorted(table.annealing_time.unique()))
     figure, axes = plt.subplots(4, len(models), figsize=(PAGE, 7.6), sharey="row", squeeze=False)
-    shortest, *longer = colours.items()
+    shortest, *longer = styles.items()
     for (by_class, by_size, fast, below), n in zip(axes.T, models):
         part, paper = table[table.n_features == n], reported[reported.n_features == n]
-        _by_class(by_class, part, colours)
-        by_class.set_title(f"$N_f = {n}$")
+        _by_class(by_class, part, styles)
         _by_size(by_size, part, paper, dict(longer))
         _by_size(fast, part, paper, dict([shortest]))
         d = np.arange(part.d.min(), part.d.max() + 1)
@@ -44,6 +43,9 @@ def fidelities(table: pd.DataFrame, couplings: dict, reported: pd.DataFrame) -> 
         axis.set_ylabel(name)
     axes[3, 0].set_ylim(0, 1.3 * axes[3, 0].get_ylim()[1])
     axes[3, -1].legend(loc="upper right")
+    lettered(axes[:, 0])
+    for axis, n in zip(axes[0], models):
+        axis.set_title(f"$N_f = {n}$")
     drawn = {}
     for axis in (axes[2, 0], axes[1, 0]):
         drawn |= dict(zip(*axis.get_legend_handles_labels()[::-1]))
@@ -51,26 +53,27 @@ def fidelities(table: pd.DataFrame, couplings: dict, reported: pd.DataFrame) -> 
     return figure
 
 
-def _shifts(colours):
-    """(annealing time, its colour, its shift sideways)."""
-    return [(time, colour, 0.14 * (k - (len(colours) - 1) / 2)) for k, (time, colour) in enumerate(colours.items())]
+def _shifts(styles, step=0.14):
+    """(annealing time, its colour, its marker, its shift sideways)."""
+    return [(time, *style, step * (k - (len(styles) - 1) / 2)) for k, (time, style) in enumerate(styles.items())]
 
 
-def _by_class(axis, table, colours):
-    for time, colour, shift in _shifts(colours):
+def _by_class(axis, table, styles):
+    for time, colour, marker, shift in _shifts(styles):
         groups = table[table.annealing_time == time].groupby("class").fidelity
         present = [c for c, name in enumerate(CLASSES) if name in groups.groups]
         values = [groups.get_group(CLASSES[c]) for c in present]
-        quartile_bars(axis, np.array(present) + shift, values, color=colour, markersize=3)
+        quartile_bars(axis, np.array(present) + shift, values, marker, color=colour, markersize=3)
     axis.set(xticks=range(10), ylim=(-0.02, 1.02))
     axis.set_xticklabels(CLASSES, rotation=90)
 
 
-def _by_size(axis, table, reported, colours):
-    for time, colour, shift in _shifts(colours):
+def _by_size(axis, table, reported, styles):
+    for time, colour, marker, shift in _shifts(styles, 0.1):
         groups = table[table.annealing_time == time].groupby("d").fidelity
         d, style = np.array(sorted(groups.groups)), {"color": colour, "markersize": 3}
-        quartile_bars(axis, d + shift, [values for _, values in groups], label=f"$\\tau={time:g}$", **style)
+        values = [group for _, group in groups]
+        quartile_bars(axis, d + shift, values, f"{marker}-", label=f"$\\tau={time:g}$", **style)
         paper = reported[reported.annealing_time == time]
         axis.plot(paper.d, paper.median_fidelity, "x", color=colour, markersize=6, mew=1.6)
     axis.plot([], [], "kx", label="paper")

@@ -3,11 +3,20 @@
 import matplotlib.pyplot as plt
 import numpy as np
 
-from .class_measures import MEASURES, lettered, of_measure
-from .style import METHOD_COLOURS, MODEL_COLOURS, PAGE, only_ticks, quartile_bars, with_interval
+from .class_measures import MEASURES, of_measure
+from .style import (
+    METHOD_COLOURS,
+    MODEL_COLOURS,
+    MODEL_MARKERS,
+    PAGE,
+    lettered,
+    only_ticks,
+    quartile_bars,
+    with_interval,
+)
 
 SELECTION_STYLES = {  # name, colour, marker, line
-    "contribution": ("top $k$ by contribution", METHOD_COLOURS["filtered Grad-CAM"], "D", "-"),
+    "contribution": ("top $k$ by contribution", METHOD_COLOURS["filtered Grad-CAM"], "D", "--"),
     "top k": ("top $k$ by importance", METHOD_COLOURS["top $k$"], "s", "-"),
     "QUBO": ("QUBO, exactly $k$", METHOD_COLOURS["QUBO optimum"], "o", "-"),
     "random k": ("random $k$", METHOD_COLOURS["random $k$"], "^", "-"),
@@ -15,7 +24,11 @@ SELECTION_STYLES = {  # name, colour, marker, line
     "MMR": ("maximal marginal relevance", "#000000", "<", ":"),
     "lasso": ("L1 fit of the logit", "#56B4E9", "P", ":"),
 }
-CHIP_STYLES = (("#000000", "o"), ("#E69F00", "s"), ("#56B4E9", "D"))  # colour, marker
+CHIP_STYLES = (
+    ("#000000", "o", ":"),
+    ("#E69F00", "s", "--"),
+    ("#56B4E9", "D", "-."),
+)  # colour, marker, line of its limit
 
 
 def fixed_size(weights, anneals, carried):
@@ -56,7 +69,8 @@ def _draw_weights(axis, weights):
     for n, table in weights.groupby("n_features"):
         for column, line in (("sufficient", "-"), ("necessary", ":")):
             median, label = table.groupby("k")[column].median(), f"$N_f={n}$" if column == "sufficient" else None
-            axis.plot(median.index, median, line, color=MODEL_COLOURS[n], marker=".", label=label)
+            style = {"color": MODEL_COLOURS[n], "marker": MODEL_MARKERS[n], "markersize": 2.5, "label": label}
+            axis.plot(median.index, median, line, **style)
     axis.plot([], [], "k-", label="sufficient")
     axis.plot([], [], "k:", label="necessary")
     axis.set(xlabel="number of maps $k$", ylabel="penalty weight $\\lambda$", ylim=(0, None))
@@ -69,7 +83,7 @@ def _draw_fidelities(axis, anneals):
     for shift, (n, table) in zip((-0.2, 0, 0.2), anneals.groupby("n_features")):
         groups = [table[table.penalty == kind].fidelity for kind in kinds]
         style = {"color": MODEL_COLOURS[n], "markersize": 3.5, "label": f"$N_f={n}$"}
-        quartile_bars(axis, np.arange(len(kinds)) + shift, groups, **style)
+        quartile_bars(axis, np.arange(len(kinds)) + shift, groups, MODEL_MARKERS[n], **style)
     labels = [kind.replace(", ", ",\n") for kind in kinds]
     axis.set(xticks=range(len(kinds)), xticklabels=labels, ylabel="fidelity", ylim=(0, 1))
     axis.set_title("anneals with a penalty")
@@ -92,16 +106,17 @@ def hardware_demand(demand, largest, sizes, left):
     """
     figure, (qubits, chains, free) = plt.subplots(1, 3, figsize=(PAGE, 2.6))
     for axis, column, label in ((qubits, "qubits", "physical qubits"), (chains, "chain_length", "longest chain")):
-        for topology, (colour, marker) in zip(largest, CHIP_STYLES):
+        for topology, (colour, marker, line) in zip(largest, CHIP_STYLES):
             table = demand[(demand.topology == topology) & demand.fits]
             axis.plot(table.d, table[column], color=colour, marker=marker, markersize=3, lw=0.9, label=topology)
-            axis.axvline(largest[topology], color=colour, ls=":", lw=0.9)
+            limit = f"fits {topology.split()[0]} with defects"
+            axis.axvline(largest[topology], color=colour, ls=line, lw=0.9, label=limit)
         axis.set(xscale="log", xlabel="number of candidates $d$", ylabel=label)
     qubits.set(yscale="log")
     _draw_ranges(qubits, sizes)
-    chains.plot([], [], "k:", lw=0.9, label="largest that fits")
     chains.legend(loc="upper left", fontsize=6)
     _draw_free(free, left, largest)
+    lettered((qubits, chains, free))
     return figure
 
 
@@ -109,7 +124,7 @@ def _draw_ranges(axis, sizes):
     """Bars above an axis: the range of d at each number of feature maps."""
     above = {"transform": axis.get_xaxis_transform(), "clip_on": False}  # x in data, y as a fraction of the axis
     for row, (n, d) in enumerate(sizes.items()):
-        y, colour, small = 1.03 + 0.07 * (row % 3), MODEL_COLOURS[n], max(d) < 100
+        y, colour, small = 1.11 + 0.07 * (row % 3), MODEL_COLOURS[n], max(d) < 100
         axis.plot([min(d), max(d)], [y, y], color=colour, lw=3, solid_capstyle="butt", **above)
         place = {"x": 1.12 * max(d), "ha": "left"} if small else {"x": min(d) / 1.12, "ha": "right"}
         axis.text(y=y, s=f"$N_f={n}$", va="center", fontsize=6, color=colour, **place, **above)
@@ -120,7 +135,7 @@ def _draw_free(axis, left, largest):
     groups, labels = [left.free[left.beta == beta] for beta in betas], [f"{beta:g}" for beta in betas]
     axis.boxplot(groups, tick_labels=labels, widths=0.5, whis=(0, 100), medianprops={"color": "k"})
     axis.axhline(left.d.median(), color=MODEL_COLOURS[512], lw=0.9, label="candidates")
-    for topology, (colour, _) in zip(largest, CHIP_STYLES):
-        axis.axhline(largest[topology], color=colour, ls=":", lw=0.9, label=f"fits {topology.split()[0]}")
-    axis.set(xlabel="trade-off $\\beta$", ylabel="variables left to decide", ylim=(0, None))
-    axis.legend(fontsize=6)
+    for topology, (colour, _, line) in zip(largest, CHIP_STYLES):
+        axis.axhline(largest[topology], color=colour, ls=line, lw=0.9, label=f"fits {topology.split()[0]}")
+    axis.set(xlabel="trade-off $\\beta$", ylabel="variables left to decide", ylim=(0, 1.3 * left.d.max()))
+    axis.legend(fontsize=6, loc="upper right", ncols=2)

@@ -9,7 +9,7 @@ from matplotlib.layout_engine import PlaceHolderLayoutEngine
 from matplotlib.patches import Rectangle
 
 from ..qubo.feature_selection import Problem
-from .style import METHOD_COLOURS, MODEL_COLOURS, PAGE, RANK_COLOURS
+from .style import METHOD_COLOURS, MODEL_COLOURS, PAGE, RANK_STYLES, lettered
 
 _HEAT = {"cmap": "inferno", "vmin": 0, "vmax": 1}  # of explanation maps
 _FRAME = METHOD_COLOURS["QUBO optimum"]  # around what is selected
@@ -58,6 +58,7 @@ def selection_problem(problem: Problem) -> plt.Figure:
     right.barh(ticks, problem.field, color=MODEL_COLOURS[16])
     right.set(yticks=ticks, yticklabels=problem.maps, ylim=(problem.d - 0.5, -0.5))
     right.set(ylabel="feature map", xlabel="field $h_p$")
+    lettered((left, right))
     return figure
 
 
@@ -72,11 +73,16 @@ def _landscape(axis, energies, probabilities):
     flips = [(i, i ^ 1 << p) for i in k for p in range(d) if not i >> p & 1]
     edges = [((distance[i], energies[i]), (distance[j], energies[j])) for i, j in flips]
     axis.add_collection(LineCollection(edges, colors="0.85", linewidths=0.4, zorder=1))
-    area, others = 1.0 + 180 * probabilities, k != best
+    area, others = _area(probabilities), k != best
     axis.scatter(distance[others], energies[others], area[others], color="0.35", linewidths=0, zorder=2)
     axis.scatter(0, energies[best], area[best], color=_FRAME, linewidths=0, zorder=3)
     axis.set(xlabel="maps changed", xticks=range(d + 1), xlim=(-0.9, d + 0.5))
     axis.margins(y=0.12)
+
+
+def _area(probability):
+    """Area of the point of a bit-string, in points squared."""
+    return 1.0 + 180 * probability
 
 
 def one_anneal(
@@ -114,10 +120,14 @@ def one_anneal(
     middle.legend(loc="lower left", frameon=True, framealpha=0.85, edgecolor="none")
     bit_strings(right, s, populations, energies, len(energies).bit_length() - 1)
     axes = below.subplots(1, len(times), sharey=True)
+    lettered([left, middle, right, axes[0]])
     for axis, time in zip(axes, times):
         _landscape(axis, energies, populations[np.abs(s - time).argmin()])
         axis.set_title(f"$s={time:g}$")
     axes[0].set_ylabel("energy of bit-string")
+    for share in (0.01, 0.1, 0.5):
+        axes[0].scatter([], [], _area(share), color="0.35", linewidths=0, label=f"{share:g}")
+    axes[0].legend(title="probability", title_fontsize=6, fontsize=6, loc="upper left")
     return figure
 
 
@@ -149,8 +159,9 @@ def bit_strings(axis: plt.Axes, s, populations, energies, d: int, *, shown: int 
     for rank, k in enumerate(np.argsort(-populations[-1])[:shown]):
         bits = "".join(str(k >> p & 1) for p in range(d))
         optimum = " (optimum)" if k == energies.argmin() else ""
-        axis.plot(s, populations[:, k], color=RANK_COLOURS[rank], label=bits + optimum)
-    axis.set(xlabel="annealing, $s = t/\\tau$", ylabel="probability", ylim=(0, None))
+        colour, line = RANK_STYLES[rank]
+        axis.plot(s, populations[:, k], line, color=colour, label=bits + optimum)
+    axis.set(xlabel="$s = t/\\tau$", ylabel="probability", ylim=(0, None))
     axis.legend(title="bits in the order of the maps", title_fontsize=6, fontsize=6)
 
 

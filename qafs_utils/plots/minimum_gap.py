@@ -4,9 +4,10 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
+from matplotlib.ticker import LogLocator
 
 from ..artefacts.wording import span
-from .style import COLUMN, MODEL_COLOURS, PAGE
+from .style import COLUMN, MODEL_COLOURS, MODEL_LINES, PAGE, lettered
 
 
 def gap_histogram(gaps: np.ndarray, other: np.ndarray, edges: np.ndarray, reported: np.ndarray, names) -> Figure:
@@ -34,8 +35,10 @@ def gap_histogram(gaps: np.ndarray, other: np.ndarray, edges: np.ndarray, report
     below.plot(edges[1:], np.cumsum(reported) / reported.sum(), label="paper", **paper)
     below.set(xscale="log", xlabel="minimum gap $\\Delta_{\\min}$", ylabel="cumulative fraction", ylim=(0, 1.02))
     below.set_xlim(min(gaps.min(), edges[0]), None)
+    below.axhline(0.5, color="0.7", lw=0.6, zorder=0, label="median")
     for axis in (above, below):
         axis.legend(loc="upper left")
+    lettered((above, below))
     return figure
 
 
@@ -79,6 +82,7 @@ def gap_against_size(table: pd.DataFrame, fits: pd.DataFrame) -> Figure:
         grey = {"color": "k" if mark in "v--" and mark != "-" else "0.5", "mfc": "w" if name == "median" else None}
         axes[0, 0].plot([], [], mark, label=name, lw=0.9, **grey)
     figure.legend(*axes[0, 0].get_legend_handles_labels(), loc="outside upper center", ncols=len(marks))
+    lettered(axes.flat)
     return figure
 
 
@@ -107,11 +111,15 @@ def gap_by_class(table: pd.DataFrame) -> Figure:
         axis.set_yticks(range(len(order)), names, fontsize=6)
         axis.set(xscale="log", xlim=(0.7 * table.gap.min(), 1.4 * table.gap.max()), ylim=(len(order) - 0.4, -0.6))
         axis.set(xlabel="minimum gap $\\Delta_{\\min}$", title=f"$N_f={n}$")
+        axis.xaxis.set_major_locator(LogLocator(numticks=9))
+        axis.tick_params(axis="x", labelsize=6)
     right = axes[0, -1]
     for n, part in table.groupby("n_features"):
         share = np.arange(1, len(part) + 1) / len(part)
-        right.step(np.sort(part.s), share, where="post", color=MODEL_COLOURS[n], label=f"$N_f={n}$")
+        style = {"color": MODEL_COLOURS[n], "ls": MODEL_LINES[n], "label": f"$N_f={n}$"}
+        right.step(np.sort(part.s), share, where="post", **style)
     right.set(xlabel="position of the\nminimum gap $s^*$", ylabel="cumulative fraction", ylim=(0, 1.02))
     right.legend(loc="upper left", fontsize=6)
     axes[0, 0].set_ylabel("class, its $d$")
+    lettered(axes.flat)
     return figure

@@ -4,7 +4,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.ticker import MaxNLocator
 
-from .style import COUPLING_STYLES, PAGE, only_ticks, quartile_bars
+from .style import COUPLING_STYLES, PAGE, lettered, only_ticks, quartile_bars
 
 
 def landscape_and_proof(spectra, nodes, minima, plain_nodes):
@@ -25,13 +25,14 @@ def landscape_and_proof(spectra, nodes, minima, plain_nodes):
     _draw_spectra(left, spectra)
     _draw_nodes(middle, nodes, list(spectra), plain_nodes)
     _draw_minima(right, minima)
+    lettered((left, middle, right))
     return figure
 
 
 def _draw_spectra(axis, spectra):
-    for kind, eigenvalues in spectra.items():
+    for (kind, eigenvalues), line in zip(spectra.items(), ("-", "--", ":")):
         colour, _, name = COUPLING_STYLES[kind]
-        axis.plot(np.arange(1, len(eigenvalues) + 1), eigenvalues, color=colour, label=name)
+        axis.plot(np.arange(1, len(eigenvalues) + 1), eigenvalues, line, color=colour, label=name)
     axis.axhline(0, color="0.5", lw=0.6)
     axis.set_yscale("symlog", linthresh=1)
     axis.set(xlabel="index", ylabel="eigenvalue of $J$", yticks=(-10, -1, 0, 1, 10, 100))
@@ -48,7 +49,7 @@ def _draw_nodes(axis, nodes, kinds, plain_nodes):
     axis.set(xscale="log", yscale="log", xlabel="number of candidates $d$", ylabel="nodes until proven")
     axis.axhline(plain_nodes, color="0.5", ls=":", lw=0.8)
     place = {"xy": (sizes[0], plain_nodes), "xytext": (-4, 3), "textcoords": "offset points"}
-    axis.annotate("closer bound above", fontsize=6, **place)
+    axis.annotate("above: with a closer bound", fontsize=6, **place)
     only_ticks(axis, sizes)
 
 

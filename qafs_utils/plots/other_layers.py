@@ -4,8 +4,8 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 
-from .class_measures import MEASURES, lettered, of_measure
-from .style import METHOD_COLOURS, PAGE, with_interval
+from .class_measures import MEASURES, of_measure
+from .style import METHOD_COLOURS, PAGE, lettered, with_interval
 
 MARKS = {  # kind of selection or method: name as printed, colour, marker
     "exact": ("QUBO optimum", METHOD_COLOURS["QUBO optimum"], "v"),

@@ -2,7 +2,7 @@
 
 import matplotlib.pyplot as plt
 
-from .style import PAGE, only_ticks, with_interval
+from .style import PAGE, lettered, only_ticks, with_interval
 
 SOLVER_STYLES = {  # name, colour, marker
     "exact": ("branch and bound, with proof", "#000000", "*"),
@@ -35,7 +35,7 @@ def solver_comparison(by_size, by_beta):
     >>> table = DataFrame([row | {"solver": solver, "d": 50.0} for solver in ("exact", "simulated_annealing")])
     >>> figure = solver_comparison(table, table)
     >>> figure.axes[2].get_title(), float(figure.axes[2].lines[0].get_ydata()[0])
-    ('time to the optimum (99 %)', 0.1)
+    ('(c) time to the optimum (99 %)', 0.1)
     """
     figure, (left, middle, right) = plt.subplots(1, 3, figsize=(PAGE, 2.9))
     one_read = by_size[by_size.reads == 1]
@@ -57,6 +57,7 @@ def solver_comparison(by_size, by_beta):
     middle.set_title(f"$N_f=512$, $d \\approx {by_beta.d.iloc[0]:.0f}$")
     right.set(yscale="log", ylabel="seconds", title="time to the optimum (99 %)")
     figure.legend(*left.get_legend_handles_labels(), loc="outside upper center", ncols=3, fontsize=6.5)
+    lettered((left, middle, right))
     return figure
 
 

@@ -10,10 +10,10 @@ from matplotlib.figure import Figure
 from matplotlib.patheffects import withStroke
 from matplotlib.ticker import LogLocator, NullFormatter
 
-from .style import PAGE
+from .style import PAGE, lettered
 
-SET_COLOURS = {"headline": "#CC79A7", "authors": "#0072B2", "text": "#E69F00"}
-_DIAMOND = {"marker": "D", "ms": 4.5, "mec": "k", "mew": 0.5, "ls": ""}
+SET_STYLES = {"headline": ("#CC79A7", "D"), "authors": ("#0072B2", "s"), "text": ("#E69F00", "^")}  # colour, marker
+_LARGE = {"ms": 4.5, "mec": "k", "mew": 0.5, "ls": ""}
 _BINS, _FEW = 48, 80  # of ranks; up to how many specifications each is shown
 
 
@@ -60,7 +60,9 @@ def specification_curves(
         _strip(strip, part, rows)
     _names(axes[1, 0], rows, choices)
     axes[0, 0].set_ylabel("distance from the paper")
-    sets = {name: plt.Line2D([], [], color=colour, **_DIAMOND) for name, colour in SET_COLOURS.items()}
+    lettered(axes[0])
+    styles = {name: {"color": colour, "marker": marker} | _LARGE for name, (colour, marker) in SET_STYLES.items()}
+    sets = {name: plt.Line2D([], [], **style) for name, style in styles.items()}
     figure.legend(sets.values(), sets, loc="outside upper right", ncols=len(sets), columnspacing=1.2, handletextpad=0.2)
     return figure
 
@@ -87,9 +89,9 @@ def _curve(axis, part, references):
     for (names, value), (_, above) in zip(named, [*named[1:], ("", np.inf)]):
         under = above < 1.35 * value  # there is no room between the lines
         axis.text(0.01, value * (0.98 if under else 1.02), names, va="top" if under else "bottom", **at_left)
-    for name, colour in SET_COLOURS.items():
+    for name, (colour, marker) in SET_STYLES.items():
         chosen = part[[name in names.split(", ") for names in part["set"]]]
-        axis.plot(chosen.index[:1], chosen.distance[:1], color=colour, zorder=4, **_DIAMOND)
+        axis.plot(chosen.index[:1], chosen.distance[:1], color=colour, marker=marker, zorder=4, **_LARGE)
     axis.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
     axis.yaxis.set_major_formatter("{x:g}")
     axis.yaxis.set_minor_formatter(NullFormatter())

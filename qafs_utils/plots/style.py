@@ -4,7 +4,9 @@ Figures have the look of the paper under `plt.style.use(STYLE)`, as in every not
 """
 
 import re
+from itertools import cycle
 from pathlib import Path
+from string import ascii_lowercase
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -33,9 +35,8 @@ SELECTIONS = {
     "top_k": "top $k$",
     "random_k": "random $k$",
 }
-RANK_COLOURS = ("#CC79A7", "#0072B2", "#009E73", "#E69F00")
-CLASS_COLOURS = ("#0072B2", "#E69F00", "#009E73", "#D55E00", "#CC79A7") * 2  # told apart by the marker as well
-CLASS_MARKERS = "os^vD<>Pp*"
+RANK_STYLES = (("#CC79A7", "-"), ("#0072B2", "--"), ("#009E73", ":"), ("#E69F00", "-."))  # colour, line
+MODEL_LINES, MODEL_MARKERS = {16: "-", 24: "--", 32: ":", 512: "-."}, {16: "o", 24: "s", 32: "^", 512: "D"}
 COUPLING_STYLES = {  # colour, marker, name
     "cosine": ("#CC79A7", "o", "cosine $J$"),
     "zero": ("#56B4E9", "s", "$J=0$"),
@@ -102,10 +103,27 @@ def only_ticks(axis: plt.Axes, values, **style):
     axis.set_xticks(values, [f"{value:g}" for value in values], **style)
 
 
-def time_colours(times) -> dict:
-    """One colour for each annealing time, in order: {time: RGBA}.
+def time_styles(times) -> dict[float, tuple]:
+    """Colour and marker of each annealing time, in order: {time: (RGBA, marker)}.
 
-    >>> list(time_colours([10, 100]))
-    [10, 100]
+    >>> {time: marker for time, (_, marker) in time_styles([10, 100]).items()}
+    {10: 'o', 100: 's'}
     """
-    return dict(zip(times, plt.get_cmap("viridis")(np.linspace(0, 0.88, len(times)))))
+    colours = plt.get_cmap("viridis")(np.linspace(0, 0.82, len(times)))
+    return {time: (colour, marker) for time, colour, marker in zip(times, colours, cycle("os^vD"))}
+
+
+def lettered(axes) -> None:
+    """Letters (a), (b), ... before the titles of the panels of a figure; at the left where a panel has no title yet.
+
+    >>> figure, axes = plt.subplots(1, 2)
+    >>> title = axes[0].set_title("gaps")
+    >>> lettered(axes)
+    >>> axes[0].get_title(), axes[1].get_title(loc="left")
+    ('(a) gaps', '(b)')
+    """
+    for letter, axis in zip(ascii_lowercase, axes):
+        if axis.get_title():
+            axis.title.set_text(f"({letter}) {axis.get_title()}")
+        else:
+            axis.set_title(f"({letter})", loc="left")

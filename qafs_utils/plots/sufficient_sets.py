@@ -4,7 +4,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.ticker import MaxNLocator
 
-from .style import METHOD_COLOURS, MODEL_COLOURS, PAGE, only_ticks
+from .style import METHOD_COLOURS, MODEL_COLOURS, MODEL_LINES, PAGE, lettered, only_ticks
 
 CHOSEN = {  # name, colour, in the order of rows
     "smallest": ("smallest set, proven", "#000000"),
@@ -43,7 +43,7 @@ def maps_needed(needed: dict, share: float):
     >>> sizes = {"smallest": np.array([2.0, 3.0]), "QUBO 0.7": np.array([3.0, np.inf])}
     >>> figure = maps_needed({16: sizes, 512: sizes}, 0.9)
     >>> [axis.get_title() for axis in figure.axes]
-    ['$N_f=16$', '$N_f=512$']
+    ['(a) $N_f=16$', '(b) $N_f=512$']
     """
     rows = -(-len(needed) // 2)
     shape = {"figsize": (PAGE, 0.5 + 2.2 * rows), "sharey": True, "squeeze": False}
@@ -52,6 +52,7 @@ def maps_needed(needed: dict, share: float):
         _draw_needed(axis, n, sizes)
     for axis in axes[-1]:
         axis.set_xlabel(f"maps needed to keep {100 * share:g} % of the margin")
+    lettered(axes.flat[: len(needed)])
     return figure
 
 
@@ -81,7 +82,7 @@ def _draw_needed(axis, n, sizes):
             axis.text(1.02 * largest, row, said, va="center", fontsize=5.5, linespacing=1.05, color=colour)
     axis.set_yticks(range(len(sizes)), [chosen_name(key)[0] for key in sizes])
     axis.set(title=f"$N_f={n}$", xlim=(0, 1.3 * largest), ylim=(len(sizes) - 0.5, -0.5))
-    axis.set_xticks([tick for tick in MaxNLocator(integer=True).tick_values(0, largest) if tick <= largest])
+    axis.set_xticks([tick for tick in MaxNLocator(8, integer=True).tick_values(0, largest) if tick <= largest])
     axis.grid(axis="x", lw=0.3, color="0.85")
     axis.set_axisbelow(True)
 
@@ -101,10 +102,10 @@ def beta_path(sizes: dict, betas, widths: dict, beta: float):
     names = {n: f"$N_f={n}$" + (f" ({len(found)} images)" if len(found) < most else "") for n, found in sizes.items()}
     for n, found in sizes.items():
         low, middle, high = np.percentile(found, (25, 50, 75), axis=0)
-        path.plot(betas[n], middle, color=MODEL_COLOURS[n], label=names[n])
+        path.plot(betas[n], middle, MODEL_LINES[n], color=MODEL_COLOURS[n], label=names[n])
         path.fill_between(betas[n], low, high, color=MODEL_COLOURS[n], alpha=0.25, lw=0)
     path.set(xlabel="trade-off $\\beta$", ylabel="selected maps $k$", yscale="log")
-    path.set_title("(a) which $\\beta$ gives $k$")
+    path.set_title("which $\\beta$ gives $k$")
     ticks = [k for k in TICKS if k <= max(found.max() for found in sizes.values())]
     path.minorticks_off()
     path.set_yticks(ticks, [f"{k}" for k in ticks])
@@ -112,12 +113,13 @@ def beta_path(sizes: dict, betas, widths: dict, beta: float):
     path.legend(fontsize=6)
     for n, found in widths.items():
         x = np.sort(found)
-        width.step(x, np.arange(1, len(x) + 1) / len(x), where="post", color=MODEL_COLOURS[n])
+        width.step(x, np.arange(1, len(x) + 1) / len(x), where="post", ls=MODEL_LINES[n], color=MODEL_COLOURS[n])
     what = f"width in $\\beta$ of the selection that is optimal at {beta:g}"
     every = np.concatenate(list(widths.values()))
     width.set(xscale="log", xlabel=what, ylabel="share of images\nwith at most this width", ylim=(0, 1.02))
-    width.set_title("(b) how wide a selection stays the optimum")
+    width.set_title("how wide a selection stays the optimum")
     steps = (1, 3) if every.max() < 100 * every.min() else (1,)
     marks = [step * power for power in (1e-4, 1e-3, 0.01, 0.1, 1) for step in steps]
     only_ticks(width, [mark for mark in marks if every.min() / 2 <= mark <= 2 * every.max()])
+    lettered((path, width))
     return figure

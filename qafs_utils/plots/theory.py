@@ -3,7 +3,7 @@
 import matplotlib.pyplot as plt
 import numpy as np
 
-from .style import COUPLING_STYLES, MODEL_COLOURS, PAGE, quartile_bars
+from .style import COUPLING_STYLES, MODEL_COLOURS, MODEL_MARKERS, PAGE, lettered, quartile_bars
 
 _LEAST = 1e-3  # gaps below are drawn there
 _NULLS = {"shuffled": -0.28, "random": 0.28}  # weights beside the trained ones, and where they are drawn
@@ -22,14 +22,15 @@ def theory(gaps, nodes, fixed, shared):
     >>> fixed = DataFrame({"n_features": 16, "beta": [0.7, 0.9], "fixed": [0.0, 0.5]})
     >>> shared = DataFrame({"n_features": 16, "head": [0, 1], "weights": "trained", "spearman": [-0.4, -0.3]})
     >>> figure = theory(gaps, nodes, fixed, shared)
-    >>> [axis.get_title(loc="left")[:1] for axis in figure.axes]
-    ['a', 'b', 'c', 'd']
+    >>> figure.axes[1].get_title()
+    '(b) cosines of maps can be hard'
     """
     figure, axes = plt.subplots(2, 2, figsize=(PAGE, 4.8))
     _gaps(axes[0, 0], gaps)
     _nodes(axes[0, 1], nodes)
     _fixed(axes[1, 0], fixed)
     _shared(axes[1, 1], shared)
+    lettered(axes.flat)
     return figure
 
 
@@ -38,7 +39,7 @@ def _style(name):
     if name in COUPLING_STYLES:
         colour, marker, label = COUPLING_STYLES[name]
         return colour, marker, f"{label}, sub-samples"
-    return MODEL_COLOURS[int(name)], "o", f"$N_f={int(name)}$"
+    return MODEL_COLOURS[int(name)], MODEL_MARKERS[int(name)], f"$N_f={int(name)}$"
 
 
 def _gaps(axis, gaps):
@@ -51,7 +52,7 @@ def _gaps(axis, gaps):
     axis.text(0.03, 0.97, "above the line: impossible", transform=axis.transAxes, va="top", fontsize=6, color="0.4")
     axis.set(xscale="log", yscale="log", xlim=0.9 * ends, ylim=0.9 * ends)
     axis.set(xlabel="proven limit of the gap, energy", ylabel="optimum above the relaxation")
-    axis.set_title("a  The relaxation's gap is bounded", loc="left")
+    axis.set_title("the relaxation's gap is bounded")
     axis.legend(fontsize=6, loc="upper left", bbox_to_anchor=(0, 0.92), labelspacing=0.3)
 
 
@@ -67,19 +68,20 @@ def _nodes(axis, nodes):
     axis.plot(sizes, 2.0**sizes, ":", color="0.5", lw=0.9, label="$2^d$, number of selections")
     axis.set(yscale="log", xlabel="candidate maps $d$", ylabel="nodes of the proof", xticks=sizes)
     axis.set_ylim(top=100 * 2.0 ** sizes.max())  # room for the legend
-    axis.set_title("b  Cosines of maps can be hard", loc="left")
+    axis.set_title("cosines of maps can be hard")
     axis.legend(fontsize=6, loc="upper left")
 
 
 def _fixed(axis, fixed):
     for n, table in fixed.groupby("n_features"):
-        axis.plot(1 - table.beta, 100 * table.fixed, "o-", ms=3, color=MODEL_COLOURS[n], label=f"$N_f={n}$")
+        style = {"ms": 3, "color": MODEL_COLOURS[n], "label": f"$N_f={n}$"}
+        axis.plot(1 - table.beta, 100 * table.fixed, f"{MODEL_MARKERS[n]}-", **style)
     betas = np.unique(fixed.beta)
     axis.set(xscale="log", ylim=(-3, 103), xlabel="trade-off $\\beta$", ylabel="candidates decided, %")
     axis.minorticks_off()
     axis.set_xticks(1 - betas, [f"{beta:g}" for beta in betas])
     axis.invert_xaxis()
-    axis.set_title("c  Maps that need no solver", loc="left")
+    axis.set_title("maps that need no solver")
     axis.legend(fontsize=6, loc="upper left", bbox_to_anchor=(0.5, 0.62))
 
 
@@ -96,4 +98,4 @@ def _shared(axis, shared):
     axis.set(xlabel="feature maps $N_f$; a dot is a head", ylabel="rank correlation", xlim=(-0.5, len(sizes) - 0.5))
     note = "grey: weights shuffled among classes (left),\nrandom weights of sum 0 (right)"
     axis.text(0.98, 0.05, note, ha="right", transform=axis.transAxes, fontsize=6, color="0.4")
-    axis.set_title("d  Importance against classes that share the map", loc="left")
+    axis.set_title("importance against classes that share the map")

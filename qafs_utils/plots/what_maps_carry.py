@@ -5,8 +5,8 @@ import numpy as np
 import pandas as pd
 from matplotlib.ticker import MaxNLocator
 
-from .class_measures import MEASURES, lettered, of_measure
-from .style import METHOD_COLOURS, PAGE, with_interval
+from .class_measures import MEASURES, of_measure
+from .style import METHOD_COLOURS, PAGE, lettered, with_interval
 
 CHOICES = {  # way of choosing k maps: name as printed, colour, marker
     "best subset": ("best subset, exhaustive", "k", "*"),
