@@ -4,7 +4,7 @@ import itertools
 
 import numpy as np
 import pytest
-from scipy.optimize import linprog
+from scipy.optimize import Bounds, LinearConstraint, linprog, milp
 
 from qafs_utils.explanations import heuristic_sets, sufficient
 from qafs_utils.explanations.carried import LinearClassifier
@@ -104,6 +104,30 @@ def test_of_five_hundred_maps_the_bound_agrees_with_the_linear_relaxation():
         goal = 0.9 * (start + gains.sum(0)).min()
         relaxed = linprog(np.ones(512), A_ub=-gains.T, b_ub=start - goal, bounds=(0, 1))
         assert np.ceil(relaxed.fun - 1e-6) <= table["size"][i] <= relaxed.fun + 9  # at most nine fractions to round up
+
+
+@pytest.mark.parametrize("share", SHARES[1:])
+def test_the_size_is_that_of_the_whole_integer_program(share):
+    """All maps and rows at once to HiGHS: nothing fixed, no bound, no first guess."""
+    of = classifier(13, images=12, n=60, classes=10)
+    _, table = sufficient.smallest_sufficient(of, share)
+    for i in range(12):
+        c = of.target[i]
+        gains, start = np.delete(of.added[i][:, [c]] - of.added[i], c, 1), np.delete(of.bias[c] - of.bias, c)
+        row = LinearConstraint(gains.T, share * (start + gains.sum(0)).min() - start, np.inf)
+        whole = milp(np.ones(60), constraints=row, integrality=1, bounds=Bounds(0, 1))
+        assert table["size"][i] == table.bound[i] == round(whole.fun)
+
+
+def test_a_share_that_only_fractions_of_maps_would_keep_is_infeasible():
+    added = np.array([[[1.0, 2.0, 1.0], [0.0, -2.0, 3.0], [3.0, 2.0, -1.0], [2.0, 1.0, -2.0]]])
+    of, among = LinearClassifier(added, np.zeros(3), np.array([0])), [True, True, True, False]
+    gains = added[0, :3, [0]].T - added[0, :3, 1:]
+    assert linprog(np.ones(3), A_ub=-gains.T, b_ub=-np.full(2, 1.5), bounds=(0, 1)).status == 0  # of the margin of 3
+    assert fewest(of, 0, 0.5, range(3)) == np.inf
+    _, table = sufficient.smallest_sufficient(of, 0.5, among=[among])
+    assert table.status[0] == "infeasible" and np.isinf(table.bound[0])
+    assert sufficient.smallest_sufficient(of, 0.5)[1]["size"][0] == fewest(of, 0, 0.5, range(4))
 
 
 def test_a_row_that_rounding_would_accept_is_not_kept():

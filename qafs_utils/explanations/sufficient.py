@@ -7,9 +7,13 @@ every rival's is at least m times that of the full network. This is an integer p
 
     min sum_a x_a  so that  sum_a (z_ca - z_ra) x_a >= m margin - (b_c - b_r) for all r,  x_a in {0, 1}
 
-HiGHS solves and proves it (scipy.optimize.milp). Only a share of 0 is free of scale: any other also asks for logits as
-large as that share of the full network's margin. The measure without scale, margin over spread (`relative_margins` with
-scale_free), is no linear row: other sets are measured by it, but no smallest one is proven.
+Its linear relaxation (HiGHS by scipy.optimize.linprog) bounds the size from below, and tells which maps every set of
+that size has, and which none has. An exchange of maps mostly finds a set of just that size, which proves it. Else HiGHS
+solves what is left open (scipy.optimize.milp).
+
+Only a share of 0 is free of scale: any other also asks for logits as large as that share of the full network's margin.
+The measure without scale, margin over spread (`relative_margins` with scale_free), is no linear row: other sets are
+measured by it, but no smallest one is proven.
 
 "Loses the class" is simpler: one rival has to win. That is a single row of unit costs, for which the largest terms
 first are optimal. The least over the rivals is then the optimum.
@@ -20,7 +24,7 @@ import time
 import numpy as np
 import pandas as pd
 from joblib import Parallel, delayed
-from scipy.optimize import Bounds, LinearConstraint, milp
+from scipy.optimize import Bounds, LinearConstraint, linprog, milp
 
 from .. import require
 from ..intervals import bootstrap_interval
@@ -166,7 +170,7 @@ def smallest_sufficient(
     >>> classifier = LinearClassifier(added, np.zeros(3), np.array([0]))
     >>> selected, table = smallest_sufficient(classifier, 0.7)
     >>> selected, table[["size", "bound", "status"]].values.tolist()
-    (array([[False,  True,  True]]), [[2.0, 2.0, 'proven']])
+    (array([[ True,  True, False]]), [[2.0, 2.0, 'proven']])
     """
     gains, start = relative_gains(classifier, each_rival)
     among = allowed_maps(among, gains)
@@ -230,34 +234,98 @@ def allowed_maps(among, gains: np.ndarray) -> np.ndarray:
 
 def _least_cover(G, start, least, among, limit):
     """One image: G (N_f, R), start (R,), among (N_f,)  ->  bits (N_f,), size, bound, status, seconds."""
-    clock, free, bits = time.perf_counter(), np.flatnonzero(among), np.zeros(len(among), bool)
-    if (start >= least).all():
-        return bits, 0.0, 0.0, "proven", time.perf_counter() - clock
-    alone = np.flatnonzero((start + G[free] >= least).all(1))
-    if len(alone):
-        bits[free[alone[0]]] = True
-        return bits, 1.0, 1.0, "proven", time.perf_counter() - clock
-    bound, infeasible = 2.0, not len(free)
-    for slack in (0.0, 2 * _FEASIBLE):  # HiGHS may violate a row by rounding: then once more with room for it
-        left = limit - (time.perf_counter() - clock)
-        if infeasible or left <= 0:
+    clock, bits, size = time.perf_counter(), np.zeros(len(among), bool), np.inf
+    found, bound = _fewest(G[among], least - start, clock + limit)
+    if found is not None:
+        bits[among], size = found, float(found.sum())
+    status = "open" if bound < size else "infeasible" if np.isinf(size) else "proven"
+    return bits, size, bound, status, time.perf_counter() - clock
+
+
+def _fewest(G, need, deadline):
+    """The fewest rows of G (m, R) with a sum of at least need (R,): bits (m,) or None, and a bound: no fewer have it.
+
+    Sizes from the bound of the linear relaxation on: for each, only the rows remain open that its costs do not decide.
+    """
+    alone, best = (need <= G).all(1), np.zeros(len(G), bool)
+    if (need <= 0).all():
+        return best, 0.0
+    if alone.any():
+        best[alone.argmax()] = True
+        return best, 1.0
+    if not len(G) or time.perf_counter() >= deadline:
+        return None, 2.0 if len(G) else np.inf
+    low, costs, x = _relaxed(G, need, deadline)
+    best, bound = None, max(2.0, np.ceil(low - TOLERANCE))
+    for k in (bound, bound + 1, len(G)) if np.isfinite(bound) else ():
+        room = k - low + _FEASIBLE
+        ones, free = costs < -room, np.abs(costs) <= room  # of every set of at most k rows
+        left, at_least = need - G[ones].sum(0), 0.0
+        found = _exchanged(G[free], left, x[free], int(k - ones.sum()))
+        if found is None:
+            found, at_least = _solved(G[free], left, deadline)
+        if found is not None:
+            kept = ones.copy()
+            kept[free] = found
+            best = kept if best is None or kept.sum() < best.sum() else best
+        bound = max(bound, min(at_least + ones.sum(), k + 1 if k < len(G) else np.inf))
+        if best is not None and best.sum() <= bound:
             break
-        row = LinearConstraint(G[free].T, least + slack - start, np.inf)
-        options = {"mip_rel_gap": 0.0, "time_limit": left}
-        found = milp(np.ones(len(free)), constraints=row, integrality=1, bounds=Bounds(0, 1), options=options)
+    return best, bound
+
+
+def _relaxed(G, need, deadline):
+    """The linear relaxation: a lower bound of the size, what each row costs beside it (m,), and its solution x (m,).
+
+    For any y >= 0 a set S that has what is needed has |S| >= y.need + sum_{a in S} (1 - y.G_a): the bound, infinite
+    where no x is feasible, does not rest on the solver's tolerances. A cost (1 - y.G_a) of more than what is left from
+    the bound to k excludes the row from all sets of at most k rows; one below minus that is in all of them.
+    """
+    options = {"time_limit": deadline - time.perf_counter()}
+    found = linprog(np.ones(len(G)), A_ub=-G.T, b_ub=-need, bounds=(0, 1), options=options)
+    if found.status == 2:
+        return np.inf, None, None
+    y = np.zeros(len(need)) if found.x is None else np.maximum(-found.ineqlin.marginals, 0.0)
+    costs = 1 - G @ y
+    return y @ need + np.minimum(costs, 0.0).sum(), costs, np.zeros(len(G)) if found.x is None else found.x
+
+
+def _exchanged(G, need, x, size):
+    """`size` rows of G with a sum of at least need, from the largest x on by the best exchanges: bits (m,), or None."""
+    if not 0 <= size <= len(G):
+        return None
+    bits = (-x).argsort(kind="stable").argsort() < size
+    before = np.inf
+    while (missing := np.maximum(need - G[bits].sum(0), 0.0).sum()) < before:
+        if missing == 0:
+            return bits
+        before, out, into = missing, np.flatnonzero(bits), np.flatnonzero(~bits)
+        if not len(out) or not len(into):
+            break
+        short = need - G[bits].sum(0) + G[out, None] - G[into]  # (size, m - size, R)
+        i, j = np.unravel_index(np.maximum(short, 0.0).sum(2).argmin(), short.shape[:2])
+        bits[out[i]], bits[into[j]] = False, True
+    return None
+
+
+def _solved(G, need, deadline):
+    """The fewest rows by HiGHS: bits (m,) or None, and a lower bound of their number, infinite if no rows have it."""
+    if not len(G):
+        return (np.zeros(0, bool), 0.0) if (need <= 0).all() else (None, np.inf)
+    at_least = 0.0
+    for slack in (0.0, 2 * _FEASIBLE):  # HiGHS may violate a row by rounding: then once more with room for it
+        if (seconds := deadline - time.perf_counter()) <= 0:
+            break
+        options = {"mip_rel_gap": 0.0, "time_limit": seconds, "presolve": False}  # the costs have done its work
+        row = LinearConstraint(G.T, need + slack, np.inf)
+        found = milp(np.ones(len(G)), constraints=row, integrality=1, bounds=Bounds(0, 1), options=options)
         if slack == 0:
-            infeasible = found.status == 2
-            if found.mip_dual_bound is not None:
-                bound = max(bound, np.ceil(found.mip_dual_bound - _FEASIBLE))
-        if found.x is not None:
-            bits[free] = found.x > 0.5
-            if (start + G[bits].sum(0) >= least).all():
-                size = float(bits.sum())
-                status = "proven" if size == bound else "open"
-                return bits, size, bound, status, time.perf_counter() - clock
-    bits[:] = False
-    status, bound = ("infeasible", np.inf) if infeasible else ("open", bound)
-    return bits, np.inf, bound, status, time.perf_counter() - clock
+            if found.status == 2:
+                return None, np.inf
+            at_least = 0.0 if found.mip_dual_bound is None else np.ceil(found.mip_dual_bound - _FEASIBLE)
+        if found.x is not None and (G[found.x > 0.5].sum(0) >= need).all():
+            return found.x > 0.5, at_least
+    return None, at_least
 
 
 def smallest_necessary(classifier: LinearClassifier, *, among=None) -> tuple[np.ndarray, np.ndarray]:
