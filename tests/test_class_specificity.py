@@ -111,6 +111,7 @@ def test_with_cells_apart_a_score_is_the_mean_of_the_cells_scores(features):
 
 
 def test_a_pooled_head_keeps_the_block_and_learns(features):
+    torch.manual_seed(0)
     head = networks.ReducedHead(6, block="authors_code", size=4)
     before = head.block.conv.weight.clone()
     pooled = specificity.pooled_head(head, seed=1)
@@ -297,6 +298,6 @@ def test_the_figure_has_a_row_a_method_and_a_panel_a_network():
         for method, share in (("Grad-CAM", 0.9), (f"top_{2 if n == 16 else 20}", 0.3), ("signed_exact_0.70", 0.6))
     ]
     figure = plots.class_specificity(pd.DataFrame(rows))
-    assert [axis.get_title() for axis in figure.axes] == ["$N_f=16$", "$N_f=512$"]
+    assert [axis.get_title() for axis in figure.axes] == ["(a) $N_f=16$", "(b) $N_f=512$"]
     labels = [tick.get_text() for tick in figure.axes[0].get_yticklabels()]
     assert labels == ["2 to 20 most important", "signed: QUBO, $\\beta=0.7$", "Grad-CAM"]

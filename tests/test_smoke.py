@@ -13,11 +13,7 @@ from repository import ROOT, copied, make, stale
 from qafs_utils.artefacts.parameters import overrides
 from qafs_utils.artefacts.run import WITHIN_MAKE
 
-SHARED = ("style", "method", "class_measures")  # pieces of several notebooks
-DRAWN_BY = {  # where it is not the one notebook of the same name
-    "trust": {"21_trust_in_measures"},
-    "class_specificity": {"18_class_specificity", "21_trust_in_measures"},  # which names its rows alike
-}
+SHARED = ("style", "method", "class_measures", "row_names")  # pieces of several notebooks
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("[0-9]*.ipynb"))
 DRAWN = sorted(set((ROOT / "qafs_utils/plots").glob("[a-z]*.py")) - {ROOT / f"qafs_utils/plots/{n}.py" for n in SHARED})
 
@@ -110,7 +106,7 @@ def test_only_what_depends_on_a_change_is_rerun(copy):
 def test_another_figure_reruns_its_notebook_and_those_that_read_it(copy, path):
     if not (copy / "build/smoke/figures.done").exists():
         pytest.skip("the smoke run failed")
-    own = DRAWN_BY.get(path.stem) or {p.stem for p in NOTEBOOKS if p.stem[3:] == path.stem}
+    own = {p.stem for p in NOTEBOOKS if p.stem[3:] == path.stem}
     assert own, "a file of plots is named after its notebook"
     assert stale(copy, f"qafs_utils/plots/{path.name}") == stale(copy, *(f"notebooks/{name}.ipynb" for name in own))
 

@@ -9,7 +9,7 @@ import torch
 from qafs_utils.cnn import checkpoints, feature_maps, networks, pretrained, training
 from qafs_utils.cnn.heads import head_name
 from qafs_utils.explanations import adcc, cams, road, sanity, trust, watermark
-from qafs_utils.plots import trust as plots
+from qafs_utils.plots import trust_in_measures as plots
 from qafs_utils.qubo import feature_selection, landscape
 
 WEIGHTS = [(dy, dx, 1 / 12 if dy and dx else 1 / 6) for dy in (-1, 0, 1) for dx in (-1, 0, 1) if dy or dx]

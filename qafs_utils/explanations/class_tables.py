@@ -34,11 +34,16 @@ def of_heads(scores: Mapping, *, n_resamples: int = 1000, seed: int = 0) -> pd.D
     return pd.concat(tables, ignore_index=True)
 
 
+def _on_mosaics(scores, n, head):
+    """What the heads of a network scored on mosaics, one a seed: [{method: share, hit, empty}]."""
+    return [found for key, found in scores.items() if (*key[:2], key[3]) == (n, head, "grid")]
+
+
 def _by_network(scores):
     """{(n_features, head): the methods' mean over seeds on mosaics; of methods that not all seeds have, one seed's}."""
     found = {}
     for n, head in dict.fromkeys(key[:2] for key in scores):
-        of_seeds = [of_one for key, of_one in scores.items() if (*key[:2], key[3]) == (n, head, "grid")]
+        of_seeds = _on_mosaics(scores, n, head)
         found[n, head] = specificity.mean_over_heads(of_seeds)
         for of_one in of_seeds:
             found[n, head] |= {name: values for name, values in of_one.items() if name not in found[n, head]}
@@ -61,7 +66,7 @@ def over_heads(scores: Mapping, *, n_resamples: int = 1000, seed: int = 0) -> pd
         table = specificity.score_table(found, n_resamples=n_resamples, seed=seed)
         table.insert(0, "n_features", n)
         table.insert(1, "head", head)
-        of_all = [s for key, s in scores.items() if (*key[:2], key[3]) == (n, head, "grid")]
+        of_all = _on_mosaics(scores, n, head)
         shares = [[np.mean(s[name]["share"]) for s in of_all if name in s] for name in table.method]
         table["least"], table["largest"] = list(map(min, shares)), list(map(max, shares))
         tables.append(table)
@@ -97,7 +102,7 @@ def differences(scores: Mapping, betas, sizes: Mapping[int, int], *, n_resamples
         table = specificity.differences(found, pairs_to_compare(betas, sizes[n]), **given)
         table.insert(0, "n_features", n)
         table.insert(1, "head", head)
-        of_all = [s for key, s in scores.items() if (*key[:2], key[3]) == (n, head, "grid")]
+        of_all = _on_mosaics(scores, n, head)
         both = [not_empty(of_all, *pair, **given) for pair in zip(table["first"], table["second"])]
         tables.append(table.join(pd.DataFrame(both, index=table.index).add_prefix("both_")))
     return pd.concat(tables, ignore_index=True)

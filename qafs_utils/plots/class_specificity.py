@@ -1,6 +1,5 @@
 """Figures of class specificity: how much of an explanation lies in the cell of its class, and what that looks like."""
 
-import re
 from collections.abc import Mapping
 
 import matplotlib.pyplot as plt
@@ -8,45 +7,16 @@ import numpy as np
 import pandas as pd
 
 from ..cnn.datasets import CLASSES
+from .class_measures import lettered
 from .method import photograph
-from .style import METHOD_COLOURS, PAGE, method_name
+from .row_names import FIXED, row_colour, row_label
+from .style import PAGE
 
 CHANCE = 0.25
 HEADS = {
     "pooled": ("o", None, "pooled heads, cells at the trained scale"),
     "bound": ("s", "w", "heads bound to places, cells at half scale"),
 }
-_FIXED = re.compile(r"(?P<signed>signed_)?(?P<kind>top|random)_(?P<k>\d+)")
-
-
-def row_name(key: str) -> str:
-    """A method's key as it is printed; of "top_20" and "random_20" without the number, which the networks set.
-
-    >>> row_name("signed_exact_0.70"), row_name("top_20"), row_name("signed_random_20"), row_name("Grad-CAM++")
-    ('signed QUBO, $\\\\beta=0.7$', 'top few', 'signed random few', 'Grad-CAM++')
-    """
-    sign, rest = ("signed ", key[7:]) if key.startswith("signed_") else ("", key)
-    fixed = _FIXED.fullmatch(rest)
-    name = f"{fixed['kind']} few" if fixed else method_name(rest)[0].replace("QUBO optimum", "QUBO")
-    return sign + name.replace("$k$, $", "$k$ of $")
-
-
-def _label(key, fewest=None):
-    """As `row_name`, in words that need no caption; fewest: the smallest of the fixed numbers that share a row."""
-    sign, rest = ("signed: ", key[7:]) if key.startswith("signed_") else ("", key)
-    if fixed := _FIXED.fullmatch(rest):
-        most = int(fixed["k"])
-        number = f"{fewest} to {most}" if fewest and fewest < most else f"{most}"
-        return f"{sign}{number} " + {"top": "most important", "random": "at random"}[fixed["kind"]]
-    return sign + row_name(rest).replace("$k$ of ", "$k$, as many as QUBO, ")
-
-
-def _colour(key):
-    rest = key.removeprefix("signed_")
-    if rest == "HiResCAM":
-        return "#882255"  # elsewhere it is yellow, which is hard to see as a marker on white
-    fixed = _FIXED.fullmatch(rest)
-    return METHOD_COLOURS[f"{fixed['kind']} $k$"] if fixed else method_name(rest)[1]
 
 
 def class_specificity(table: pd.DataFrame) -> plt.Figure:
@@ -60,23 +30,24 @@ def class_specificity(table: pd.DataFrame) -> plt.Figure:
     >>> [tick.get_text() for tick in figure.axes[0].get_yticklabels()]
     ['Grad-CAM', 'signed: 20 most important']
     """
-    fixed = [int(match["k"]) for match in map(_FIXED.fullmatch, table.method) if match]
+    fixed = [int(match["k"]) for match in map(FIXED.fullmatch, table.method) if match]
     fewest, most = min(fixed, default=0), max(fixed, default=0)
-    names = {key: _label(_FIXED.sub(rf"\g<signed>\g<kind>_{most}", key), fewest) for key in table.method.unique()}
+    names = {key: row_label(FIXED.sub(rf"\g<signed>\g<kind>_{most}", key), fewest) for key in table.method.unique()}
     table = table.assign(row=table.method.map(names))
     sizes = sorted(table.n_features.unique())
     order = table[(table.n_features == sizes[-1]) & (table["head"] == "pooled")].set_index("row").share
     known = table.groupby("row").share.mean()
-    rows = sorted(known.index, key=lambda name: order.get(name, known[name]))
+    rows = sorted(known.index, key=lambda name: round(order.get(name, known[name]), 4))  # equals by name
     height = 0.155 * len(rows) + 0.75
     figure, axes = plt.subplots(1, len(sizes), figsize=(PAGE, height), sharey=True, sharex=True, squeeze=False)
     for axis, n in zip(axes[0], sizes):
         axis.axvline(CHANCE, color="k", lw=0.7, ls=":", zorder=0)
         axis.hlines(range(len(rows)), 0, 1, color="0.93", lw=0.6, zorder=0)
         for (head, method), found in table[table.n_features == n].groupby(["head", "method"], sort=False):
-            _draw(axis, rows.index(names[method]), found.iloc[0], head, _colour(method))
+            _draw(axis, rows.index(names[method]), found.iloc[0], head, row_colour(method))
         axis.set(title=f"$N_f={n}$", xlim=(0, 1), ylim=(-0.7, len(rows) - 0.3))
         axis.set_xticks([0, CHANCE, 0.5, 0.75, 1], ["0", "¼", "½", "¾", "1"])
+    lettered(axes[0])
     axes[0, 0].set_yticks(range(len(rows)), rows, fontsize=6.5)
     figure.supxlabel(
         "share of the explanation in the cell of its class (dotted: chance; signed: by |importance|, signs kept)",
@@ -98,30 +69,31 @@ def _draw(axis, y, found, head, colour):
 
 
 def mosaic_explanations(mosaic: np.ndarray, classes, heatmaps: Mapping[str, np.ndarray], shares: Mapping) -> plt.Figure:
-    """Fig. 27: a mosaic, and the explanations of its four classes by several methods, a method a row.
+    """Fig. 27: a mosaic, and the explanations of its four classes by several methods, a lettered row each.
 
     mosaic: uint8 (3, h, w); classes: (4,), in reading order; heatmaps: {key: (4, S, S) in [0, 1]}; shares: {key: (4,)}.
 
     >>> mosaic, heatmaps = np.zeros((3, 8, 8), np.uint8), {"Grad-CAM": np.zeros((4, 8, 8))}
     >>> figure = mosaic_explanations(mosaic, [0, 1, 2, 3], heatmaps, {"Grad-CAM": [0.1, 0.2, 0.3, 0.4]})
     >>> [axis.get_title() for axis in figure.axes]
-    ['the mosaic', 'airplane', 'bird', 'car', 'cat']
+    ['(a) the mosaic', 'airplane', 'bird', 'car', 'cat']
     """
     rows, (height, width) = list(heatmaps), mosaic.shape[1:]
     figure = plt.figure(figsize=(PAGE, 1.18 * max(len(rows), 2) + 0.3))
     whole, grid = figure.subfigures(1, 2, width_ratios=(1, 2.1))
     axis = whole.subplots()
-    photograph(axis, mosaic, "the mosaic")
+    photograph(axis, mosaic, "(a) the mosaic")
     corners = [(0, 0), (width / 2, 0), (0, height / 2), (width / 2, height / 2)]
     for (x, y), c in zip(corners, classes):
         box = {"facecolor": "w", "alpha": 0.8, "edgecolor": "none", "pad": 1.5}
         axis.text(x + 0.03 * width, y + 0.03 * height, CLASSES[c], fontsize=7, va="top", bbox=box)
     axes = grid.subplots(len(rows), 4, squeeze=False)
-    for i, key in enumerate(rows):
+    for letter, i, key in zip("bcdefghij", range(len(rows)), rows):
         for cell, ((x, y), c) in enumerate(zip(corners, classes)):
             photograph(axes[i, cell], mosaic, CLASSES[c] if i == 0 else None, heatmaps[key][cell])
             frame = plt.Rectangle((x, y), width / 2, height / 2, fill=False, ec="w", lw=1.6)
             axes[i, cell].add_patch(frame)
             axes[i, cell].set_xlabel(f"share in the frame: {shares[key][cell]:.2f}", fontsize=6, labelpad=1)
-        axes[i, 0].set_ylabel(_label(key).replace("filtered ", "filtered\n").replace(": ", ":\n"), fontsize=6.5)
+        name = row_label(key).replace("filtered ", "filtered\n").replace(": ", ":\n")
+        axes[i, 0].set_ylabel(f"({letter}) {name}", fontsize=6.5)
     return figure

@@ -7,9 +7,9 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 
-from .class_specificity import row_name
 from .method import photograph
-from .style import PAGE, method_name
+from .row_names import row_colour, row_name
+from .style import PAGE
 
 MEASURES = {  # column of a table: title
     "ROAD": "ROAD: class kept, least relevant pixels\nremoved first minus most relevant first",
@@ -35,7 +35,7 @@ def name_of(key: str, *, short: bool = False) -> tuple[str, str]:
     """
     match = _KIND.fullmatch(key)
     kind = match[1] if match else key
-    colour = _MORE.get(kind, method_name(key)[1])
+    colour = _MORE.get(kind) or row_colour(key)
     if kind == "contribution":
         return ("largest contributions" + ("" if short else f", $\\beta={float(match[2]):g}$")), colour
     if kind == "signed_top":
