@@ -291,7 +291,7 @@ def test_a_half_written_cell_leaves_the_others_usable(tmp_path, cell):
 
 
 TRACE = """
-import sys, threading
+import json, sys, threading
 from pathlib import Path
 
 import qafs_utils
@@ -302,76 +302,80 @@ ROOT, ran = Path(qafs_utils.__file__).parent, set()
 def note(frame, event, argument):
     code = frame.f_code
     if event == "call" and code.co_filename.startswith(str(ROOT)):
-        path = Path(code.co_filename).relative_to(ROOT).with_suffix("")
+        module = ".".join(Path(code.co_filename).relative_to(ROOT).with_suffix("").parts)
         while frame:  # what an import calls does not come from the source
             if frame.f_code.co_name == "<module>" and frame.f_code.co_filename.startswith(str(ROOT)):
                 return
             frame = frame.f_back
-        ran.add(f"{'.'.join(path.parts)} {code.co_qualname.split('.')[0]} {code.co_firstlineno}")
+        ran.add((module, code.co_qualname.split(".")[0], code.co_firstlineno))
 
 
-source = sys.stdin.read()
-exec("\\n".join(line for line in source.split("\\n") if "import" in line))
-threading.setprofile(note), sys.setprofile(note)
-exec(source, {})
-sys.setprofile(None)
-print("\\n\\n" + "\\n".join(ran))
+sources, found = json.load(sys.stdin), []
+exec("\\n".join(line for source in sources for line in source.split("\\n") if "import" in line))
+for source in sources:
+    ran.clear()
+    threading.setprofile(note), sys.setprofile(note)
+    exec(source, {})
+    sys.setprofile(None)
+    found.append(sorted(ran))
+print("\\n" + json.dumps(found))
 """
-
-
-def name_of(line):
-    """A line of TRACE's  ->  "module.name" of what defines the function; a lambda's is that of its statement."""
-    module, name, row = line.split()
-    if name.startswith("<"):
-        body = ast.parse((provenance.ROOT / f"qafs_utils/{module.replace('.', '/')}.py").read_text()).body
-        statement = next(node for node in body if node.lineno <= int(row) <= node.end_lineno)
-        name = statement.targets[0].id
-    return f"{module}.{name}"
-
-
 PROBLEMS = """
 import numpy as np
-from qafs_utils.qubo import feature_selection
+from qafs_utils.qubo import binary, feature_selection
 rng = np.random.default_rng(0)
 problems = feature_selection.problems(rng.random((3, 5, 4, 4)), rng.random((3, 5)))
 """
+RUN = {  # notebook: what it does, in small
+    "12_optimality": """
+from qafs_utils.solvers import by_name
+by_name.solve_all(problems, "exact")
+""",
+    "05_minimum_gap": """
+from qafs_utils.annealing import instances
+instances.gaps(instances.of_images({5: problems[:2]}, [0, 1]), tolerance=1e-3)
+""",
+    "06_fidelity": """
+from qafs_utils.annealing import evolution
+evolution.anneal(binary.energies(problems[0].bqm()))
+""",
+}
 
 
-@pytest.mark.parametrize(
-    "notebook, source, among",
-    [
-        (
-            "12_optimality",
-            "from qafs_utils.solvers import by_name\nby_name.solve_all(problems, 'exact')",
-            {"solvers.by_name._Checked", "solvers.branch_and_bound.ExactSampler"},
-        ),
-        (
-            "05_minimum_gap",
-            "from qafs_utils.annealing import instances\n"
-            "instances.gaps(instances.of_images({5: problems[:2]}, [0, 1]), tolerance=1e-3)",
-            {"annealing.cpu._hamiltonian", "annealing.gap_search.GapSearch", "annealing.schedules.SCHEDULES"},
-        ),
-        (
-            "06_fidelity",
-            "from qafs_utils.annealing import evolution\n"
-            "from qafs_utils.qubo import binary\nevolution.anneal(binary.energies(problems[0].bqm()))",
-            {"annealing.evolution.anneal", "annealing.cpu_rotations.evolve"},
-        ),
-    ],
-)
-def test_what_runs_is_reached(notebook, source, among):
-    """Every function of qafs_utils that runs, the compiled ones run by Python itself, is among what is reached."""
+def defined(module, name, row):
+    """What defines a function that ran, as "module.name": a lambda's is the statement that holds it."""
+    if name.startswith("<"):
+        body = ast.parse((provenance.ROOT / f"qafs_utils/{module.replace('.', '/')}.py").read_text()).body
+        name = next(node for node in body if node.lineno <= row <= node.end_lineno).targets[0].id
+    return f"{module}.{name}"
+
+
+@pytest.fixture(scope="module")
+def ran():
+    """{notebook: what ran of qafs_utils} in RUN; the compiled loops, too, which Python runs itself here."""
     done = subprocess.run(
         [sys.executable, "-c", TRACE],
-        input=PROBLEMS + source,
+        input=json.dumps([PROBLEMS + source for source in RUN.values()]),
         capture_output=True,
         text=True,
         env=os.environ | {"NUMBA_DISABLE_JIT": "1", "PYTHONPATH": str(provenance.ROOT)},
     )
     assert not done.returncode, done.stderr[-2000:]
-    ran = {name_of(line) for line in done.stdout.split("\n\n")[-1].splitlines()}
-    assert among <= ran <= reached(PROBLEMS + source).keys()
-    assert ran <= reached(provenance.code_of_notebooks()[notebook]).keys()
+    found = json.loads(done.stdout.splitlines()[-1])
+    return {notebook: {defined(*calls) for calls in called} for notebook, called in zip(RUN, found, strict=True)}
+
+
+@pytest.mark.parametrize(
+    "notebook, among",
+    [
+        ("12_optimality", "solvers.by_name._Checked solvers.branch_and_bound.ExactSampler qubo.binary.require_model"),
+        ("05_minimum_gap", "annealing.cpu._hamiltonian annealing.gap_search.GapSearch annealing.schedules.SCHEDULES"),
+        ("06_fidelity", "annealing.evolution.anneal annealing.cpu_rotations.evolve"),
+    ],
+)
+def test_what_runs_is_reached(ran, notebook, among):
+    assert set(among.split()) <= ran[notebook] <= reached(PROBLEMS + RUN[notebook]).keys()
+    assert ran[notebook] <= reached(provenance.code_of_notebooks()[notebook]).keys()
 
 
 def test_what_larger_problems_run_is_reached():
