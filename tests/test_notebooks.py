@@ -7,7 +7,7 @@ import nbformat
 import pytest
 from repository import ROOT
 
-from qafs_utils.artefacts import provenance
+from qafs_utils.artefacts import definitions
 from qafs_utils.artefacts.parameters import PROFILES, defaults, overrides
 from qafs_utils.artefacts.provenance import code_of_notebooks
 from qafs_utils.artefacts.run import Artefacts
@@ -183,6 +183,7 @@ def test_the_graph_sees_imports_tables_and_published_artefacts():
         f"qafs_utils/{name}.py"
         for name in (
             "artefacts/answers",
+            "artefacts/definitions",
             "artefacts/files",
             "artefacts/parameters",
             "artefacts/provenance",
@@ -216,5 +217,5 @@ def test_wings_import_only_from_those_before_them():
         if name in ("__init__", "__main__"):
             continue
         wing = (folder or [name])[0]
-        others = {taken.split(".")[0] for taken in provenance.imported(path.read_text(), ".".join(folder))}
+        others = {taken.split(".")[0] for taken in definitions.imported(path.read_text(), ".".join(folder))}
         assert all(order.index(other) <= order.index(wing) for other in others), path

@@ -1,12 +1,26 @@
-"""Which code made a result: the hash of a notebook and of every module that computes or draws for it."""
+"""Which code made a result: the hash of a notebook and of every definition that it reaches.
+
+What counts:
+- the notebook's own code;
+- every function, class and assignment at the top of a file of qafs_utils that it mentions, or that one of these
+  mentions in turn, wherever it lives. A class counts as a whole. So does a module that is passed on as an object;
+- the other statements at the top of a file of which something is reached (`if`, `try`, calls), for they run on import,
+  and its names with two underscores on each side;
+- what the names stand for: "F = torch.nn.functional" of an import from elsewhere, the text of what is meant within
+  qafs_utils.
+
+What does not count: comments, docstrings, blank lines; import statements themselves; the file in which a definition
+stands; definitions that are not reached; `artefacts`, which stores and does not compute; modules for other hardware.
+"""
 
 import ast
 import functools
 import hashlib
-import io
 import json
 import tokenize
 from pathlib import Path
+
+from .definitions import Source, bare, imported, parsed, whole
 
 ROOT = Path(__file__).resolve().parents[2]
 PROFILES = {
@@ -14,98 +28,21 @@ PROFILES = {
     "images": "everything from STL-10 and the ImageNet weights",
     "smoke": "synthetic images and a random trunk: minutes, never for results",
 }
+_NOTHING = Source({"": []}, {})
 ELSEWHERE = ("annealing.gpu",)  # modules for other hardware, of which no committed result comes
-DOCUMENTED = (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
-
-
-@functools.cache
-def bare(source: str) -> str:
-    '''Python source without comments, docstrings and blank lines: what decides the results. Strings stay as they are.
-
-    >>> bare('def f():\\n    """One."""\\n\\n    return 1  # always\\n')
-    'def f():\\n    return 1'
-    '''
-    lines = source.split("\n")  # as Python counts them: a form feed begins none
-    inside = _within_strings(source)
-    for token in tokenize.generate_tokens(io.StringIO(source).readline):
-        if token.type == tokenize.COMMENT:
-            row, column = token.start
-            lines[row - 1] = lines[row - 1][:column]
-    for node in ast.walk(ast.parse(source)):
-        if isinstance(node, DOCUMENTED) and ast.get_docstring(node) is not None:
-            text = node.body[0]
-            first, last = text.lineno - 1, text.end_lineno - 1
-            before, after = lines[first].encode()[: text.col_offset], lines[last].encode()[text.end_col_offset :]
-            lines[first : last + 1] = [""] * (last - first) + [before.decode() + after.decode().lstrip("; ")]
-            inside -= set(range(first, last))
-    kept = (line if row in inside else line.rstrip() for row, line in enumerate(lines) if row in inside or line.strip())
-    return "\n".join(kept)
-
-
-def _within_strings(source):
-    """Rows (from 0) whose end lies within a string of several lines: blanks and blank lines count there."""
-    rows, open_at = set(), []
-    for token in tokenize.generate_tokens(io.StringIO(source).readline):
-        kind = tokenize.tok_name[token.type]
-        if kind.endswith("STRING_START"):  # Python 3.12 and later take an f-string apart
-            open_at.append(token.start[0])
-        elif kind == "STRING" or kind.endswith("STRING_END"):
-            first = token.start[0] if kind == "STRING" else open_at.pop()
-            rows |= set(range(first - 1, token.end[0] - 1))
-    return rows
-
-
-@functools.cache
-def imported(source: str, package: str = "") -> frozenset[str]:
-    """What Python source takes from qafs_utils, by import or as an attribute  ->  set of dotted names below qafs_utils.
-
-    package: the folder of the source below qafs_utils, from which its relative imports start.
-
-    >>> sorted(imported("import qafs_utils.require\\nfrom . import cpu\\nfrom ..qubo import binary", "annealing"))
-    ['annealing.cpu', 'qubo.binary', 'require']
-    >>> sorted(imported("import qafs_utils as q\\nq.explain(image)"))
-    ['explain']
-    """
-    bound, paths = {}, set()  # {local name: what it stands for}
-    nodes = list(ast.walk(ast.parse(source)))
-    for node in nodes:
-        if isinstance(node, ast.ImportFrom):
-            folder = ["qafs_utils", *package.split(".")] if package else ["qafs_utils"]
-            above = folder[: len(folder) + 1 - node.level] if node.level else []
-            for alias in node.names:
-                bound[alias.asname or alias.name] = path = ".".join(filter(None, [*above, node.module, alias.name]))
-                paths.add(path)
-        elif isinstance(node, ast.Import):
-            for alias in node.names:
-                paths.add(alias.name)
-                bound[alias.asname or alias.name.split(".")[0]] = (
-                    alias.name if alias.asname else alias.name.split(".")[0]
-                )
-    for name, *attributes in filter(None, map(_dotted, nodes)):
-        paths.add(".".join([bound.get(name, name), *attributes]))
-    return frozenset(path.removeprefix("qafs_utils.") for path in paths if path.startswith("qafs_utils."))
-
-
-def _dotted(node):
-    """["a", "b", "c"] of the expression a.b.c, [] of any other."""
-    names = []
-    while isinstance(node, ast.Attribute):
-        names.append(node.attr)
-        node = node.value
-    return [node.id, *reversed(names)] if names and isinstance(node, ast.Name) else []
 
 
 def _module(name, root):
     """The module that holds a dotted name below qafs_utils: "qubo.binary.bits"  ->  "qubo.binary", None of a folder."""
     parts = name.split(".")
     for count in range(len(parts), 0, -1):
-        if _file(".".join(parts[:count]), root).exists():
+        if _path(".".join(parts[:count]), root).exists():
             return ".".join(parts[:count])
     return None if (root / "qafs_utils" / parts[0]).is_dir() else "__init__"  # a name of the package itself
 
 
-def _file(module, root):
-    return (root / "qafs_utils" / module.replace(".", "/")).with_suffix(".py")
+def _path(module, root):
+    return root / f"qafs_utils/{module.replace('.', '/')}.py"
 
 
 def code_of_notebooks(root: Path = ROOT) -> dict[str, str]:
@@ -147,20 +84,74 @@ def modules(source: str, root: Path = ROOT) -> dict[str, str]:
     >>> sorted(modules("from qafs_utils.make import claims"))
     ['artefacts.answers', 'make.claims', 'require']
     """
-    found, waiting = {}, {_module(name, root) for name in imported(source)}
+    holder = functools.cache(functools.partial(_module, root=root))
+    found, waiting = {}, set(map(holder, imported(source)))
     while waiting := waiting - found.keys() - {None, *ELSEWHERE}:
         name = waiting.pop()
-        found[name] = _file(name, root).read_text(encoding="utf-8")
-        waiting |= {_module(other, root) for other in imported(found[name], name.rpartition(".")[0])}
+        found[name] = _path(name, root).read_text(encoding="utf-8")
+        waiting |= set(map(holder, imported(found[name], name.rpartition(".")[0])))
     return found
 
 
-def code_hash(notebook: str, root: Path = ROOT) -> str | None:
-    """SHA-256 (16 digits) of the code of root/notebooks/<notebook>.ipynb and of all modules it rests on.
+def reached(source: str, root: Path = ROOT) -> dict[str, list[str]]:
+    """{dotted name: texts of its definitions} of what Python source reaches in qafs_utils, and of itself, named "".
 
-    Without comments and docstrings, and without `artefacts`, which stores and does not compute. Taken from the
-    text, not from Python's syntax tree, so that it is the same in every version of Python. None if there is no
-    notebook of that name, or a cell of it is only half written.
+    The other statements at the top of a module are named "module.". The lines at the end of a text say what its names
+    stand for: the SHA-256 of what is meant in qafs_utils, or the dotted name elsewhere.
+
+    >>> sorted(reached("from qafs_utils import require as r\\nr.choice('x', 1, [1])"))
+    ['', 'require.', 'require.choice', 'require.described']
+    """
+    sources = modules(source, root)
+    files = {name: _NOTHING if name.startswith("artefacts.") else parsed(name, sources[name]) for name in sources}
+    meant, texts, waiting = functools.cache(functools.partial(_meant, files=files)), {}, {"": [whole(source)]}
+    while waiting:
+        key, definitions = waiting.popitem()
+        texts[key] = []
+        for definition in definitions:
+            lines = set()
+            for name, path in definition.mentions:
+                targets, marks = meant(path)
+                lines |= {f"{name} = {mark}" for mark in marks}
+                waiting |= {f"{module}.{target}": files[module].definitions[target] for module, target in targets}
+            texts[key].append("\n".join([definition.text, *sorted(lines)]))
+        waiting = {key: waiting[key] for key in waiting.keys() - texts.keys()}
+    return texts
+
+
+def _meant(path, files):
+    """What a dotted name stands for  ->  {(module, name)} that are reached with it, what tells it from other things."""
+    head, *parts = path.split(".")
+    if head != "qafs_utils":
+        return set(), {path}
+    count = next((n for n in range(len(parts), 0, -1) if ".".join(parts[:n]) in files), 0)
+    module, (name, *attributes) = ".".join(parts[:count]) or "__init__", parts[count:] or [""]
+    if module not in files:  # a folder, or a module of ELSEWHERE
+        return set(), set()
+    definitions, imports = files[module]
+    if name in imports and name not in definitions:  # handed on
+        found = [_meant(".".join([other, *attributes]), files) for other in imports[name]]
+        targets, marks = (set().union(*sets) for sets in zip(*found))
+    else:
+        targets = {(module, key) for key in ([name] if name and name in definitions else definitions)}
+        marks = {f"{key} {definition.digest}" for _, key in targets for definition in definitions[key]}
+    return targets | {(module, "")}, marks
+
+
+def hash_of(source: str, root: Path = ROOT) -> str:
+    """SHA-256 (16 digits) of Python source and of all definitions that it reaches: see above for what counts.
+
+    Taken from the text, not from Python's syntax tree, so that it is the same in every version of Python.
+
+    >>> hash_of("x = 1  # a comment") == hash_of("x = 1") != hash_of("x = 2")
+    True
+    """
+    texts = sorted((key.rpartition(".")[2], text) for key, texts in reached(source, root).items() for text in texts)
+    return hashlib.sha256("\n".join(f"# {name}\n{text}" for name, text in texts).encode()).hexdigest()[:16]
+
+
+def code_hash(notebook: str, root: Path = ROOT) -> str | None:
+    """`hash_of` the code of root/notebooks/<notebook>.ipynb. None without it, or if a cell of it is only half written.
 
     >>> len(code_hash("03_qubo")), code_hash("no_such_notebook")
     (16, None)
@@ -173,6 +164,4 @@ def code_hash(notebook: str, root: Path = ROOT) -> str | None:
         bare(source)
     except (SyntaxError, tokenize.TokenError):  # somebody is at work on it, and may run the other cells
         return None
-    sources = {"": source} | {k: v for k, v in modules(source, root).items() if not k.startswith("artefacts.")}
-    text = "\n".join(f"# {name}\n{bare(sources[name])}" for name in sorted(sources))
-    return hashlib.sha256(text.encode()).hexdigest()[:16]
+    return hash_of(source, root)
