@@ -53,7 +53,7 @@ def gap_against_size(table: pd.DataFrame, fits: pd.DataFrame) -> Figure:
     """Fig. 7: mean and median minimum gap against d with the median's power law, and 1/d; hardest marked.
 
     table: columns n_features, d, gap; fits: columns n_features, slope, low, high, prefactor, as `scaling.slopes` gives
-    them, a panel for each.
+    them, a panel for each; n_features may be "all".
 
     >>> table = pd.DataFrame({"n_features": 16, "d": [4, 4, 8], "gap": [0.1, 0.3, 0.1]})
     >>> fits = pd.DataFrame({"n_features": [16], "slope": -1.0, "low": -1.4, "high": -0.6, "prefactor": 0.8})
@@ -63,8 +63,9 @@ def gap_against_size(table: pd.DataFrame, fits: pd.DataFrame) -> Figure:
     """
     figure, axes = plt.subplots(1, len(fits), figsize=(PAGE, 2.6), sharey=True, squeeze=False)
     for axis, fit in zip(axes.flat, fits.itertuples()):
-        part = table[table.n_features == fit.n_features]
-        d, colour = np.array(sorted(part.d.unique())), MODEL_COLOURS[fit.n_features]
+        pooled = fit.n_features == "all"
+        part = table if pooled else table[table.n_features == int(fit.n_features)]
+        d, colour = np.array(sorted(part.d.unique())), "0.3" if pooled else MODEL_COLOURS[int(fit.n_features)]
         grouped, middle = part.groupby("d").gap, np.exp(np.log(d).mean())
         axis.plot(part.d, part.gap, ".", color="0.8", markersize=2, zorder=0)
         axis.plot(0.985 * d, grouped.mean(), "o", color=colour)
@@ -73,9 +74,11 @@ def gap_against_size(table: pd.DataFrame, fits: pd.DataFrame) -> Figure:
         axis.plot(d, fit.prefactor * d**fit.slope, "-", color=colour, lw=0.9)
         axis.plot(d, 2.5 * fit.prefactor * middle ** (fit.slope + 1) / d, "k--", lw=0.8)
         axis.set(xscale="log", yscale="log", xlabel="number of candidates $d$")
-        axis.set_title(f"$N_f={fit.n_features}$: exponent ${fit.slope:.1f}$\n[${fit.low:.1f}$, ${fit.high:.1f}$]")
+        name = "all $N_f$" if pooled else f"$N_f={fit.n_features}$"
+        axis.set_title(f"{name}: exponent ${fit.slope:.1f}$\n[${fit.low:.1f}$, ${fit.high:.1f}$]")
         axis.minorticks_off()
-        axis.set_xticks(d, [str(v) for v in d], fontsize=6 if len(d) > 5 else None)
+        labels = [str(v) if len(d) <= 8 or v <= 10 or v % 2 == 0 else "" for v in d]
+        axis.set_xticks(d, labels, fontsize=6 if len(d) > 5 else None)
     axes[0, 0].set_ylabel("minimum gap $\\Delta_{\\min}$")
     marks = {"mean": "o", "median": "s", "hardest": "v", "power law of the median": "-", "$\\propto 1/d$": "--"}
     for name, mark in marks.items():
