@@ -126,7 +126,7 @@ def test_every_figure_has_a_caption(path):
     for place, cell in enumerate(cells):
         for number in re.findall(r'run\.figure\(\s*"fig(\w\d)_', cell.source) if cell.cell_type == "code" else ():
             caption = next(filter(None, map(said, cells[place + 1 :])))
-            assert caption.startswith(f"**Fig. {number.lstrip('0')}.** "), caption[:80]
+            assert caption.startswith(f"**Fig. {number.removeprefix('0')}.** "), caption[:80]
 
 
 @each_notebook

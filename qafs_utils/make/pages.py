@@ -23,11 +23,11 @@ known."""
 def label(figure: str) -> str:
     """How captions name a figure, from the name of its file.
 
-    >>> label("fig04_gap_histogram"), label("figA1_cam_panel"), label("table01_average_drop")
-    ('Fig. 4', 'Fig. A1', 'Table 1')
+    >>> label("fig04_gap_histogram"), label("figA1_cam_panel"), label("fig00_findings"), label("table01_average_drop")
+    ('Fig. 4', 'Fig. A1', 'Fig. 0', 'Table 1')
     """
     kind, number = re.match(r"(fig|table)(\w\d)", figure).groups()
-    return f"{'Fig.' if kind == 'fig' else 'Table'} {number.lstrip('0')}"
+    return f"{'Fig.' if kind == 'fig' else 'Table'} {number.removeprefix('0')}"
 
 
 def plot(name: str, size: tuple[int, int], folder: str = "../figures", says: str = "") -> str:
