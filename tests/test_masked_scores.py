@@ -9,7 +9,7 @@ import torch
 
 from qafs_utils.artefacts.run import Artefacts
 from qafs_utils.cnn import extraction, feature_maps, networks, pretrained, training
-from qafs_utils.conventions import Conventions
+from qafs_utils.conventions import CHOICES, Conventions
 from qafs_utils.explanations import array_names, average_drop, cams, masked_scores, masks, other_layers
 from qafs_utils.qubo import feature_selection
 
@@ -197,7 +197,11 @@ def test_what_a_layer_carries_is_measured_with_other_maps_at_zero():
 @pytest.mark.parametrize("name", average_drop.DEFINITIONS)
 def test_the_average_drop_of_a_set_is_one_of_the_known_definitions(name):
     definition = average_drop.DEFINITIONS[name]
-    masks = {"soft": "soft", "threshold": f"threshold {definition.value}", "top_fraction": "top half"}
-    use = Conventions(mask=masks[definition.mask], resampling=definition.resampling, score=definition.score)
+    masks = {("soft", None): "soft", ("threshold", 0.15): "threshold 0.15", ("threshold", 0.5): "threshold 0.5"}
+    masks |= {("top_fraction", 0.5): "top half"}
+    assert set(masks.values()) <= set(CHOICES["mask"])
+    if (mask := masks.get((definition.mask, definition.value))) is None:
+        pytest.skip("no set of conventions has this mask")
+    use = Conventions(mask=mask, resampling=definition.resampling, score=definition.score)
     found, plain = other_layers.definition_of(use), {"fill": "black", "target": "predicted", "average": "all"}
     assert found == replace(definition, **plain, clip=True)

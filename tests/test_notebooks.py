@@ -112,8 +112,8 @@ def test_anatomy(path):
 
 
 @each_notebook
-def test_what_it_publishes_has_a_row_in_the_readme(path):
-    code, page = "\n".join(code_of(path)), (ROOT / "README.md").read_text()
+def test_what_it_publishes_has_a_row_in_the_list_of_figures(path):
+    code, page = "\n".join(code_of(path)), (ROOT / "docs/figures.md").read_text()
     for name in re.findall(r'run\.(?:figure|table)\(\s*"((?:fig|table)\w+)"', code):
         rows = [line for line in page.splitlines() if line.startswith("| ") and f"`{path.stem}`" in line]
         assert any(re.match(rf"| .*`{name.split('_')[0]}_", row) for row in rows), name
@@ -126,7 +126,7 @@ def test_every_figure_has_a_caption(path):
     for place, cell in enumerate(cells):
         for number in re.findall(r'run\.figure\(\s*"fig(\w\d)_', cell.source) if cell.cell_type == "code" else ():
             caption = next(filter(None, map(said, cells[place + 1 :])))
-            assert caption.startswith(f"**Fig. {number.lstrip('0')}.** "), caption[:80]
+            assert caption.startswith(f"**Fig. {number.removeprefix('0')}.** "), caption[:80]
 
 
 @each_notebook

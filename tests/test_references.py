@@ -28,7 +28,7 @@ def prose(path):
     return "\n".join(said)
 
 
-PAGES = [ROOT / "RELATED_WORK.md", ROOT / "README.md", ROOT / "data/README.md"]
+PAGES = [ROOT / "RELATED_WORK.md", ROOT / "README.md", ROOT / "data/README.md", *sorted((ROOT / "docs").glob("*.md"))]
 READ = [*PAGES, *sorted((ROOT / "notebooks").glob("*.ipynb")), *sorted((ROOT / "qafs_utils").rglob("*.py"))]
 CITED = {str(path.relative_to(ROOT)): set(re.findall(KEY, prose(path))) for path in READ}
 

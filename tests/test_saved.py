@@ -179,7 +179,7 @@ def test_a_network_of_torchvision_is_told_its_own_input(monkeypatch):
     assert settings["mean"] == [0.485, 0.456, 0.406]
 
 
-def test_the_readmes_example_runs(tmp_path, photograph, monkeypatch):
+def test_the_readmes_example_runs(tmp_path, photograph, monkeypatch, command_line):
     code = re.search(r"## Explain your own image.*?```python\n(.*?)```", (ROOT / "README.md").read_text(), re.S)[1]
     for name in ("a.jpg", "b.jpg"):
         Image.open(photograph).save(tmp_path / name)
@@ -187,6 +187,7 @@ def test_the_readmes_example_runs(tmp_path, photograph, monkeypatch):
     monkeypatch.setattr(torchvision.models, "resnet18", lambda weights: copy.deepcopy(NET).train())
     namespace = {}
     exec(code, namespace)
-    found = namespace["found"]
-    assert len(found) == 2 and found[0].label in namespace["weights"].meta["categories"]
+    several = namespace["several"]
+    assert namespace["found"].label in datasets.CLASSES
+    assert len(several) == 2 and several[0].label in namespace["weights"].meta["categories"]
     assert json.loads((tmp_path / "explanations/a/explanation.json").read_text())["call"]["layer"] == "layer4"

@@ -65,16 +65,14 @@ def executed(root, name):
 def root(tmp_path, monkeypatch):
     """A repository of two notebooks, one of them run, with the pages of ours."""
     move_root(monkeypatch, tmp_path)
-    for folder in ("notebooks", "figures", "benchmarks", "data", "qafs_utils", "build/published/notebooks"):
+    for folder in ("notebooks", "figures", "benchmarks", "data", "docs", "qafs_utils", "build/published/notebooks"):
         (tmp_path / folder).mkdir(parents=True)
     shutil.copytree(ROOT / "site", tmp_path / "site")
-    for file in (*site.PAGES.values(), "data/references.bib", "notebooks/02_feature_maps.ipynb"):
+    for file in (*site.PAGES.values(), site.CLAIMS, "data/references.bib", "notebooks/02_feature_maps.ipynb"):
         shutil.copy(ROOT / file, tmp_path / file)
     shutil.copy(ROOT / "notebooks/03_qubo.ipynb", tmp_path / "notebooks")
-    for file in re.findall(r"!\[[^\]]*\]\((?!http)([^)]+)\)", (ROOT / "README.md").read_text()):
-        for copy in (ROOT / file, (ROOT / file).with_suffix(".pdf")):
-            if copy.exists():
-                shutil.copy(copy, tmp_path / copy.relative_to(ROOT))
+    for copy in [*(ROOT / "figures").glob("fig*.p*"), ROOT / "benchmarks/annealer.png"]:
+        (tmp_path / copy.relative_to(ROOT)).symlink_to(copy)
     imsave(tmp_path / "figures/fig99_test.png", np.zeros((3, 5)))
     (tmp_path / "figures/fig99_test.pdf").write_bytes(b"%PDF-1.4")
     records = '{"02_feature_maps": {"figures": {"fig01_pipeline.png": ""}}}'

@@ -32,7 +32,7 @@ def test_smoke_run_of_all_notebooks(copy):
     executed = sorted(p.stem for p in (copy / "build/smoke/notebooks").glob("*.ipynb"))
     assert executed == [p.stem for p in NOTEBOOKS]
     made = {p.name for p in (copy / "build/smoke/figures").iterdir()}
-    listed = re.findall(r"^\| (?:Fig|Table).*\| `(\w+)` \|", (ROOT / "README.md").read_text(), re.M)
+    listed = re.findall(r"^\| (?:Fig|Table).*\| \[`(\w+)`\]", (ROOT / "docs/figures.md").read_text(), re.M)
     assert len(listed) > 30 and {Path(name).stem for name in made if name.startswith("fig") and name.endswith("g")} == {
         name for name in listed if name.startswith("fig")
     }

@@ -6,8 +6,9 @@ import pandas as pd
 from .. import require
 from ..artefacts.answers import holm
 
+PAGE = "docs/claims.md"  # under ROOT
 MARKS = ("<!-- claims -->", "<!-- end of claims -->")
-HEADLINES = {  # the statements that README shows, by id, and what they say in short
+HEADLINES = {  # the statements that PAGE shows, by id, and what they say in short
     "shots": "$d^2$ reads find the optimum",
     "overlap_mean": "the mean overlap of classes at $N_f=16$",
     "overlap_below_all": "selecting lowers the overlap of classes",

@@ -1,5 +1,6 @@
 """The pages of the site, as Markdown and notebooks for Sphinx: from the executed notebooks and the table of claims."""
 
+import posixpath
 import re
 from html import escape
 
@@ -8,26 +9,21 @@ import numpy as np
 import pandas as pd
 from nbformat.v4 import new_markdown_cell, new_output
 
-from .claims import VERDICTS
+from .claims import MARKS, VERDICTS
 
 FIGURE = re.compile(r'run\.figure\(\s*"(\w+)"')
 CAPTION = re.compile(r"\*\*((?:Fig\.|Table) \w+)\.\*\* ")
 PYTHON = {"name": "python", "pygments_lexer": "ipython3"}
-RULE = """A number is *reproduced* if the whole 95 % interval of ours is within 10 % of it, or within the tolerance that
-its page names. It is *compatible* if the interval merely contains it, or if ours is no farther off than two reruns are
-from each other. It holds in *direction only* if just its sign, order or criterion does. A statement without a number is
-reproduced if it holds by its criterion, in direction only if in part. The criteria are ours, set while results were
-known."""
 
 
 def label(figure: str) -> str:
     """How captions name a figure, from the name of its file.
 
-    >>> label("fig04_gap_histogram"), label("figA1_cam_panel"), label("table01_average_drop")
-    ('Fig. 4', 'Fig. A1', 'Table 1')
+    >>> label("fig04_gap_histogram"), label("figA1_cam_panel"), label("fig00_findings"), label("table01_average_drop")
+    ('Fig. 4', 'Fig. A1', 'Fig. 0', 'Table 1')
     """
     kind, number = re.match(r"(fig|table)(\w\d)", figure).groups()
-    return f"{'Fig.' if kind == 'fig' else 'Table'} {number.lstrip('0')}"
+    return f"{'Fig.' if kind == 'fig' else 'Table'} {number.removeprefix('0')}"
 
 
 def plot(name: str, size: tuple[int, int], folder: str = "../figures", says: str = "") -> str:
@@ -89,26 +85,38 @@ def page_of(notebook, pictures: dict[str, tuple], note: str = ""):
     return nbformat.v4.new_notebook(cells=cells, metadata={"language_info": PYTHON})
 
 
-def linked(text: str, notebooks: list[str], links: dict[str, str]) -> str:
-    """Markdown of the repository as a page of the site: links to files become links to pages, or words without one.
+def linked(text: str, notebooks: list[str], links: dict[str, str], folder: str = "", repository: str = "") -> str:
+    """Markdown of the repository as a page of the site: links to files become links to pages, or to the repository.
 
-    Pictures from elsewhere go, since a page needs no network; names of notebooks in backquotes become links.
+    links: {file: page}; folder: of the file that text is of, which its links begin at; repository: address, without it
+    what is no page becomes words. Badges go, since a page needs no network; figures are linked in the gallery; names
+    of notebooks in backquotes become links.
 
-    >>> linked("see [the data](data/README.md), [a file](x.txt), `03_qubo`", ["03_qubo"], {"data/README.md": "data.md"})
-    'see [the data](data.md), a file, [`03_qubo`](notebooks/03_qubo.ipynb)'
+    >>> text = "see [the data](README.md), [a file](../x.txt), `03_qubo`"
+    >>> linked(text, ["03_qubo"], {"data/README.md": "data.md"}, "data")
+    'see [the data](/data.md), a file, [`03_qubo`](/notebooks/03_qubo.ipynb)'
+    >>> linked("[a](x.txt), [b](figures/fig01_a.png)", [], {}, repository="https://host/we/qafs")
+    '[a](https://host/we/qafs/blob/main/x.txt), [b](#fig01_a)'
     """
 
     def link(found):
-        shown, target = found.groups()
-        if target.startswith(("https://", "http://", "#")):
+        shown, target, anchor = found.groups()
+        if target.startswith(("https://", "http://")) or not target:
             return found[0]
-        return f"[{shown}]({links[target]})" if target in links else shown
+        path = posixpath.normpath(posixpath.join(folder, target))
+        if path in links:
+            return f"[{shown}](/{links[path]}{anchor or ''})"
+        if figure := re.fullmatch(r"figures/(fig\w+)\.png", path):
+            return f"[{shown}](#{figure[1]})"
+        if path.startswith("../"):  # of the repository on its host, which README begins below blob/main
+            return f"[{shown}]({repository}/{path.replace('../', '')})" if repository else shown
+        return f"[{shown}]({repository}/blob/main/{path})" if repository else shown
 
-    text = re.sub(r"\[!\[[^\]]*\]\(http[^)]*\)\]\([^)]*\)\s?|!\[[^\]]*\]\(http[^)]*\)\s?", "", text)
-    text = re.sub(r"(?<!!)\[([^\[\]]+)\]\(([^)\s]+)\)", link, text)
-    text = re.sub(r"(!\[[^\]]*\]\()(?!http)", r"\1extra/", text)
+    text = re.sub(r"\[!\[[^\]]*\]\((?:http|\.\./\.\.)[^)]*\)\]\([^)]*\)\s?|!\[[^\]]*\]\(http[^)]*\)\s?", "", text)
+    text = re.sub(r"(?<!!)\[([^\[\]]+)\]\(([^)\s#]*)(#[^)\s]*)?\)", link, text)
+    text = re.sub(r"(!\[[^\]]*\]\()(?!http)(?:\.\./)*", r"\1/extra/", text)
     names = "|".join(notebooks)
-    return re.sub(rf"(?<!\[)`({names})`(?!\])", r"[`\1`](notebooks/\1.ipynb)", text) if names else text
+    return re.sub(rf"(?<!\[)`({names})`(?!\])", r"[`\1`](/notebooks/\1.ipynb)", text) if names else text
 
 
 def cited(text: str, keys: set[str]) -> str:
@@ -190,11 +198,11 @@ def claim_page(row, picture: str, notebooks: list[str]) -> str:
     return "\n".join([*lines, picture, "", "[All statements and the rule](index.md)", ""])
 
 
-def claims_index(table: pd.DataFrame) -> str:
-    """The page of all statements, in Markdown, with buttons that show one verdict only.
+def claims_index(table: pd.DataFrame, page: str) -> str:
+    """The page of all statements, in Markdown: what docs/claims.md says before its table, and buttons for one verdict.
 
-    >>> claims_index(pd.DataFrame({"verdict": [], "id": []})).splitlines()[0]
-    '# The statements of the paper, and our verdicts'
+    >>> claims_index(pd.DataFrame({"verdict": [], "id": []}), f"# Statements{MARKS[0]}").splitlines()[0]
+    '# Statements'
     """
     counts = table.verdict.value_counts().reindex(VERDICTS, fill_value=0)
     choices = {"all": f"all {len(table)}"} | {v.replace(" ", "-"): f"{v} ({counts[v]})" for v in VERDICTS}
@@ -202,14 +210,7 @@ def claims_index(table: pd.DataFrame) -> str:
         f'<label><input type="radio" name="only" id="only-{k}"{" checked" * (k == "all")}> {text}</label>'
         for k, text in choices.items()
     )
-    lines = [
-        "# The statements of the paper, and our verdicts",
-        "",
-        RULE,
-        "",
-        f'<div class="filter">{buttons}</div>',
-        "",
-    ]
+    lines = [page.partition(MARKS[0])[0].strip(), "", f'<div class="filter">{buttons}</div>', ""]
     lines += ["| statement | verdict | paper | ours | stands in |", "|---|---|---|---|---|"]
     for row in table.itertuples():
         link = f"[{_plain(row.claim)}]({row.id}.md)"
@@ -236,15 +237,14 @@ def figure_of(row, records: dict[str, list[str]]) -> str:
 def gallery(records: dict[str, list[str]], said: dict[str, str], pictures: dict[str, tuple], notebooks) -> str:
     """The page of all figures, in Markdown: {notebook: its figures}, {"Fig. 4": caption}, {figure: (width, height)}.
 
-    >>> gallery({"05_gap": ["fig04_gaps"]}, {}, {"fig04_gaps": (4, 3)}, []).splitlines()[4]
-    ':::{container} gallery'
+    >>> gallery({"05_gap": ["fig04_gaps"]}, {}, {"fig04_gaps": (4, 3)}, []).splitlines()[4:6]
+    ['(fig04_gaps)=', ':::{container} gallery']
     """
     lines = ["# Figures", "", "Each opens in full size when clicked.\n"]
     for name, notebook in sorted((name, notebook) for notebook, names in records.items() for name in names):
         caption = said.get(label(name), f"**{label(name)}.** {name.partition('_')[2].replace('_', ' ').capitalize()}.")
         source = f"From [`{notebook}`](notebooks/{notebook}.ipynb)" if notebook in notebooks else f"From `{notebook}`"
         source += f' · <a href="figures/{name}.pdf">PDF</a>'
-        lines.append(
-            f":::{{container}} gallery\n{plot(name, pictures[name], 'figures', caption)}\n{caption}\n\n{source}\n:::\n"
-        )
+        picture = plot(name, pictures[name], "figures", caption)
+        lines.append(f"({name})=\n:::{{container}} gallery\n{picture}\n{caption}\n\n{source}\n:::\n")
     return "\n".join(lines)

@@ -18,7 +18,7 @@ from ..artefacts.files import (
     write_atomically,
 )
 from ..artefacts.parameters import IMAGE_NOTEBOOKS
-from .claims import with_table
+from .claims import PAGE, with_table
 
 
 def publish(source=ROOT / "build" / "images", target=PUBLISHED, limit_mb=60):
@@ -75,7 +75,7 @@ def _words(output):
 
 
 def summary(profile: str) -> None:
-    """Copy the figures and tables of a run to figures/, renew README's claims and RECORDS.json, say what stays.
+    """Copy the figures and tables of a run to figures/, renew the page of claims and RECORDS.json, say what stays.
 
     >>> summary("published")  # doctest: +SKIP
     """
@@ -85,8 +85,8 @@ def summary(profile: str) -> None:
         write_atomically(ROOT / "figures" / path.name, path.read_bytes())
     print(f"\nfigures/: {len(made)} files made from profile {profile!r}")
     for path in (p for p in made if p.name == "table02_claims.csv"):
-        page = with_table((ROOT / "README.md").read_text(encoding="utf-8"), pd.read_csv(path))
-        write_atomically(ROOT / "README.md", page.encode())
+        page = with_table((ROOT / PAGE).read_text(encoding="utf-8"), pd.read_csv(path))
+        write_atomically(ROOT / PAGE, page.encode())
     kept = sorted({p.name for p in (ROOT / "figures").glob("[!.]*.*")} - {p.name for p in made} - {RECORDS.name})
     if kept:
         print(f"as committed, not remade: {', '.join(kept)}")

@@ -25,6 +25,7 @@ from ..artefacts.files import (
 )
 from ..artefacts.parameters import IMAGE_NOTEBOOKS
 from . import explorer
+from .claims import PAGE as CLAIMS
 from .pages import (
     FIGURE,
     captions,
@@ -47,12 +48,19 @@ GROUPS = {  # of the story, notebooks by number; all others are "Beyond the pape
 }
 PAGES = {  # page of the site: the file it is made from
     "index": "README.md",
+    "method": "docs/method.md",
+    "explain": "docs/explain.md",
+    "running": "docs/running.md",
+    "figures": "docs/figures.md",
+    "code": "docs/code.md",
     "related": "RELATED_WORK.md",
     "data": "data/README.md",
     "contributing": "CONTRIBUTING.md",
     "changes": "CHANGELOG.md",
 }
-LINKS = {file: f"{page}.md" for page, file in PAGES.items()} | {"figures/table02_claims.md": "claims/index.md"}
+GUIDE = ("method", "explain", "running", "code")
+LINKS = {file: f"{page}.md" for page, file in PAGES.items()}
+LINKS |= {"figures/table02_claims.md": "claims/index.md", CLAIMS: "claims/index.md"}
 NOT_HERE = (
     "It reads photographs. What it says below is of the run that made the committed files; no photograph is shown."
 )
@@ -103,15 +111,29 @@ def _size(path) -> tuple:
     return decoded(path, lambda content: struct.unpack(">II", content[16:24]), "`git checkout figures` restores it")
 
 
+def repository() -> str:
+    """Address of the repository on its host: of the workflow that runs, or of git's `origin`; "" if it has none.
+
+    >>> repository()  # doctest: +SKIP
+    'https://github.com/we/qafs'
+    """
+    if name := os.environ.get("GITHUB_REPOSITORY"):
+        return f"{os.environ.get('GITHUB_SERVER_URL', 'https://github.com')}/{name}"
+    command = ["git", "-C", str(ROOT), "remote", "get-url", "origin"]
+    origin = subprocess.run(command, capture_output=True, text=True).stdout.strip() if shutil.which("git") else ""
+    found = re.fullmatch(r"(?:https://|ssh://)?(?:[^@/]*@)?([\w-]+(?:\.[\w-]+)+)[:/]([\w./-]+?)(?:\.git)?", origin)
+    return f"https://{found[1]}/{found[2]}" if found else ""
+
+
 def _contents(notebooks) -> str:
     """The navigation, at the end of the first page."""
     named = {number for numbers in GROUPS.values() for number in numbers}
     groups = {group: [n for n in notebooks if n[:2] in numbers] for group, numbers in GROUPS.items()}
     groups["Beyond the paper"] = [n for n in notebooks if n[:2] not in named]
     first = ["explorer", "Figures <gallery>", "Claims <claims/index>"]
-    parts = [toctree(first, caption="Results")]
+    parts = [toctree(list(GUIDE), caption="Guide"), toctree(first, caption="Results")]
     parts += [toctree([f"notebooks/{n}" for n in names], caption=group) for group, names in groups.items() if names]
-    rest = ["Reference of the code <api/qafs_utils/index>", *(page for page in PAGES if page != "index")]
+    rest = ["Reference of the code <api/qafs_utils/index>", *(page for page in PAGES if page not in ("index", *GUIDE))]
     return "\n".join([*parts, toctree(rest, caption="More")])
 
 
@@ -147,14 +169,16 @@ def write_sources(profile: str, target: Path) -> None:
         figure = figure_of(row, records)
         picture = plot(figure, pictures[figure], says=said.get(label(figure), "")) if figure else ""
         write(f"claims/{row.id}.md", claim_page(row, picture, names))
-    write("claims/index.md", claims_index(table))
     write("gallery.md", gallery(records, said, pictures, names))
     (target / "extra" / "explorer-alone.html").write_bytes(explorer.page(explorer.data()))
     write("explorer.md", EXPLORER_PAGE)
     bibliography = (ROOT / "data" / "references.bib").read_text(encoding="utf-8")
     write("references.bib", bibliography)
-    for page, file in PAGES.items():
-        text = linked((ROOT / file).read_text(encoding="utf-8"), names, LINKS)
+    links, address = LINKS | {f"notebooks/{name}.ipynb": f"notebooks/{name}.ipynb" for name in names}, repository()
+    for page, file in (PAGES | {"claims/index": CLAIMS}).items():
+        text = (ROOT / file).read_text(encoding="utf-8")
+        text = linked(text, names, links, os.path.dirname(file), address)
+        text = claims_index(table, text) if file == CLAIMS else text
         text = cited(text, set(re.findall(r"^@\w+\{(\w+),", bibliography, re.M))) if page == "related" else text
         write(f"{page}.md", text + ("\n\n" + _contents(names) if page == "index" else ""))
 

@@ -151,10 +151,10 @@ def _of_record(notebook, record):
 
 
 def _pages():
-    rows, readme, full = _table("table02_claims"), ROOT / "README.md", ROOT / "figures/table02_claims.md"
-    expected = {readme: claims.with_table(readme.read_text(encoding="utf-8"), rows), full: claims.markdown(rows)}
+    rows, short, full = _table("table02_claims"), ROOT / claims.PAGE, ROOT / "figures/table02_claims.md"
+    expected = {short: claims.with_table(short.read_text(encoding="utf-8"), rows), full: claims.markdown(rows)}
     wrong = [path.name for path, text in expected.items() if path.read_text(encoding="utf-8") != text]
-    return "README's claims and table02_claims.md are table02_claims.csv", [
+    return f"{claims.PAGE} and table02_claims.md are table02_claims.csv", [
         f"{name}: its claims are not table02_claims.csv's" for name in wrong
     ]
 

@@ -1,0 +1,122 @@
+"""README: short sentences, links that lead somewhere, and the numbers of the committed tables."""
+
+import re
+from statistics import median
+
+import pandas as pd
+import pytest
+from repository import ROOT
+
+from qafs_utils.make.claims import VERDICTS
+from qafs_utils.make.site import CLAIMS, PAGES
+
+README = (ROOT / "README.md").read_text()
+FILES = sorted({*PAGES.values(), CLAIMS})
+LONGEST, USUAL = 30, 16  # words of a sentence
+
+
+def sentences(page):
+    """Those of Markdown, as lists of words: no code, tables, comments and pictures, and of links what is shown."""
+    page = re.sub(
+        r"```.*?```|<!--.*?-->|\[?!\[[^\]]*\]\([^)]*\)(?:\]\([^)]*\))?|^[|#].*?$", "\n\n", page, flags=re.S | re.M
+    )
+    page = re.sub(r"\[([^\]]*)\]\([^)]*\)", r"\1", page)
+    page = re.sub(r"\b(Figs?|Eqs?|al)\. ", r"\1 ", page)
+    blocks = re.split(r"\n\s*\n|\n(?=\s*(?:[-*]|\d+\.) )", page)
+    found = [re.split(r"(?<=[.?!])[*_)]*\s+", " ".join(re.sub(r"^\s*(?:[-*]|\d+\.) ", "", b).split())) for b in blocks]
+    words = [[word for word in sentence.split() if re.search(r"\w", word)] for block in found for sentence in block]
+    return [sentence for sentence in words if sentence]
+
+
+def test_sentences_are_split_where_they_end():
+    page = "# Title\n\nOne two ([Fig. 3](a.b/c.d)). Three `x.y` four?\nFive:\n\n- six\n- **seven.** *Eight* nine\n"
+    page += "\n| a b |\n```\nx. y\n```\n"
+    assert [len(sentence) for sentence in sentences(page)] == [4, 3, 1, 1, 1, 2]
+
+
+def test_sentences_are_short():
+    lengths = {" ".join(sentence): len(sentence) for sentence in sentences(README)}
+    assert len(lengths) > 30 and median(lengths.values()) <= USUAL
+    assert {text: n for text, n in lengths.items() if n > LONGEST} == {}
+
+
+def anchors(page):
+    """The addresses that GitHub gives to the headings of a page."""
+    titles = re.findall(r"^#+ (.*)$", re.sub(r"```.*?```", "", page, flags=re.S), re.M)
+    return {re.sub(r"[^\w -]", "", title.lower()).replace(" ", "-") for title in titles}
+
+
+@pytest.mark.parametrize("file", FILES)
+def test_links_lead_somewhere(file):
+    """As on GitHub, from the folder of the file; ../../ of README leads to the pages of the repository there."""
+    for target in re.findall(r"\]\(([^)\s]+)\)", (ROOT / file).read_text()):
+        path, _, anchor = target.partition("#")
+        if path.startswith("https://") or (path.startswith("../../") and file == "README.md"):
+            continue
+        to = (ROOT / file).parent / path if path else ROOT / file
+        assert to.exists() and to.resolve().is_relative_to(ROOT), f"{file} links {target}"
+        assert not anchor or anchor in anchors(to.read_text()), f"{file} links {target}"
+
+
+def test_first_comes_the_clone():
+    assert re.search(r"```\w*\n(.*?)\n", README)[1].startswith("git clone ")
+
+
+def test_the_numbers_are_those_of_the_tables():
+    """Where one has changed, the sentence that it stands in may have to change, too."""
+    tables = {name: pd.read_csv(ROOT / "figures" / f"{name}.csv") for name in FOUND}
+    for name, says in FOUND.items():
+        for text in says(tables[name]):
+            assert text in " ".join(README.split()), f"figures/{name}.csv says: {text}"
+
+
+def _needed(table):
+    median = table.pivot(index="method", columns="n_features", values="median")
+    assert (median.loc["top k", [16, 24, 32]] == median.loc["QUBO raised", [16, 24, 32]]).all()
+    least, top, qubo = (f"{median.loc[method, 512]:.0f}" for method in ("smallest", "top k", "QUBO raised"))
+    assert float(least) < float(top) < float(qubo)
+    yield f"needs {least} of 512 maps at least, {top} by importance, and {qubo} by the QUBO"
+    yield f"fewest {least}, top k {top}, QUBO {qubo}."
+
+
+def _specific(table):
+    share = table[table.n_features == 512].set_index("method").share
+    before, after = share["Grad-CAM"], share["filtered Grad-CAM"]
+    yield f"{100 * before:.0f} % of Grad-CAM lies on the one asked for, and {100 * after:.0f} % after the filter"
+    yield f"Grad-CAM {before:.2f}, filtered {after:.2f}."
+
+
+def _average_drop(table):
+    of = table[(table["class"] == "mean") & (table.model == "N_f=16") & (table.definition == "grad_cam_pp")]
+    of = of.set_index(["quantity", "method"]).value
+    methods = "Grad-CAM, ReLU of the sum", "Grad-CAM, ReLU per map (filtered)"
+    (before, after), (random, less) = ([of[q, m] for m in methods] for q in ("average_drop", "random"))
+    yield f"lowers it from {before:.0f} to {after:.0f} %"
+    yield f"from {random:.0f} to {less:.0f} %"
+    yield f"Average Drop: Grad-CAM {before:.0f}, filtered {after:.0f}]"
+
+
+def _verdicts(table):
+    counts = [(table.verdict == verdict).sum() for verdict in VERDICTS]
+    words = "{} are reproduced, {} compatible, {} right in direction only, {} not reproduced, and {} cannot be tested"
+    yield f"**Of {len(table)} statements**, {words.format(*counts)}"
+    yield f"judges {len(table)} of its statements"
+
+
+def _proofs(table):
+    assert (table.proven == 1).all() and 512 in set(table.n_features)
+    yield "also of 512 maps"
+
+
+FOUND = {
+    "fig28_sufficient_sets": _needed,
+    "fig26_class_specificity": _specific,
+    "table04_controls": _average_drop,
+    "table02_claims": _verdicts,
+    "fig15_proofs": _proofs,
+}
+
+
+def test_proofs_take_milliseconds():
+    seconds = pd.read_csv(ROOT / "benchmarks/solvers.csv").query("solver == 'exact'").seconds
+    assert len(seconds) > 20 and seconds.max() < 0.1
