@@ -62,6 +62,7 @@ publish: build/images/figures.done   ## maintainers: renew data/published from a
 clean:     ## remove build/ (not the environment, not the raw data)
 	rm -rf build
 
+# Every package by its hash, and nothing else from the registry; bytecode is compiled when a module is first used.
 INSTALL = .venv/bin/python -m pip install --quiet --disable-pip-version-check --no-compile
 LOCKED  = $(INSTALL) --require-hashes --no-build-isolation $(foreach lock,$(1),--requirement locks/$(lock).txt)
 
@@ -77,15 +78,15 @@ full: $(FULL)   ## add PyTorch, for networks and photographs, and what the tests
 	@$(if $(FULL),,echo "error: with PYTHON=$(PYTHON) the environment is yours: install locks/torch.txt and locks/test.txt into it" >&2; exit 1)
 
 .venv/full: locks/torch.txt locks/test.txt .venv/installed
-	$(if $(TORCH),$(INSTALL) --index-url $(PYTORCH)/$(TORCH) $(shell grep '^torch' requirements.txt))
+	$(if $(TORCH),$(INSTALL) --index-url https://download.pytorch.org/whl/$(TORCH) $(shell grep '^torch' requirements.txt))
 	$(call LOCKED,light $(if $(TORCH),,torch) test)
 	@touch $@
 
-PYTORCH := https://download.pytorch.org/whl
-UV   = build/uv/bin/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-annotate --custom-compile-command "make lock" \
-       --constraint requirements.txt pyproject.toml --group build
+UV   = build/uv/bin/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-annotate \
+       --custom-compile-command "make lock" --constraint requirements.txt pyproject.toml --group build
 LESS = $$(sed -n 's/^\([a-z0-9-]*\)==.*/--no-emit-package=\1/p' $(1:%=locks/%.txt))
 
+# locks/: light.txt is enough for the published data; torch.txt and test.txt hold only what they add to it.
 lock:      ## maintainers: renew locks/ after a change of pyproject.toml or requirements.txt (LOCK=--upgrade: newer transitive packages)
 	python3 -m venv build/uv
 	build/uv/bin/python -m pip install --quiet --disable-pip-version-check uv==0.13.9
