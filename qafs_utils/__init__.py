@@ -1,15 +1,31 @@
 """qafs: quantum-annealing feature selection in CNNs, a research compendium (arXiv:2604.25649)."""
 
 import os
+import re
 import sys
 
 
 def __getattr__(name):  # PyTorch is loaded only for those who use it
     if name == "explain":
-        from .explanations.one_image import explain
-
+        try:
+            from .explanations.one_image import explain
+        except ModuleNotFoundError as error:
+            raise ModuleNotFoundError(with_remedy(str(error)), name=error.name) from None
         return explain
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def with_remedy(message: str) -> str:
+    """An error's message; where PyTorch is missing, with the way to add it.
+
+    >>> with_remedy("No module named 'torch'")
+    "No module named 'torch': add PyTorch with `make full`, outside the repository with pip install 'qafs[torch]'"
+    >>> with_remedy("No module named 'torchestra'")
+    "No module named 'torchestra'"
+    """
+    if re.search(r"No module named 'torch(vision)?(\.|')", message):
+        message += ": add PyTorch with `make full`, outside the repository with pip install 'qafs[torch]'"
+    return message
 
 
 def _do_without_threads():

@@ -20,6 +20,7 @@ import importlib
 import os
 import sys
 
+from . import with_remedy
 from .artefacts.provenance import PROFILES
 
 COMMANDS = {  # module and function; imported only when it is called
@@ -57,7 +58,10 @@ def main():
         commands[name].add_argument("profile", choices=profiles)
     commands["run"].add_argument("notebook")
     if "explain" in sys.argv[1:2]:  # its arguments name what only PyTorch's modules know
-        importlib.import_module("qafs_utils.make.explain").add_arguments(commands["explain"])
+        try:
+            importlib.import_module("qafs_utils.make.explain").add_arguments(commands["explain"])
+        except ImportError as error:
+            sys.exit(f"error: {with_remedy(str(error))}")
     arguments = vars(parser.parse_args())
     command = arguments.pop("command")
     if command == "verify":
@@ -69,7 +73,7 @@ def main():
         print("interrupted: what is finished stays, the same command goes on from there", file=sys.stderr)
         sys.exit(130)
     except Exception as error:
-        sys.exit(f"error: {error}")
+        sys.exit(f"error: {with_remedy(str(error))}")
 
 
 if __name__ == "__main__":

@@ -1,6 +1,7 @@
 """Artefacts and the command line: nothing half-written, damage noticed, parameters checked."""
 
 import errno
+import importlib.metadata
 import json
 import os
 import re
@@ -49,6 +50,20 @@ def test_artefacts_come_back_with_what_made_them(root):
     assert loaded["record"]["parameters"] == parameters() and "torch" in loaded["record"]["versions"]
     assert run.load_table("02_t").v.tolist() == [1.5, 2.0]
     assert set(run.inputs) == {"02_x.npz", "02_t.csv"}
+
+
+def test_without_pytorch_a_run_from_published_data_leaves_the_same_bytes(root, monkeypatch):
+    """What 03 stores says nothing of PyTorch, whose absence would change the checksums in all figures after it."""
+    full = make(notebook="03_qubo").save("03_x", a=np.arange(3)).read_bytes()
+    known = importlib.metadata.version
+
+    def version(name):
+        if name in ("torch", "torchvision"):
+            raise ModuleNotFoundError(name)
+        return known(name)
+
+    monkeypatch.setattr("importlib.metadata.version", version)
+    assert make(notebook="03_qubo").save("03_x", a=np.arange(3)).read_bytes() == full
 
 
 def test_same_arrays_same_bytes(root):

@@ -40,7 +40,8 @@ from .provenance import PROFILES, code_hash
 WITHIN_MAKE = "QAFS_RUN"  # set in the environment of the kernels that `python -m qafs_utils run` starts
 INSIDE = (ROOT / "notebooks").exists()  # the repository, or else the package as pip installs it
 RESERVED = ("record", "file", "allow_pickle")  # no names for arrays: the record's own, and arguments of NumPy
-PACKAGES = ("torch", "torchvision", "numpy", "scipy", "numba", "dimod", "dwave-samplers")
+PACKAGES = ("numpy", "scipy", "numba", "dimod", "dwave-samplers")
+OF_PHOTOGRAPHS = ("torch", "torchvision", *PACKAGES)  # the others run, to the same bytes, where there is no PyTorch
 
 
 class Artefacts:
@@ -238,7 +239,8 @@ class Run(Artefacts):
         parameters = {k: v for k, v in self.parameters.items() if k != "profile"}
         record = {"notebook": self.notebook, "parameters": parameters, "inputs": self.inputs}
         if versions:
-            record["versions"] = {p: importlib.metadata.version(p) for p in PACKAGES}
+            packages = OF_PHOTOGRAPHS if self.notebook[:2] in IMAGE_NOTEBOOKS else PACKAGES
+            record["versions"] = {package: importlib.metadata.version(package) for package in packages}
         return record
 
     def _write(self, kind, name, suffix, content):

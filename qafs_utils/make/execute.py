@@ -151,7 +151,7 @@ def _prepare_kernel(notebook, folder):
     except ImportError as error:
         raise RuntimeError(
             f"{notebook}: no Jupyter kernel, ipykernel cannot be imported by {sys.executable} ({error}):"
-            " install the packages of requirements.txt, or let `make` do it"
+            " install the packages of locks/light.txt, or let `make` do it"
         ) from None
     try:
         with socket.create_server(("127.0.0.1", 0)) as server:
