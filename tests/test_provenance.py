@@ -215,10 +215,7 @@ NO_CHANGES = [
     [("lazy", "1", "2")],
     [("wing/table", "from .solvers", "from qafs_utils.wing.solvers")],
     [("wing/solvers", "from ..leaf import Base as _B", "from ..leaf import Base as _B\nfrom ..lazy import explain")],
-    [
-        ("leaf", "LIMIT = 3  # of something\n", "from .moved import LIMIT\n"),
-        ("moved", "", "LIMIT = 3\n"),
-    ],
+    [("leaf", "LIMIT = 3  # of something\n", "from .moved import LIMIT\n"), ("moved", "", "LIMIT = 3\n")],
     [  # with all that it mentions
         ("wing/solvers", "\n\ndef fast(x):\n    from ..leaf import HIGH as high\n\n    return high + second()\n", ""),
         ("wing/solvers", "from .two import f as second\n", "from ..moved import fast\n"),
@@ -246,6 +243,13 @@ def test_what_can_change_results_changes_the_hash(tmp_path, changes):
 @pytest.mark.parametrize("changes", NO_CHANGES)
 def test_what_cannot_change_results_does_not_change_the_hash(tmp_path, changes):
     assert not changed(tmp_path, changes)
+
+
+def test_every_version_of_python_makes_the_same_hash(tmp_path):
+    code = (
+        'from qafs_utils.leaf import Base\nprint(f"{Base.bounded!r:>{9}} # x", f"""{1}\n # y {f\'{2}\'}\n\n""")  # z\n'
+    )
+    assert hash_of(code, written(tmp_path, SOURCES)) == "0e2b29abfbc88f20"
 
 
 @pytest.mark.parametrize(

@@ -2,15 +2,19 @@
 
 What counts:
 - the notebook's own code;
-- every function, class and assignment at the top of a file of qafs_utils that it mentions, or that one of these
-  mentions in turn, wherever it lives. A class counts as a whole. So does a module that is passed on as an object;
-- the other statements at the top of a file of which something is reached (`if`, `try`, calls), for they run on import,
-  and its names with two underscores on each side;
-- what the names stand for: "F = torch.nn.functional" of an import from elsewhere, the text of what is meant within
-  qafs_utils.
+- every function, class and assignment at the top of a file of qafs_utils that the notebook mentions, or that one of
+  these mentions in turn. A class counts as a whole. So does a module that is used in any way but `module.name`;
+- the other statements at the top of a file of which something is reached, such as `if`, `try` and calls, because they
+  run on import; and its definitions with two underscores on each side, such as `__getattr__`;
+- what each name stands for: "F = torch.nn.functional" for an import from elsewhere, and for one from qafs_utils the
+  hash of what it means.
 
-What does not count: comments, docstrings, blank lines; import statements themselves; the file in which a definition
-stands; definitions that are not reached; `artefacts`, which stores and does not compute; modules for other hardware.
+What does not count:
+- comments, docstrings and blank lines;
+- import statements, wherever they stand. A file that is imported for its effect alone, without a mention, is not seen;
+- the file in which a definition stands;
+- definitions that are not reached;
+- `artefacts`, which stores and does not compute, with what is reached through it alone; modules for other hardware.
 """
 
 import ast
