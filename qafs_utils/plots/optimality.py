@@ -49,7 +49,7 @@ def _draw_nodes(axis, nodes, kinds, plain_nodes):
     axis.set(xscale="log", yscale="log", xlabel="number of candidates $d$", ylabel="nodes until proven")
     axis.axhline(plain_nodes, color="0.5", ls=":", lw=0.8)
     place = {"xy": (sizes[0], plain_nodes), "xytext": (-4, 3), "textcoords": "offset points"}
-    axis.annotate("above: with a closer bound", fontsize=6, **place)
+    axis.annotate("above: closer bound", fontsize=6, **place)
     only_ticks(axis, sizes)
 
 

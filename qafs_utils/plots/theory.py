@@ -37,8 +37,8 @@ def theory(gaps, nodes, fixed, shared):
 def _style(name):
     """(colour, marker, label) of a number of maps or a kind of coupling."""
     if name in COUPLING_STYLES:
-        colour, marker, label = COUPLING_STYLES[name]
-        return colour, marker, f"{label}, sub-samples"
+        colour, _, label = COUPLING_STYLES[name]
+        return colour, {"cosine": "+", "gaussian": "x"}.get(name, "*"), f"{label}, sub-samples"
     return MODEL_COLOURS[int(name)], MODEL_MARKERS[int(name)], f"$N_f={int(name)}$"
 
 
@@ -98,4 +98,4 @@ def _shared(axis, shared):
     axis.set(xlabel="feature maps $N_f$; a dot is a head", ylabel="rank correlation", xlim=(-0.5, len(sizes) - 0.5))
     note = "grey: weights shuffled among classes (left),\nrandom weights of sum 0 (right)"
     axis.text(0.98, 0.05, note, ha="right", transform=axis.transAxes, fontsize=6, color="0.4")
-    axis.set_title("importance against classes that share the map")
+    axis.set_title("importance of maps that classes share")
