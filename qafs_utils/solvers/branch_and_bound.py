@@ -321,8 +321,8 @@ def optimum(bqm: dimod.BinaryQuadraticModel, **options) -> tuple[np.ndarray, boo
 
     Options and errors are those of `sample`.
 
-    >>> optimum(dimod.BinaryQuadraticModel({"b": -1.0, "a": -0.75}, {("a", "b"): 0.8}, 0, dimod.BINARY), size=1)
-    (array([ True, False]), True)
+    >>> optimum(dimod.BinaryQuadraticModel({"a": -0.75, "b": -1.0}, {("a", "b"): 0.8}, 0, dimod.BINARY), size=1)
+    (array([False,  True]), True)
     """
     found = ExactSampler().sample(bqm, **options)
     sample = found.first.sample  # whose labels may be sorted
