@@ -10,6 +10,7 @@ from qafs_utils.explanations import heuristic_sets, sufficient
 from qafs_utils.explanations.carried import LinearClassifier
 from qafs_utils.qubo import feature_selection, landscape
 from qafs_utils.qubo.binary import bits, energies
+from qafs_utils.solvers import branch_and_bound
 
 SHARES = (0.0, 0.5, 0.9, 1.0)
 
@@ -322,7 +323,7 @@ def test_the_qubo_of_each_size_without_scale_and_at_a_raised_beta(scale_free):
     rng, of = np.random.default_rng(8), classifier(12, images=6, bias=0.0)
     problems = feature_selection.problems(rng.random((6, 9, 3, 3)), rng.normal(size=(6, 9)) + 0.8)
     exactly = heuristic_sets.qubo_enough(of, problems, 0.6, beta=0.6, scale_free=scale_free)
-    raised = heuristic_sets.qubo_raised(of, problems, 0.6, beta=0.6, scale_free=scale_free)
+    raised = heuristic_sets.qubo_enough(of, problems, 0.6, by="beta", beta=0.6, scale_free=scale_free)
     measure = over_spread if scale_free else margin
     moved = 0
     for i, problem in enumerate(problems):
@@ -342,8 +343,32 @@ def test_the_qubo_of_each_size_without_scale_and_at_a_raised_beta(scale_free):
     assert moved
 
 
-def test_a_raised_beta_needs_proofs():
+@pytest.mark.parametrize(("by", "what"), [("beta", "at beta = 0.7"), ("size", "of 9 maps")])
+def test_the_qubo_needs_proofs(by, what):
     of = classifier(8, images=1, n=40)
     problems = feature_selection.problems(np.random.default_rng(0).random((1, 40, 3, 3)), np.ones((1, 40)))
-    with pytest.raises(RuntimeError, match="at beta = 0.7 is not proven: give a longer time_limit"):
-        heuristic_sets.qubo_raised(of, problems, 0.9, time_limit=0.0)
+    with pytest.raises(RuntimeError, match=f"an optimum {what} is not proven: give a longer time_limit"):
+        heuristic_sets.qubo_enough(of, problems, 0.9, by=by, at_least=[9], time_limit=0.0)
+
+
+@pytest.mark.parametrize("by", ["beta", "size"])
+def test_what_cannot_be_enough_is_not_solved(by, monkeypatch):
+    share, rng, of = 0.9, np.random.default_rng(8), classifier(12, images=6, bias=0.0)
+    problems = feature_selection.problems(rng.random((6, 9, 3, 3)), rng.normal(size=(6, 9)) + 0.8)
+    among = np.array([problem.selected(np.ones(problem.d)) for problem in problems])
+    at_least, sizes = sufficient.smallest_sufficient(of, share, among=among)[1]["size"], []
+
+    def seen(bqm, size, **options):
+        sizes.append(size)
+        return branch_and_bound.optimum(bqm, size=size, **options)
+
+    monkeypatch.setattr(heuristic_sets, "optimum", seen)
+    every = heuristic_sets.qubo_enough(of, problems, share, by=by, beta=0.6)
+    before = len(sizes)
+    assert (heuristic_sets.qubo_enough(of, problems, share, by=by, beta=0.6, at_least=at_least) == every).all()
+    assert np.isinf(at_least).any() and len(sizes) - before < before
+    assert by == "beta" or min(sizes[before:]) == at_least.min() > 0 == min(sizes[:before])
+    with pytest.raises(ValueError, match="at_least"):
+        heuristic_sets.qubo_enough(of, problems, share, by=by, at_least=[1, 2])
+    with pytest.raises(ValueError, match="unknown by"):
+        heuristic_sets.qubo_enough(of, problems, share, by="k")

@@ -16,7 +16,8 @@ from .. import require
 from ..cnn.feature_maps import cosine_matrix, importance
 from ..conventions import HEADLINE
 from ..qubo import feature_selection
-from ..solvers import baselines, by_name
+from ..solvers import baselines
+from ..solvers.branch_and_bound import optimum
 from . import cams, more_cams
 from .class_specificity import cell_scores, correlation_with_others, require_different_classes
 
@@ -127,11 +128,10 @@ def _optimum(problem, beta, pair_sum, time_limit):
     """The proven optimum: (N,) bool. As `by_name.solve_all`, without a progress bar for each of many batches."""
     if not problem.d:
         return np.zeros(problem.n_features, bool)
-    samples = by_name.solver("exact").sample(problem.bqm(beta, pair_sum), time_limit=time_limit)
-    if not samples.info["proven"]:
+    bits, proven = optimum(problem.bqm(beta, pair_sum), time_limit=time_limit)
+    if not proven:
         warnings.warn(f"an optimum is not proven within {time_limit} s: give a longer time_limit", stacklevel=3)
-    best = samples.first.sample
-    return problem.selected([best[v] for v in range(problem.d)])
+    return problem.selected(bits)
 
 
 def explanations(maps, gradients, classes, selected: Mapping | None = None) -> Iterator[tuple[str, torch.Tensor]]:

@@ -8,7 +8,7 @@ from joblib import Parallel, delayed
 from .. import require
 from ..conventions import HEADLINE
 from ..qubo.feature_selection import Problem, require_problems
-from ..solvers import beta_path, by_name
+from ..solvers.branch_and_bound import optimum
 from .carried import LinearClassifier
 from .sufficient import (
     allowed_maps,
@@ -108,55 +108,73 @@ def _keeps_one(classifier, share, scale_free, selected):
     return relative_margins(classifier, selected[None], scale_free=scale_free)[0] >= threshold(share)
 
 
-def _each(function, classifier, problems, share, scale_free, given, n_jobs):
-    """function(problem, test, *given) for every image, where test tells if a selection (N_f,) is enough: (B, N_f)."""
-    require_margin(classifier)
-    threshold(share)
-    problems, n_features = require_problems(problems)
-    shape = np.shape(classifier.added)[:2]
-    require.shape("problems", (len(problems), n_features), "B N_f", dict(zip(("B", "N_f"), shape)))
-    jobs = []
-    for i, problem in enumerate(problems):
-        of_image = LinearClassifier(classifier.added[i : i + 1], classifier.bias, classifier.target[i : i + 1])
-        jobs.append(delayed(function)(problem, partial(_keeps_one, of_image, share, scale_free), *given))
-    return np.array(Parallel(n_jobs=n_jobs)(jobs), bool).reshape(shape)
-
-
 def qubo_enough(
     classifier: LinearClassifier,
     problems: list[Problem],
     share: float,
     *,
+    by: str = "size",
     beta: float = HEADLINE.beta,
     pair_sum: str = HEADLINE.pair_sum,
+    at_least=None,
     scale_free: bool = False,
     n_jobs: int | None = None,
     time_limit: float = 60.0,
 ) -> np.ndarray:
-    """The QUBO's optimum of exactly k maps, with the least k that keeps the share: B problems  ->  (B, N_f) bool.
+    """The QUBO's first optimum that keeps the share, proven; all candidates where none does: B problems  ->  (B, N_f).
 
-    All sizes are tried in turn, beyond 64 candidates 0, 1, 2, 4 and every eighth, and then those after the last that
-    failed: a smaller k that is enough while larger ones are not may be missed there. All candidates where no k is
-    enough. scale_free: as `first_enough`. Raises as `sufficient.smallest_sufficient` and `by_name.solve_all`.
+    by "size": the optima of exactly k maps at beta. All sizes are tried in turn, beyond 64 candidates 0, 1, 2, 4 and
+    every eighth, and then those after the last that failed: a smaller k that is enough while larger ones are not may be
+    missed there. by "beta": the optima of free size from beta on, where 1 - beta shrinks by a factor of about 0.7 until
+    the share is kept, or beta is 1, where all candidates are optimal. Four bisections in the logarithm of 1 - beta
+    leave it known to 3 % (below 0.0005 not at all). A smaller beta whose optimum is enough while larger ones' are not
+    may be missed.
+
+    at_least: (B,), sizes below which no set of the candidates keeps the share, infinite if none does, where this is
+    known: what cannot be enough is not solved. scale_free: as `first_enough`. Raises RuntimeError if an optimum is not
+    proven within time_limit, ValueError for another `by`, and as `sufficient.smallest_sufficient` and `problem.bqm`.
 
     >>> classifier = LinearClassifier(np.array([[[3.0, 1.0], [1.0, 0.0]]]), np.zeros(2), np.array([0]))
     >>> qubo_enough(classifier, [Problem([0, 1], [-0.5, -1.0], np.eye(2), 2)], 0.5)  # map 1 alone has 1 of 3
     array([[ True,  True]])
+    >>> alike = [Problem([0, 1], [-0.5, -1.0], np.ones((2, 2)), 2)]  # at a beta of 0.7 map 1 alone is the optimum
+    >>> [qubo_enough(classifier, alike, share, by="beta").tolist() for share in (0.3, 0.5)]
+    [[[False, True]], [[True, True]]]
     """
-    given = beta, pair_sum, require.number("time_limit", time_limit, "[0, inf]")
-    return _each(_qubo_enough, classifier, problems, share, scale_free, given, n_jobs)
+    function = {"size": _of_size, "beta": _at_beta}[require.choice("by", by, ("size", "beta"))]
+    given = require.number("beta", beta, "[0, 1]"), pair_sum, require.number("time_limit", time_limit, "[0, inf]")
+    require_margin(classifier)
+    threshold(share)
+    problems, n_features = require_problems(problems)
+    shape = np.shape(classifier.added)[:2]
+    require.shape("problems", (len(problems), n_features), "B N_f", dict(zip(("B", "N_f"), shape)))
+    at_least = np.zeros(shape[0]) if at_least is None else at_least
+    at_least = require.array("at_least", at_least, "B", {"B": shape[0]}, "[0, inf]")
+    jobs = []
+    for i, (problem, fewest) in enumerate(zip(problems, at_least)):
+        of_image = LinearClassifier(classifier.added[i : i + 1], classifier.bias, classifier.target[i : i + 1])
+        enough = partial(_keeps_one, of_image, share, scale_free)
+        jobs.append(delayed(function)(problem, enough, fewest, *given))
+    return np.array(Parallel(n_jobs=n_jobs)(jobs), bool).reshape(shape)
 
 
-def _qubo_enough(problem, enough, beta, pair_sum, limit):
-    exact, bqm = by_name.solver("exact"), problem.bqm(beta, pair_sum)
-    step = 1 if problem.d <= 8 * _SCAN else _SCAN
+def _proven(bqm, limit, what, size=None):
+    bits, proven = optimum(bqm, size=size, time_limit=limit)
+    if not proven:
+        raise RuntimeError(f"an optimum {what} is not proven: give a longer time_limit")
+    return bits
+
+
+def _of_size(problem, enough, fewest, beta, pair_sum, limit):
+    """By size; enough: tells if a selection (N_f,) is."""
+    bqm, step = problem.bqm(beta, pair_sum), 1 if problem.d <= 8 * _SCAN else _SCAN
 
     def first(some):
         for k in some:
-            sample = exact.sample(bqm, size=k, time_limit=limit).first.sample
-            selected = problem.selected([sample[p] for p in range(problem.d)])
-            if enough(selected):
-                return k, selected
+            if k >= fewest:
+                selected = problem.selected(_proven(bqm, limit, f"of {k} maps", size=k))
+                if enough(selected):
+                    return k, selected
         return None
 
     tried = [0, *(k for k in (1, 2, 4) if k < step), *range(step, problem.d, step), problem.d]
@@ -168,45 +186,16 @@ def _qubo_enough(problem, enough, beta, pair_sum, limit):
     return (smaller or found)[1]
 
 
-def qubo_raised(
-    classifier: LinearClassifier,
-    problems: list[Problem],
-    share: float,
-    *,
-    beta: float = HEADLINE.beta,
-    pair_sum: str = HEADLINE.pair_sum,
-    scale_free: bool = False,
-    n_jobs: int | None = None,
-    time_limit: float = 60.0,
-) -> np.ndarray:
-    """The QUBO's optimum of free size at the smallest beta, from `beta` on, at which it keeps the share  ->  (B, N_f).
+def _at_beta(problem, enough, fewest, beta, pair_sum, limit):
+    """By beta; enough: tells if a selection (N_f,) is."""
 
-    1 - beta shrinks by a factor of about 0.7 until the optimum keeps the share, or beta is 1, where all candidates are
-    optimal. Four bisections in the logarithm of 1 - beta leave it known to 3 % (below 0.0005 not at all). A smaller
-    beta whose optimum is enough while larger ones' are not may be missed. Every optimum is proven, or
-    RuntimeError. Other arguments and errors: `qubo_enough`.
-
-    >>> classifier = LinearClassifier(np.array([[[3.0, 1.0], [1.0, 0.0]]]), np.zeros(2), np.array([0]))
-    >>> alike = [Problem([0, 1], [-0.5, -1.0], np.ones((2, 2)), 2)]  # at a beta of 0.7 map 1 alone is the optimum
-    >>> qubo_raised(classifier, alike, 0.3), qubo_raised(classifier, alike, 0.5)
-    (array([[False,  True]]), array([[ True,  True]]))
-    """
-    limit = require.number("time_limit", time_limit, "[0, inf]")
-    given = require.number("beta", beta, "[0, 1]"), pair_sum, limit
-    return _each(_qubo_raised, classifier, problems, share, scale_free, given, n_jobs)
-
-
-def _qubo_raised(problem, enough, beta, pair_sum, limit):
-    def optimum(below):
-        bits, proven = beta_path.exact(problem, 1 - below, pair_sum, limit)
-        if not proven:
-            raise RuntimeError(f"an optimum at beta = {1 - below:g} is not proven: give a longer time_limit")
-        return problem.selected(bits)
+    def of(below):
+        return problem.selected(_proven(problem.bqm(1 - below, pair_sum), limit, f"at beta = {1 - below:g}"))
 
     failed, most = None, max(1 - beta, _NEAREST)
     steps = 1 + int(np.ceil(2 * np.log2(most / _NEAREST)))
-    for below in np.geomspace(most, _NEAREST, steps) if beta < 1 else ():
-        found = optimum(below)
+    for below in np.geomspace(most, _NEAREST, steps) if beta < 1 and fewest <= problem.d else ():
+        found = of(below)
         if enough(found):
             break
         failed = below
@@ -214,7 +203,7 @@ def _qubo_raised(problem, enough, beta, pair_sum, limit):
         return problem.selected(np.ones(problem.d, bool))
     for _ in range(4 if failed else 0):
         middle = float(np.sqrt(below * failed))
-        between = optimum(middle)
+        between = of(middle)
         if enough(between):
             below, found = middle, between
         else:
@@ -240,7 +229,7 @@ def needed(
     RuntimeError), the greedy one, 1-minimal ones of maps in the order of their numbers and of contributions; then maps
     in an order: by contribution to the class logit (of all maps), by importance, as the QUBO's optimum of each size for
     every beta, and at random (of the candidates); and the QUBO's optimum of free size from the least of betas on
-    (`qubo_raised`). Infinite where no number of maps is enough.
+    (`qubo_enough`). Infinite where no number of maps is enough.
 
     >>> classifier = LinearClassifier(np.array([[[3.0, 1.0], [1.0, 0.0]]]), np.zeros(2), np.array([0]))
     >>> problems = [Problem([0, 1], [-0.5, -1.0], np.eye(2), 2)]
@@ -263,9 +252,8 @@ def needed(
         "one-minimal ordered": one_minimal(classifier, share, last=_to_class(classifier)),
     }
     found |= {key: sizes(classifier, selected, share) for key, selected in selections.items()}
-    return found | in_order(
-        classifier, problems, importance, share, betas=betas, pair_sum=pair_sum, seed=seed, **limits
-    )
+    options = {"betas": betas, "pair_sum": pair_sum, "seed": seed, "at_least": found["smallest candidates"]}
+    return found | in_order(classifier, problems, importance, share, **options, **limits)
 
 
 def in_order(
@@ -276,6 +264,7 @@ def in_order(
     *,
     betas=(HEADLINE.beta,),
     pair_sum: str = HEADLINE.pair_sum,
+    at_least=None,
     scale_free: bool = False,
     seed: int = 0,
     n_jobs: int | None = None,
@@ -284,6 +273,7 @@ def in_order(
     """`needed` of the methods that give sets of every size, or of every beta: {key of `plots.sufficient_sets`: (B,)}.
 
     scale_free: they have to keep the share of the margin over the spread of the logits, see `first_enough`.
+    at_least: as for `qubo_enough`.
 
     >>> added = np.array([[[3.0, 1.0, 0.0], [5.0, 1.0, 2.0]]])
     >>> classifier = LinearClassifier(added, np.zeros(3), np.array([0]))
@@ -294,12 +284,12 @@ def in_order(
     importance = require.array("importance", importance, "B N_f")
     free = {"scale_free": scale_free}
     candidates, order = {"among": importance > 0} | free, np.random.default_rng(seed).random(importance.shape)
-    options = {"pair_sum": pair_sum, "n_jobs": n_jobs, "time_limit": time_limit} | free
+    options = {"pair_sum": pair_sum, "n_jobs": n_jobs, "time_limit": time_limit, "at_least": at_least} | free
     selections = {
         "contribution": first_enough(classifier, _to_class(classifier), share, **free),
         "top k": first_enough(classifier, importance, share, **candidates),
         **{f"QUBO {beta:g}": qubo_enough(classifier, problems, share, beta=beta, **options) for beta in betas},
-        "QUBO raised": qubo_raised(classifier, problems, share, beta=min(betas), **options),
+        "QUBO raised": qubo_enough(classifier, problems, share, by="beta", beta=min(betas), **options),
         "random k": first_enough(classifier, order, share, **candidates),
     }
     return {key: sizes(classifier, selected, share, **free) for key, selected in selections.items()}

@@ -18,8 +18,7 @@ from joblib import Parallel, delayed
 from .. import require
 from ..conventions import HEADLINE
 from ..qubo.feature_selection import Problem, require_problems
-from . import by_name
-from .branch_and_bound import TOLERANCE
+from .branch_and_bound import TOLERANCE, optimum
 
 
 @dataclass(frozen=True, eq=False)
@@ -87,9 +86,7 @@ def exact(problem: Problem, beta: float, pair_sum: str, time_limit: float = 60.0
     >>> exact(Problem([0, 1], [-1.0, -0.5], np.ones((2, 2)), 2), 0.5, "p!=q")
     (array([ True, False]), True)
     """
-    samples = by_name.solver("exact").sample(problem.bqm(beta, pair_sum), time_limit=time_limit)
-    sample = samples.first.sample
-    return np.array([sample[p] for p in range(problem.d)], bool), bool(samples.info["proven"])
+    return optimum(problem.bqm(beta, pair_sum), time_limit=time_limit)
 
 
 def path(

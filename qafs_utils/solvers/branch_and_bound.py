@@ -316,6 +316,19 @@ class ExactSampler(dimod.Sampler):
         return found
 
 
+def optimum(bqm: dimod.BinaryQuadraticModel, **options) -> tuple[np.ndarray, bool]:
+    """`ExactSampler.sample` as bits in the order of the model's variables, (d,) bool, and whether they are proven.
+
+    Options and errors are those of `sample`.
+
+    >>> optimum(dimod.BinaryQuadraticModel({"a": -0.75, "b": -1.0}, {("a", "b"): 0.8}, 0, dimod.BINARY), size=1)
+    (array([False,  True]), True)
+    """
+    found = ExactSampler().sample(bqm, **options)
+    sample = found.first.sample  # whose labels may be sorted
+    return np.array([sample[v] > 0 for v in bqm.variables], bool), found.info["proven"]
+
+
 def _values(initial, bqm):
     """A sample of the model as (d,) of 0 and 1. Raises ValueError for other variables or values."""
     try:
