@@ -27,6 +27,7 @@ MARKERS = {  # and lines, the same in all panels
     "top_k": ("v", "--"),
     "contribution": ("P", "-."),
     "random_k": ("X", ":"),
+    "signed_top": ("<", "-"),
 }
 GROUPS = {  # title: tests, and what of their names is the tick label
     "chance": r"another image",
@@ -164,7 +165,7 @@ def _draw_sanity(axis, table, groups, places):
             known = [test for test in tests if test in found.index]
             x = np.array([places[test] for test in known]) + 0.07 * (number - (len(methods) - 1) / 2)
             value, low, high = (found.loc[known, column].to_numpy() for column in ("value", "low", "high"))
-            marker, line = MARKERS[kind]
+            marker, line = MARKERS.get(kind, ("*", "-"))
             style = {"color": colour, "marker": marker, "ls": line, "ms": 3.5, "lw": 0.8, "capsize": 0}
             error = np.nan_to_num(np.maximum(0, (value - low, high - value)))
             axis.errorbar(x, value, error, label=name if not group else None, **style)
