@@ -5,6 +5,7 @@ import pytest
 import scipy.optimize
 from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
 
+from qafs_utils.explanations import other_selections
 from qafs_utils.explanations import sparse_scoring as sos
 
 RIDGE = 0.01
@@ -157,3 +158,18 @@ def test_constant_maps_are_never_used():
     assert found.used.tolist() == [False, True]
     nothing = sos.Standardised.of(np.ones((4, 2)), [0, 0, 1, 1])
     assert sos.largest_penalty(nothing) == 0 and not sos.fit(nothing, 0.1).used.any()
+
+
+def test_several_orders_count_by_their_mean():
+    """Against the network's accuracy with each set, one by one."""
+    rng = np.random.default_rng(2)
+    x, labels, weight, bias = rng.random((30, 6)), rng.integers(0, 3, 30), rng.normal(size=(3, 6)), rng.normal(size=3)
+    orders = rng.permuted(np.tile(np.arange(6), (4, 1)), axis=1)
+    given = (x, labels), (x, labels), weight, bias
+    table = other_selections.accuracy_of_sets({"lot": orders, "first": orders[0]}, [2], *given, n_resamples=10)
+    found = table[table.classifier == "network"].set_index("selection").accuracy
+    kept = [[a for a in range(6) if order[a] < 2] for order in orders]
+    alone = [np.mean((x[:, two] @ weight[:, two].T + bias).argmax(1) == labels) for two in kept]
+    assert found["lot"] == pytest.approx(np.mean(alone)) and found["first"] == pytest.approx(alone[0])
+    shared = other_selections.shared_maps({"lot": orders, "first": orders[0]}, [2], "first").in_common
+    assert shared.tolist() == pytest.approx([np.mean([len({*kept[0]} & {*two}) / 2 for two in kept])])

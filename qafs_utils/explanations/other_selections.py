@@ -189,7 +189,8 @@ def accuracy_of_sets(
 ) -> pd.DataFrame:
     """How well one set of k maps for all images classifies: in the network as it is, and with a classifier of its own.
 
-    ranks: {selection: (N_f,) rank, N_f for maps that never come}; training, testing: activation (N, N_f), labels (N,);
+    ranks: {selection: (N_f,) rank, N_f for maps that never come, or (D, N_f) of D orders, whose mean counts, as of
+    random ones}; training, testing: activation (N, N_f), labels (N,);
     weight (C, N_f), bias (C,) of the network's classifier on mean activations. "network": the other maps are 0;
     "refitted": linear discriminant analysis of the training images' activations of these maps. Sizes that an order
     does not reach are left out  ->  selection, k, classifier, accuracy with its 95 % interval low and high.
@@ -203,18 +204,27 @@ def accuracy_of_sets(
     from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
 
     (x, labels), (tested, truth), rows = training, testing, []
+    judges = {
+        "network": lambda kept: (tested[:, kept] @ weight[:, kept].T + bias).argmax(1),
+        "refitted": lambda kept: LinearDiscriminantAnalysis().fit(x[:, kept], labels).predict(tested[:, kept]),
+    }
     for name, rank in ranks.items():
         for k in sizes:
-            kept = np.flatnonzero(rank < min(k, len(rank)))
-            if len(kept) < k:
+            sets = _first(rank, k)
+            if (sets.sum(1) < k).any():
                 continue
-            network = (tested[:, kept] @ weight[:, kept].T + bias).argmax(1)
-            refitted = LinearDiscriminantAnalysis().fit(x[:, kept], labels).predict(tested[:, kept])
-            for kind, predicted in (("network", network), ("refitted", refitted)):
-                interval = intervals.mean_with_interval(predicted == truth, n_resamples=n_resamples, seed=seed)
+            for kind, predicted in judges.items():
+                right = np.mean([predicted(np.flatnonzero(kept)) == truth for kept in sets], axis=0)
+                interval = intervals.mean_with_interval(right, n_resamples=n_resamples, seed=seed)
                 accuracy = interval.pop("value")
                 rows.append({"selection": name, "k": k, "classifier": kind, "accuracy": accuracy} | interval)
     return pd.DataFrame(rows)
+
+
+def _first(rank, k):
+    """The first k maps of each order: ranks (N_f,) or (D, N_f)  ->  (D, N_f) bool."""
+    rank = np.atleast_2d(rank)
+    return rank < min(k, rank.shape[1])
 
 
 def shared_maps(ranks: Mapping[str, np.ndarray], sizes: Sequence[int], name: str) -> pd.DataFrame:
@@ -228,9 +238,10 @@ def shared_maps(ranks: Mapping[str, np.ndarray], sizes: Sequence[int], name: str
     rows = []
     for other in ranks.keys() - {name}:
         for k in sizes:
-            one, two = (ranks[key] < min(k, len(ranks[key])) for key in (name, other))
-            if one.sum() == two.sum() == k:
-                rows.append({"selection": other, "k": k, "in_common": (one & two).sum() / k, "by_chance": k / len(one)})
+            one, two = (_first(ranks[key], k) for key in (name, other))
+            if (one.sum(1) == k).all() and (two.sum(1) == k).all():
+                common = {"in_common": (one & two).sum(1).mean() / k, "by_chance": k / one.shape[1]}
+                rows.append({"selection": other, "k": k} | common)
     return pd.DataFrame(rows).sort_values(["selection", "k"], ignore_index=True)
 
 

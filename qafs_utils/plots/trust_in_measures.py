@@ -7,18 +7,28 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 
+from .class_measures import lettered
 from .method import photograph
 from .row_names import row_colour, row_name
 from .style import PAGE
 
 MEASURES = {  # column of a table: title
-    "ROAD": "ROAD: class kept, least relevant pixels\nremoved first minus most relevant first",
-    "ADCC": "ADCC: Average Drop, coherency\nand complexity in one",
+    "ROAD": "class kept with the least relevant pixels removed\nfirst, minus with the most relevant first",
+    "ADCC": "harmonic mean of 1 $-$ drop,\ncoherency and 1 $-$ complexity",
 }
 CONTROLS = {"blind": ("D", "noise as smooth"), "fixed": ("s", "the same noise for the masked image")}
 _KIND = re.compile(r"(signed_top|contribution|top_k|random_k|exact)_([\d.]+)")
 _MORE = {"contribution": "#8C510A", "signed_top": "#332288", "Eigen-CAM": "#56B4E9", "Ablation-CAM": "#999999"}
-MARKERS = "osD^vP"
+MARKERS = {  # and lines, the same in all panels
+    "Grad-CAM": ("o", "-"),
+    "filtered Grad-CAM": ("s", "--"),
+    "Eigen-CAM": ("D", ":"),
+    "exact": ("^", "-"),
+    "top_k": ("v", "--"),
+    "contribution": ("P", "-."),
+    "random_k": ("X", ":"),
+    "signed_top": ("<", "-"),
+}
 GROUPS = {  # title: tests, and what of their names is the tick label
     "chance": r"another image",
     "one stage random": r"(.*) alone",
@@ -65,8 +75,11 @@ def measures(table: pd.DataFrame) -> plt.Figure:
         row[0].set_yticks(range(len(order)), [name_of(key)[0] for key in order], fontsize=6.5)
         row[0].set_ylabel(f"$N_f={n}$")
         row[1].set_yticks(range(len(order)), [])
-    for axis, measure in zip(axes[0], names):
-        axis.set_title(MEASURES[measure])
+        for axis, measure in zip(row, names):
+            axis.set_title(measure)
+    lettered(axes.flat)
+    for axis, measure in zip(axes[-1], names):
+        axis.set_xlabel(MEASURES[measure], fontsize=7)
     first = axes[0, 0]
     first.plot([], [], "ko", ms=4, label="method, 95 % interval over images")
     for marker, label in CONTROLS.values():
@@ -112,10 +125,12 @@ def sanity(table: pd.DataFrame) -> plt.Figure:
     >>> row = {"n_features": 16, "value": 0.5, "low": 0.4, "high": 0.6}
     >>> rows = [row | {"measure": m, "method": "exact_0.70", "test": "shift"} for m in ("spearman", "jaccard")]
     >>> [axis.get_title() for axis in sanity(pd.DataFrame(rows)).axes]
-    ['rank correlation of the maps', 'maps in common (Jaccard)']
+    ['(a) rank correlation, $N_f=16$', '(b) Jaccard index of selections, $N_f=16$']
     """
     sizes, gap = sorted(table.n_features.unique()), 0.8
-    figure, axes = plt.subplots(len(sizes), 2, figsize=(PAGE, 0.9 + 2.1 * len(sizes)), sharex=True, squeeze=False)
+    figure, axes = plt.subplots(
+        len(sizes), 2, figsize=(PAGE, 0.9 + 2.1 * len(sizes)), sharex=True, sharey="col", squeeze=False
+    )
     groups, places, labels, start = groups_of(table.test), {}, [], 0.0
     for tests in groups.values():
         places |= {test: start + i for i, test in enumerate(tests)}
@@ -124,19 +139,19 @@ def sanity(table: pd.DataFrame) -> plt.Figure:
     for row, n in zip(axes, sizes):
         for axis, measure in zip(row, ("spearman", "jaccard")):
             _draw_sanity(axis, table[(table.n_features == n) & (table.measure == measure)], groups, places)
-        row[0].set_ylabel(f"$N_f={n}$")
-    titles = "rank correlation of the maps", "maps in common (Jaccard)"
-    for column, title in zip(axes.T, titles):
-        column[0].set_title(title, pad=14)
+    for column, title in zip(axes.T, ("rank correlation", "Jaccard index of selections")):
+        for axis, n in zip(column, sizes):
+            axis.set_title(f"{title}, $N_f={n}$")
+            axis.set(ylim=(None, 1.22), yticks=np.arange(-0.25, 1.1, 0.25))
+            for name, tests in groups.items():
+                middle = np.mean([places[test] for test in tests])
+                axis.text(middle, 1.2, name, ha="center", va="top", fontsize=5.5)
         column[-1].set_xticks(
             list(places.values()), labels, rotation=60, ha="right", rotation_mode="anchor", fontsize=6
         )
-        for name, tests in groups.items():
-            middle = np.mean([places[test] for test in tests])
-            transform = column[0].get_xaxis_transform()
-            column[0].text(middle, 1.02, name, transform=transform, ha="center", va="bottom", fontsize=5.5)
         handles = column[0].get_legend_handles_labels()
         column[-1].legend(*handles, fontsize=6, ncols=3, loc="upper center", bbox_to_anchor=(0.5, -0.42))
+    lettered(axes.flat)
     return figure
 
 
@@ -145,11 +160,13 @@ def _draw_sanity(axis, table, groups, places):
     methods = list(dict.fromkeys(table.method))
     for number, method in enumerate(methods):
         found, (name, colour) = table[table.method == method].set_index("test"), name_of(method, short=True)
+        kind = match[1] if (match := _KIND.fullmatch(method)) else method
         for group, tests in enumerate(groups.values()):
             known = [test for test in tests if test in found.index]
             x = np.array([places[test] for test in known]) + 0.07 * (number - (len(methods) - 1) / 2)
             value, low, high = (found.loc[known, column].to_numpy() for column in ("value", "low", "high"))
-            style = {"color": colour, "marker": MARKERS[number % len(MARKERS)], "ms": 3, "lw": 0.8, "capsize": 0}
+            marker, line = MARKERS.get(kind, ("*", "-"))
+            style = {"color": colour, "marker": marker, "ls": line, "ms": 3.5, "lw": 0.8, "capsize": 0}
             error = np.nan_to_num(np.maximum(0, (value - low, high - value)))
             axis.errorbar(x, value, error, label=name if not group else None, **style)
 
@@ -164,21 +181,28 @@ def watermark(table: pd.DataFrame, carried: pd.DataFrame, area: float) -> plt.Fi
     >>> shares = pd.DataFrame([row | {"method": "Grad-CAM", "watermark": w} for w in (True, False)])
     >>> figure = watermark(shares, pd.DataFrame([row | {"method": "exact_0.70", "chance": 0.2}]), 0.03)
     >>> [axis.get_title() for axis in figure.axes]
-    ['$N_f=16$', '$N_f=16$']
+    ['(a) $N_f=16$', '(b) $N_f=16$']
     """
     sizes = sorted(table.n_features.unique())
-    height = 0.16 * table.method.nunique() + 1.1
-    figure, axes = plt.subplots(1, 2 * len(sizes), figsize=(PAGE, height), squeeze=False)
-    for place, n in enumerate(sizes):
-        _draw_shares(axes[0, place], table[table.n_features == n], area, first=not place)
-        _draw_carried(axes[0, len(sizes) + place], carried[carried.n_features == n])
-        for axis in (axes[0, place], axes[0, len(sizes) + place]):
+    shape = {"figsize": (PAGE, 0.17 * table.groupby("n_features").method.nunique().sum() + 1.3), "sharex": "col"}
+    figure, axes = plt.subplots(len(sizes), 2, squeeze=False, **shape)
+    for row, n in zip(axes, sizes):
+        _draw_shares(row[0], table[table.n_features == n], area)
+        _draw_carried(row[1], carried[carried.n_features == n])
+        for axis in row:
             axis.set_title(f"$N_f={n}$")
-    figure.legend(*axes[0, 0].get_legend_handles_labels(), loc="outside upper center", ncols=3)
+    lettered(axes.flat)
+    for axis, label in zip(
+        axes[-1], ("share of the explanation inside the stamp", "selected part of the stamp's gain")
+    ):
+        axis.set(xlim=(0, None), xlabel=label)
+    axes[0, 1].plot([], [], "|", color="k", ms=9, mew=1.5, label="as many of all maps by lot")
+    handles = [axis.get_legend_handles_labels() for axis in axes[0]]
+    figure.legend(*(one + other for one, other in zip(*handles)), loc="outside upper center", ncols=4, fontsize=7)
     return figure
 
 
-def _draw_shares(axis, table, area, first):
+def _draw_shares(axis, table, area):
     order = table[table.watermark].sort_values("value").method.tolist()
     axis.axvline(area, color="0.3", ls=":", lw=1, label="share of the area")
     axis.hlines(range(len(order)), 0, 1, transform=axis.get_yaxis_transform(), color="0.93", lw=0.6, zorder=0)
@@ -192,19 +216,17 @@ def _draw_shares(axis, table, area, first):
             )
         axis.plot([], [], "o", color="k", mfc=face or "k", ms=3, label=label)
     axis.set_yticks(range(len(order)), [name_of(key, short=True)[0] for key in order], fontsize=6)
-    axis.set(xlim=(0, None), xlabel="share inside\nthe stamp")
 
 
 def _draw_carried(axis, table):
     order = table.sort_values("value").method.tolist()
     found = table.set_index("method").loc[order]
-    colours = [name_of(key)[1] for key in order]
-    axis.barh(range(len(order)), found.value, color=colours, height=0.55)
+    axis.hlines(range(len(order)), 0, 1, transform=axis.get_yaxis_transform(), color="0.93", lw=0.6, zorder=0)
     error = np.nan_to_num(np.maximum(0, (found.value - found.low, found.high - found.value)))
-    axis.errorbar(found.value, range(len(order)), xerr=error, fmt="none", color="k", lw=0.8, capsize=2)
+    for i, key in enumerate(order):
+        axis.errorbar(found.value.iloc[i], i, xerr=error[:, [i]], fmt="o", color=name_of(key)[1], ms=4, lw=1)
     axis.plot(found.chance, range(len(order)), "|", color="k", ms=9, mew=1.5)
     axis.set_yticks(range(len(order)), [name_of(key, short=True)[0] for key in order], fontsize=6)
-    axis.set(xlim=(0, 1), xlabel="selected part of\nthe stamp's gain")
 
 
 def stamped_explanations(photographs, titles, heatmaps: Mapping[str, np.ndarray], box) -> plt.Figure:
@@ -216,7 +238,7 @@ def stamped_explanations(photographs, titles, heatmaps: Mapping[str, np.ndarray]
     >>> heatmaps = {"Grad-CAM": np.zeros((1, 8, 8))}
     >>> figure = stamped_explanations(np.zeros((1, 3, 8, 8), np.uint8), ["a"], heatmaps, (slice(5, 7), slice(1, 3)))
     >>> [axis.get_title() for axis in figure.axes]
-    ['stamped image', 'Grad-CAM']
+    ['(a) stamped image', '(b) Grad-CAM']
     """
     rows, columns = len(photographs), 1 + len(heatmaps)
     figure, axes = plt.subplots(rows, columns, figsize=(PAGE, PAGE / columns * rows + 0.3), squeeze=False)
@@ -229,4 +251,5 @@ def stamped_explanations(photographs, titles, heatmaps: Mapping[str, np.ndarray]
         for axis in axes[i]:
             frame = plt.Rectangle((left, top), right - left, bottom - top, fill=False, ec="w", lw=1.2)
             axis.add_patch(frame)
+    lettered(axes[0])
     return figure
