@@ -1,4 +1,4 @@
-"""The same packages and versions in every file that names them, locked with hashes; installing; the style of the code."""
+"""The same packages and versions wherever they are named, locked with hashes; installing; the style of the code."""
 
 import importlib.metadata
 import json
@@ -174,6 +174,16 @@ def test_version_and_date_are_the_same_everywhere():
     assert citation["version"] == PROJECT["version"] == newest[1] and citation["date-released"] == newest[2]
     paper = citation["preferred-citation"]
     assert len(paper["authors"]) == 6 and paper["url"].endswith(paper["identifiers"][0]["value"].removeprefix("arXiv:"))
+
+
+def test_the_address_is_the_same_everywhere():
+    citation = yaml.safe_load((ROOT / "CITATION.cff").read_text())
+    first = json.loads((ROOT / "notebooks/00_quickstart.ipynb").read_text())["cells"][0]["source"]
+    assert (
+        citation["url"]
+        == citation["repository-code"]
+        == re.search(r"https://github\.com/[\w-]+/\w+", "".join(first))[0]
+    )
 
 
 def test_container_uses_files_that_are_there():
