@@ -11,9 +11,6 @@ endif
 ifeq ($(filter $(INPUT),published images),)
 $(error unknown INPUT '$(INPUT)': choose published or images)
 endif
-ifneq ($(filter-out cpu,$(TORCH)),)
-$(error unknown TORCH '$(TORCH)': choose cpu, or leave it out)
-endif
 
 .PHONY: help figures verify html explorer claim test smoke benchmark lab data weights publish full lock clean
 .DELETE_ON_ERROR:
@@ -74,12 +71,12 @@ LOCKED  = $(INSTALL) --require-hashes --no-build-isolation $(foreach lock,$(1),-
 	$(INSTALL) --no-deps --no-build-isolation --editable .
 	@touch $@
 
-full: $(FULL)   ## add PyTorch, for networks and photographs, and what the tests need (Linux without a GPU: make full TORCH=cpu)
+full: $(FULL)   ## add PyTorch, for networks and photographs, and what the tests need (Linux without a GPU: TORCH_INDEX=<address of its CPU build>)
 	@$(if $(FULL),,echo "error: with PYTHON=$(PYTHON) the environment is yours: install locks/torch.txt and locks/test.txt into it" >&2; exit 1)
 
 .venv/full: locks/torch.txt locks/test.txt .venv/installed
-	$(if $(TORCH),$(INSTALL) --index-url https://download.pytorch.org/whl/$(TORCH) $(shell grep '^torch' requirements.txt))
-	$(call LOCKED,light $(if $(TORCH),,torch) test)
+	$(if $(TORCH_INDEX),$(INSTALL) --index-url $(TORCH_INDEX) $(shell grep '^torch' requirements.txt))
+	$(call LOCKED,light $(if $(TORCH_INDEX),,torch) test)
 	@touch $@
 
 UV   = build/uv/bin/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-annotate \
