@@ -233,7 +233,9 @@ class Explorer:
         view = self.choose(**choice)
         image, n, _ = self._checked(**{name: choice[name] for name in ("image", "n_features") if name in choice})
         scores, c = view["scores"], view["class_index"]
+        beta = self.use.beta if choice.get("beta") is None else choice["beta"]
         lines = [
+            (choice.get("solver", "exact").replace("_", " "), f"beta {beta:g}"),
             ("energy", method.number_text(scores["energy"], 4) + (" (optimum)" if scores["optimal"] else "")),
             ("proven bound" if scores["proven"] else "lower bound", method.number_text(scores["bound"], 4)),
             ("mean cosine, selected", "none" if np.isnan(scores["mean_cosine"]) else f"{scores['mean_cosine']:.3f}"),

@@ -35,7 +35,8 @@ class ExplorerWidgets:
         }
         self.controls = {name: kind(value=choice[name], **options) for name, (kind, options) in kinds.items()}
         self.upload = widgets.FileUpload(accept="image/*", description="photograph")
-        self.view, self.message = widgets.Image(format="png"), widgets.HTML()
+        sharp = {"width": "770px", "max_width": "100%"}  # half of the pixels that `png` draws: sharp on fine screens
+        self.view, self.message = widgets.Image(format="png", layout=sharp), widgets.HTML()
         for control in self.controls.values():
             control.observe(self._show, "value")
         self.upload.observe(self._put_in, "value")
@@ -50,7 +51,7 @@ class ExplorerWidgets:
             choice = {name: control.value for name, control in self.controls.items()}
             d = self.explorer.candidates(*(choice[name] for name in ("image", "n_features", "class_index")))
             self.controls["size"].max = d  # a larger k becomes d
-            self.view.value = self.explorer.png(**(choice | {"size": self.controls["size"].value}))
+            self.view.value = self.explorer.png(dpi=220, **(choice | {"size": self.controls["size"].value}))
             self.message.value, self.view.layout.visibility = "", "visible"
         except ValueError as error:  # the view would be that of another choice
             self.message.value = html.escape(f"No answer to this choice: {error}")
