@@ -7,10 +7,9 @@ import numpy as np
 import pandas as pd
 
 from ..cnn.datasets import CLASSES
-from .class_measures import lettered
 from .method import photograph
 from .row_names import FIXED, row_colour, row_label
-from .style import PAGE
+from .style import PAGE, lettered
 
 CHANCE = 0.25
 HEADS = {

@@ -2,8 +2,7 @@
 
 import matplotlib.pyplot as plt
 
-from .class_measures import lettered
-from .style import METHOD_COLOURS, PAGE, only_ticks, with_interval
+from .style import METHOD_COLOURS, PAGE, lettered, only_ticks, with_interval
 
 SELECTION_STYLES = {  # name as printed, colour, marker, line
     "top k": ("top $k$", METHOD_COLOURS["top $k$"], "s", "-"),

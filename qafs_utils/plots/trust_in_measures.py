@@ -7,10 +7,9 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 
-from .class_measures import lettered
 from .method import photograph
 from .row_names import row_colour, row_name
-from .style import PAGE
+from .style import PAGE, lettered
 
 MEASURES = {  # column of a table: title
     "ROAD": "class kept with the least relevant pixels removed\nfirst, minus with the most relevant first",
