@@ -319,6 +319,16 @@ def test_conventions_hold_the_options_of_solvers(monkeypatch, solver, reads):
         assert given[1]["num_reads"] == 2
 
 
+def test_signed_candidates_keep_their_sign_in_the_explanation():
+    found = explain(IMAGE, NET, layer="layer3", conventions="signed", size=9, solver="greedy")
+    assert found.problem.d == (found.importance != 0).sum() and (found.importance[found.selected] < 0).any()
+    assert found.info["conventions"] == "signed"
+    terms = found.importance[found.selected, None, None] * found.maps[found.selected]
+    cam = torch.as_tensor(terms.sum(0).clip(0))[None]
+    expected = chain.cams.heatmap(cam, found.heatmap.shape[0])[0].numpy()
+    np.testing.assert_allclose(found.heatmap, expected, atol=1e-4)
+
+
 def test_an_explorer_has_the_conventions_of_its_set():
     models = {2: (np.eye(2).reshape(1, 2, 2, 1), np.array([[2.0, 0.0, 1.0, 0.0], [0.0] * 4]), np.zeros(2))}
     headline, text = (Explorer(models, image_size=8, conventions=name) for name in ("headline", "text"))

@@ -522,3 +522,15 @@ def test_the_optima_of_all_images_are_those_of_brute_force():
         assert (landscape.optima(problems, beta=0.6, pair_sum=pair_sum) == expected).all()
     with pytest.raises(ValueError, match="problems must be a list of feature_selection.Problem"):
         landscape.optima(["maps"])
+
+
+def test_signed_candidates_are_all_but_zeros_by_their_magnitude():
+    importance, maps = np.array([0.5, -2.0, 0.0, 1.0]), np.random.default_rng(5).random((4, 3, 3))
+    signed = feature_selection.problem(maps, importance, candidates="signed")
+    assert signed.maps.tolist() == [0, 1, 3] and signed.field.tolist() == [-0.25, -1.0, -0.5]
+    positive = feature_selection.problem(maps, importance)
+    assert positive.maps.tolist() == [0, 3]
+    [same] = feature_selection.problems(maps[None], importance[None], candidates="signed")
+    assert same.field.tolist() == signed.field.tolist()
+    with pytest.raises(ValueError, match="unknown candidates 'all': choose from positive, signed"):
+        feature_selection.problem(maps, importance, candidates="all")
