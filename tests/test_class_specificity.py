@@ -301,3 +301,9 @@ def test_the_figure_has_a_row_a_method_and_a_panel_a_network():
     assert [axis.get_title() for axis in figure.axes] == ["(a) $N_f=16$", "(b) $N_f=512$"]
     labels = [tick.get_text() for tick in figure.axes[0].get_yticklabels()]
     assert labels == ["2 to 20 most important", "signed: QUBO, $\\beta=0.7$", "Grad-CAM"]
+
+
+def test_an_optimum_that_is_not_proven_is_refused(monkeypatch):
+    monkeypatch.setattr(class_methods, "optimum", lambda bqm, **options: (np.zeros(bqm.num_variables, bool), False))
+    with pytest.raises(RuntimeError, match=r"not proven within 3.0 s: give a longer time_limit"):
+        class_methods.selections(np.ones((1, 2, 1, 1)), np.ones((1, 1, 2)), betas=[0.7], sizes=[1], time_limit=3.0)

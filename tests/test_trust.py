@@ -302,3 +302,10 @@ def test_figures_name_methods_and_frame_the_stamp():
     figure = plots.stamped_explanations(np.zeros((1, 3, 8, 8), np.uint8), ["a"], {"Grad-CAM": np.zeros((1, 8, 8))}, box)
     (frame,) = figure.axes[0].patches
     assert (frame.get_x(), frame.get_y(), frame.get_width(), frame.get_height()) == (1, 5, 2, 2)
+
+
+def test_an_optimum_that_is_not_proven_is_refused(monkeypatch):
+    found = np.zeros((1, 2), bool), [{"proven": False}]
+    monkeypatch.setattr(sanity.by_name, "solve_all", lambda *arguments, **options: found)
+    with pytest.raises(RuntimeError, match=r"not proven within 3.0 s: give a longer time_limit"):
+        sanity.select(torch.ones(1, 2, 1, 1), torch.ones(1, 2, 1, 1), time_limit=3.0)

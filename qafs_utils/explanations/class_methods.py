@@ -4,7 +4,6 @@ maps (B, N, H, W); gradients (C, N, H, W) of the class scores, as `class_specifi
 (B, K), those to explain of every image. Selections are (B, K, N) bool.
 """
 
-import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 
 import numpy as np
@@ -79,8 +78,8 @@ def selections(
     exact_<beta>: the QUBO's optimum; top_k_<beta>, random_k_<beta>: as many candidates, the most important ones or by
     lot; top_<k>, random_<k>: for each of sizes (all candidates, if there are fewer). Names that begin with signed_
     are of the absolute importance, so that maps of negative importance are chosen too; their sign stays in the CAM.
-    For a class without candidates nothing is selected, and its explanation is empty. Warns of
-    optima that are not proven within time_limit, in seconds.
+    For a class without candidates nothing is selected, and its explanation is empty. Raises
+    RuntimeError if an optimum is not proven within time_limit, in seconds.
 
     >>> maps, alpha = np.eye(3).reshape(1, 3, 3, 1), np.array([[[2.0, 1.0, -3.0]]])
     >>> found = selections(maps, alpha, betas=[0.7], sizes=[1])
@@ -130,7 +129,7 @@ def _optimum(problem, beta, pair_sum, time_limit):
         return np.zeros(problem.n_features, bool)
     bits, proven = optimum(problem.bqm(beta, pair_sum), time_limit=time_limit)
     if not proven:
-        warnings.warn(f"an optimum is not proven within {time_limit} s: give a longer time_limit", stacklevel=3)
+        raise RuntimeError(f"an optimum is not proven within {time_limit} s: give a longer time_limit")
     return problem.selected(bits)
 
 

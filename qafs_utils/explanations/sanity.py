@@ -69,7 +69,8 @@ def select(
 
     exact_<beta>: the QUBO's optimum; top_k_<beta>, contribution_<beta>, random_k_<beta>: as many candidates, of largest
     importance, of largest contribution to the score, and by lot; signed_top_<few>: the `few` maps of largest absolute
-    importance. An image without candidates has none selected. Warns of optima that are not proven in time_limit.
+    importance. An image without candidates has none selected. Raises RuntimeError if an optimum is not
+    proven within time_limit, in seconds.
 
     >>> maps, alpha = torch.eye(3).view(1, 3, 3, 1), torch.tensor([2.0, 1.0, -3.0]).view(1, 3, 1, 1)
     >>> found = select(maps, alpha.expand(1, 3, 3, 1), few=1)
@@ -84,7 +85,9 @@ def select(
     some, exact = [i for i, problem in enumerate(problems) if problem.d], np.zeros(alpha.shape, bool)
     if some:
         solved, given = [problems[i] for i in some], {"beta": beta, "pair_sum": pair_sum, "time_limit": time_limit}
-        exact[some] = by_name.solve_all(solved, "exact", desc="QUBO", n_jobs=n_jobs, **given)[0]
+        exact[some], infos = by_name.solve_all(solved, "exact", desc="QUBO", n_jobs=n_jobs, **given)
+        if not all(info["proven"] for info in infos):
+            raise RuntimeError(f"an optimum is not proven within {time_limit} s: give a longer time_limit")
     k, magnitude = exact.sum(1), np.abs(alpha)
     return {
         f"exact_{beta:.2f}": exact,
