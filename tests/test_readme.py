@@ -107,7 +107,9 @@ def _average_drop(table):
 
 def _verdicts(table):
     counts = [(table.verdict == verdict).sum() for verdict in VERDICTS]
-    words = "{} are reproduced, {} compatible, {} right in direction or in part, {} not reproduced, and {} cannot be tested"
+    words = (
+        "{} are reproduced, {} compatible, {} right in direction or in part, {} not reproduced, and {} cannot be tested"
+    )
     yield f"**Of {len(table)} statements**, {words.format(*counts)}"
     yield f"judges {len(table)} of its statements"
 

@@ -94,6 +94,17 @@ def test_a_share_of_the_margin_over_each_rival():
     assert (table["size"] >= least["size"]).all()  # a share over each rival is one of the least, too
 
 
+@pytest.mark.parametrize("seed", [2, 6, 7])
+def test_sets_of_almost_all_of_few_maps_are_proven_too(seed):
+    """Their sizes lie far above the relaxation's bound, so that nothing is decided by its costs."""
+    of = classifier(seed, images=10, n=8, classes=10)
+    _, table = sufficient.smallest_sufficient(of, 1.0, each_rival=True)
+    for i, row in table.iterrows():
+        goal = over_rivals(of, i, range(8)) - 1e-9
+        sizes = [len(kept) for kept in subsets(range(8)) if (over_rivals(of, i, kept) >= goal).all()]
+        assert row["size"] == row.bound == min(sizes) and row.status == "proven"
+
+
 def test_of_five_hundred_maps_the_bound_agrees_with_the_linear_relaxation():
     of = classifier(7, images=2, n=512, classes=10)
     selected, table = sufficient.smallest_sufficient(of, 0.9)

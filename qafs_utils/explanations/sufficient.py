@@ -31,7 +31,7 @@ from ..intervals import bootstrap_interval
 from .carried import LinearClassifier
 
 TOLERANCE = 1e-9  # of the full margin: rounding of sums
-_FEASIBLE = 1e-6  # by which HiGHS may violate a row
+_FEASIBLE = 1e-6  # by which HiGHS may violate a row, or miss a bound
 
 
 def margins(classifier: LinearClassifier, selected) -> np.ndarray:
@@ -261,8 +261,8 @@ def _fewest(G, need, deadline):
         room = k - low + _FEASIBLE
         ones, free = costs < -room, np.abs(costs) <= room  # of every set of at most k rows
         left, at_least = need - G[ones].sum(0), 0.0
-        found = _exchanged(G[free], left, x[free], int(k - ones.sum()))
-        if found is None:
+        found = _exchanged(G[free], left, x[free], int(k - ones.sum())) if k < len(G) else None
+        if found is None:  # at last among all rows, where HiGHS decides
             found, at_least = _solved(G[free], left, deadline)
         if found is not None:
             kept = ones.copy()
@@ -312,19 +312,22 @@ def _solved(G, need, deadline):
     """The fewest rows by HiGHS: bits (m,) or None, and a lower bound of their number, infinite if no rows have it."""
     if not len(G):
         return (np.zeros(0, bool), 0.0) if (need <= 0).all() else (None, np.inf)
-    at_least = 0.0
-    for slack in (0.0, 2 * _FEASIBLE):  # HiGHS may violate a row by rounding: then once more with room for it
-        if (seconds := deadline - time.perf_counter()) <= 0:
-            break
+    at_least, rows = 0.0, [LinearConstraint(G.T, need, np.inf)]
+    while (seconds := deadline - time.perf_counter()) > 0:
         options = {"mip_rel_gap": 0.0, "time_limit": seconds, "presolve": False}  # the costs have done its work
-        row = LinearConstraint(G.T, need + slack, np.inf)
-        found = milp(np.ones(len(G)), constraints=row, integrality=1, bounds=Bounds(0, 1), options=options)
-        if slack == 0:
-            if found.status == 2:
-                return None, np.inf
-            at_least = 0.0 if found.mip_dual_bound is None else np.ceil(found.mip_dual_bound - _FEASIBLE)
-        if found.x is not None and (G[found.x > 0.5].sum(0) >= need).all():
-            return found.x > 0.5, at_least
+        found = milp(np.ones(len(G)), constraints=rows, integrality=1, bounds=Bounds(0, 1), options=options)
+        if found.status == 2:
+            return None, np.inf
+        if found.mip_dual_bound is not None:
+            at_least = max(at_least, np.ceil(found.mip_dual_bound - _FEASIBLE))
+        if found.x is None:
+            break
+        bits = found.x > 0.5
+        if (G[bits].sum(0) >= need).all():
+            return bits, at_least
+        rows.append(
+            LinearConstraint(np.where(bits, 1.0, -1.0), ub=bits.sum() - 1)
+        )  # violates a row: not this set again
     return None, at_least
 
 
