@@ -135,6 +135,19 @@ def test_unknown_treatment_of_singular_kernels(problems):
         diverse.dpp(problems, 1, singular="ignore")
 
 
+def test_exchanges_are_the_best_of_all_single_ones_and_need_starts(problems):
+    problem = problems[0]
+    (bits,) = diverse.exchanged([problem], [[problem.selected(np.arange(problem.d) < 3)]], beta=0.6, pair_sum="p<q")
+    chosen = np.flatnonzero(bits[problem.maps])
+    neighbours = [{*chosen} - {out} | {into} for out in chosen for into in set(range(problem.d)) - {*chosen}]
+    assert len(chosen) == 3
+    assert all(minus_energy(problem, chosen) >= minus_energy(problem, sorted(other)) - 1e-12 for other in neighbours)
+    with pytest.raises(ValueError, match="starts must hold at least one selection for each image"):
+        diverse.exchanged([problem], np.zeros((0, 1, 8), bool))
+    with pytest.raises(ValueError, match="image 0: a start holds maps that are no candidates: choose among"):
+        diverse.exchanged([problem], [[np.ones(8, bool)]])
+
+
 def test_double_greedy_keeps_its_promise():
     """3 f(S) >= f(optimum) + f(none) + f(all), over random models without negative couplings."""
     rng, optimal = np.random.default_rng(3), 0

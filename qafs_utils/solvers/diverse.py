@@ -159,7 +159,7 @@ def exchanged(problems, starts, *, beta: float = HEADLINE.beta, pair_sum: str = 
     """Selections in which no exchange of one map for another lowers the energy: the best of several steepest descents.
 
     problems: list of B Problem; starts: (S, B, N_f) bool, whose sizes are kept  ->  (B, N_f) bool, of the ends of each
-    image the first of least energy. Raises ValueError for other shapes and maps that are no candidates.
+    image the first of least energy. Raises ValueError for other shapes, no start, and maps that are no candidates.
 
     >>> J = [[1.0, 0.9, 0.1], [0.9, 1.0, 0.1], [0.1, 0.1, 1.0]]
     >>> exchanged([Problem([0, 1, 2], [-1.0, -0.9, -0.6], J, 3)], [[[True, True, False]]], beta=0.5)
@@ -167,11 +167,13 @@ def exchanged(problems, starts, *, beta: float = HEADLINE.beta, pair_sum: str = 
     """
     problems, n_features = require_problems(problems)
     starts = require.bits("starts", starts, "S B N_f", {"B": len(problems), "N_f": n_features})
+    if not len(starts):
+        raise ValueError("starts must hold at least one selection for each image, got none")
     selected = np.zeros(starts.shape[1:], bool)
     for i, problem in enumerate(problems):
         inside = starts[:, i, problem.maps]
         if starts[:, i].sum() > inside.sum():
-            raise ValueError(f"image {i}: starts has maps that are no candidates")
+            raise ValueError(f"image {i}: a start holds maps that are no candidates: choose among problem.maps")
         linear, couplings, _ = biases(problem.bqm(beta, pair_sum))
         couplings = couplings + couplings.T
         ends = np.array([_descended(linear, couplings, bits) for bits in inside])
