@@ -19,7 +19,9 @@ measured by it, but no smallest one is proven.
 first are optimal. The least over the rivals is then the optimum.
 """
 
+import os
 import time
+from contextlib import contextmanager
 
 import numpy as np
 import pandas as pd
@@ -308,6 +310,19 @@ def _exchanged(G, need, x, size):
     return None
 
 
+@contextmanager
+def _no_lines():
+    """Where it repairs a solution that rounding spoilt, HiGHS prints a line, past sys.stdout: not into notebooks."""
+    kept, nowhere = os.dup(1), os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, 1)
+    try:
+        yield
+    finally:
+        os.dup2(kept, 1)
+        os.close(kept)
+        os.close(nowhere)
+
+
 def _solved(G, need, deadline):
     """The fewest rows by HiGHS: bits (m,) or None, and a lower bound of their number, infinite if no rows have it."""
     if not len(G):
@@ -315,7 +330,8 @@ def _solved(G, need, deadline):
     at_least, rows = 0.0, [LinearConstraint(G.T, need, np.inf)]
     while (seconds := deadline - time.perf_counter()) > 0:
         options = {"mip_rel_gap": 0.0, "time_limit": seconds, "presolve": False}  # the costs have done its work
-        found = milp(np.ones(len(G)), constraints=rows, integrality=1, bounds=Bounds(0, 1), options=options)
+        with _no_lines():
+            found = milp(np.ones(len(G)), constraints=rows, integrality=1, bounds=Bounds(0, 1), options=options)
         if found.status == 2:
             return None, np.inf
         if found.mip_dual_bound is not None:
