@@ -261,7 +261,17 @@ def test_silent_maps_are_marked_and_counted_apart():
     assert f"framed: selected ({lit}), silent: 3" in figure.texts[1].get_text()
     framed = [axis for axis in figure.axes if len(axis.collections) == 1][0].collections[0].get_linewidths()
     assert list(framed).count(1.8) == lit
-    assert "0, 1, 2 silent" in repr(found)
+    assert "0, 1, 2 silent" in repr(found) and "empty" not in repr(found)
+
+
+def test_an_explanation_in_which_nothing_speaks_for_the_class_says_so():
+    network = small()
+    with torch.no_grad():
+        network[-1].weight[0] = -1.0
+    found = explain(IMAGE, network, layer="3", image_size=64, class_index=0, conventions="signed")
+    assert not found.heatmap.any() and repr(found).endswith(
+        "; empty: no place of these maps speaks for the class, try a larger beta>"
+    )
 
 
 def boxes(texts):

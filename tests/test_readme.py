@@ -76,7 +76,7 @@ def _needed(table):
     methods = "smallest", "top k", "QUBO raised", "QUBO 0.7"
     least, top, qubo, paper = (f"{median.loc[method, 512]:.0f}" for method in methods)
     assert float(least) < float(top) < float(qubo) < float(paper)
-    yield f"{least} at least, {top} by importance, {qubo} by the QUBO at its best weight, {paper} at the paper's"
+    yield f"{least} at least, {top} by importance, {qubo} by the QUBO at its best weight, {paper} at 0.7"
     few = median[[16, 24, 32]].loc[["top k", "QUBO 0.7"]].agg(["min", "max"], axis=1).astype(int)
     few = {method: f"{row['min']} to {row['max']}" for method, row in few.iterrows()}
     yield f"With 16 to 32 maps it is {few['top k']} by importance, and {few['QUBO 0.7']} by the QUBO"

@@ -63,7 +63,8 @@ class Explanation:
         maps = f"maps {numbers}{f' ({silent} silent)' if silent else ''} of {self.problem.d} candidates"
         energy = f"energy {self.info['energy']:.4f}, {'proven' if self.proven else 'not proven the lowest'}"
         class_of = f"{self.label!r}, P = {self.probabilities[self.class_index]:.3f}"
-        return f"<Explanation of {class_of}: {maps}; {self.info['solver']}: {energy}>"
+        empty = "" if self.heatmap.any() else "; empty: no place of these maps speaks for the class, try a larger beta"
+        return f"<Explanation of {class_of}: {maps}; {self.info['solver']}: {energy}{empty}>"
 
     def _repr_html_(self):
         """The picture of `plot` with the line of text below it: what a notebook shows."""

@@ -8,8 +8,10 @@ from pathlib import Path
 
 from ..cnn.datasets import DataError
 from ..cnn.heads import HEADS
+from ..conventions import SETS
 from ..explanations import saved
 from ..explanations.one_image import explanations
+from ..solvers.by_name import SOLVERS
 
 
 def folders(photos: Sequence[str], out: str) -> list[Path]:
@@ -78,7 +80,11 @@ def explain(
     there = [Path(photo).is_file() for photo in photos]
     if not any(there):
         raise DataError(f"there is no file {', '.join(photos)}: check the path")
-    targets = [saved.require_free(folder, overwrite) for folder in folders(photos, out)]
+    targets = folders(photos, out)
+    try:
+        targets = [saved.require_free(folder, overwrite) for folder in targets]
+    except FileExistsError as error:
+        raise FileExistsError(f"{error}: --out OTHER, or --overwrite") from None
     network, own = (model, {}) if model in HEADS else torchvision_network(model)
     settings = own | {name: value for name, value in settings.items() if value is not None}
     failed = 0
@@ -108,10 +114,10 @@ def add_arguments(parser) -> None:
     parser.add_argument("photos", nargs="+", metavar="PHOTO", help="a JPEG or PNG file; several are explained in turn")
     parser.add_argument("--model", default="nf16", help=f"{', '.join(HEADS)}, or a network of torchvision's (nf16)")
     parser.add_argument("--beta", type=float, help="from 0, unlike maps, to 1, important ones (0.7)")
-    parser.add_argument("--class", dest="class_index", metavar="CLASS", help="name or number (the predicted one)")
+    parser.add_argument("--class", dest="class_index", metavar="CLASS", help="name or index (the predicted one)")
     parser.add_argument("--out", default="explanations", help="folder, with one for each photograph (explanations)")
-    parser.add_argument("--solver", help="one of solvers.by_name.SOLVERS (exact)")
+    parser.add_argument("--solver", help=f"{', '.join(SOLVERS)} (exact)")
     parser.add_argument("--size", type=int, metavar="K", help="select exactly K maps")
     parser.add_argument("--layer", help="whose maps are selected (the last one with maps)")
-    parser.add_argument("--conventions", help="headline, text or authors (headline)")
+    parser.add_argument("--conventions", help=f"{', '.join(SETS)} (headline)")
     parser.add_argument("--overwrite", action="store_true", help="write over what was saved there before")
