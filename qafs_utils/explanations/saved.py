@@ -127,7 +127,8 @@ def require_free(folder: str | Path, overwrite: bool = False) -> Path:
     folder = Path(folder)
     there = [name for name in FILES if (folder / name).exists()]
     if there and not require.flag("overwrite", overwrite):
-        raise FileExistsError(f"{folder} already holds {', '.join(there)}: give another folder, or allow to overwrite")
+        remedy = "give another folder, or allow to overwrite (overwrite=True; on the command line --out or --overwrite)"
+        raise FileExistsError(f"{folder} already holds {', '.join(there)}: {remedy}")
     if folder.exists() and not folder.is_dir():
         raise FileExistsError(f"{folder} is a file: give the path of a folder")
     return folder

@@ -341,9 +341,8 @@ def _solved(G, need, deadline):
         bits = found.x > 0.5
         if (G[bits].sum(0) >= need).all():
             return bits, at_least
-        rows.append(
-            LinearConstraint(np.where(bits, 1.0, -1.0), ub=bits.sum() - 1)
-        )  # violates a row: not this set again
+        # it violates a row by rounding: not this set again
+        rows.append(LinearConstraint(np.where(bits, 1.0, -1.0), ub=bits.sum() - 1))
     return None, at_least
 
 

@@ -80,11 +80,7 @@ def explain(
     there = [Path(photo).is_file() for photo in photos]
     if not any(there):
         raise DataError(f"there is no file {', '.join(photos)}: check the path")
-    targets = folders(photos, out)
-    try:
-        targets = [saved.require_free(folder, overwrite) for folder in targets]
-    except FileExistsError as error:
-        raise FileExistsError(f"{error}: --out OTHER, or --overwrite") from None
+    targets = [saved.require_free(folder, overwrite) for folder in folders(photos, out)]
     network, own = (model, {}) if model in HEADS else torchvision_network(model)
     settings = own | {name: value for name, value in settings.items() if value is not None}
     failed = 0
