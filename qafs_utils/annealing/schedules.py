@@ -9,6 +9,7 @@ from scipy.interpolate import PchipInterpolator
 
 from .. import require
 from ..intervals import SUMMABLE
+from .processors import find_processor
 
 DRIVERS = {  # strength g of H_D = g sum sigma_x
     "uniform": lambda d: -1.0,  # the paper's text
@@ -182,6 +183,20 @@ def tabulated(s, A, B, name: str = "tabulated") -> Schedule:
     s, A, B = (require.array(f"the tabulated {x}", values, "n", sizes) for x, values in (("s", s), ("A", A), ("B", B)))
     _require_rise("the tabulated s", s, ": divide the times by the annealing time")
     return Schedule(name, PchipInterpolator(s, A), PchipInterpolator(s, B), s)
+
+
+def of_processor(name: str, protocol: str = "standard") -> Schedule:
+    """The schedule of a real processor, in radians a nanosecond: pi A on -sum sigma_x, pi B on the Ising energy.
+
+    Its driver is "uniform", the energies those of `ising.as_taken`, the annealing time is in ns.
+    Raises ValueError for an unknown processor or protocol, ArtefactError as `processors.read_schedule`.
+
+    >>> schedule = of_processor("Advantage2_system2", "fast")
+    >>> float(schedule.A(0.0)) / np.pi, float(schedule.B(1.0)) / np.pi
+    (10.0, 13.76479)
+    """
+    table = find_processor(name).weights(protocol)
+    return tabulated(table.s, np.pi * table.A_GHz, np.pi * table.B_GHz, f"{find_processor(name).name} {protocol}")
 
 
 def locally_adiabatic(x, gap, power: float = 2.0) -> Schedule:

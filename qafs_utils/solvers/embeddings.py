@@ -15,6 +15,7 @@ from .. import require
 
 TOPOLOGIES = {  # working qubits: D-Wave's documentation, "Per-QPU Solver Properties"
     "Pegasus P16": partial(pegasus_graph, 16),  # Advantage: 5640 qubits, 5627 of them work on Advantage_system4.1
+    "Zephyr Z6": partial(zephyr_graph, 6),  # Advantage2: 1248 qubits, 1202 of them work on Advantage2_system4
     "Zephyr Z12": partial(zephyr_graph, 12),  # Advantage2: 4800 qubits, 4592 of them work on Advantage2_system1.7
 }
 
