@@ -5,6 +5,7 @@ import json
 import re
 import subprocess
 import sys
+import textwrap
 import tomllib
 
 import pytest
@@ -153,19 +154,48 @@ def test_an_environment_of_ones_own_is_left_alone(checkout):
     assert done.returncode and "locks/torch.txt" in done.stderr.splitlines()[0]
 
 
+WITHOUT_PYTORCH = """
+import sys
+class Absent:
+    def find_spec(name, path=None, target=None):
+        if name.partition(".")[0] in ("torch", "torchvision"):
+            raise ModuleNotFoundError(f"No module named {name!r}", name=name)
+sys.meta_path.insert(0, Absent)
+"""
+
+
+def without_pytorch(code):
+    code = WITHOUT_PYTORCH + textwrap.dedent(code)
+    return subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)
+
+
 @pytest.mark.parametrize("command", [["explain", "a.jpg"], ["weights"], ["data"]], ids=" ".join)
 def test_without_pytorch_a_line_says_how_to_add_it(command):
-    code = f"""if True:
-        import runpy, sys
-        class Absent:
-            def find_spec(name, path=None, target=None):
-                if name.partition(".")[0] in ("torch", "torchvision"):
-                    raise ModuleNotFoundError(f"No module named {{name!r}}", name=name)
-        sys.meta_path.insert(0, Absent)
+    done = without_pytorch(f"""
+        import runpy
         sys.argv = ["qafs_utils", *{command!r}]
-        runpy.run_module("qafs_utils", run_name="__main__")"""
-    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)
+        runpy.run_module("qafs_utils", run_name="__main__")""")
     assert done.returncode == 1 and re.fullmatch("error: No module named 'torch.*`make full`.*\n", done.stderr)
+
+
+@pytest.mark.parametrize("photographs", [[], ["test_X.bin"]], ids=["absent", "there"])
+def test_the_explorer_opens_without_pytorch(tmp_path, photographs):
+    cells = json.loads((ROOT / "notebooks/24_explore.ipynb").read_text())["cells"]
+    code = ["".join(cell["source"]) for cell in cells if cell["cell_type"] == "code"]
+    start, live = code[:3], [text for text in code if "photographs" in text]
+    (tmp_path / "stl10_binary").mkdir()
+    for name in photographs:
+        (tmp_path / "stl10_binary" / name).touch()
+    done = without_pytorch(f"""
+        import os, pathlib
+        os.chdir("notebooks")
+        from qafs_utils.cnn import datasets
+        datasets.RAW = pathlib.Path({str(tmp_path)!r})
+        choice = {{"image": 0, "n_features": 16, "class_index": -1, "beta": 0.7, "size": 0, "solver": "exact"}}
+        for cell in {start + live!r}:
+            exec(cell)""")
+    assert done.returncode == 0, done.stderr
+    assert "shown without them." in done.stdout and ("torch" in done.stdout) == bool(photographs)
 
 
 def test_version_and_date_are_the_same_everywhere():
