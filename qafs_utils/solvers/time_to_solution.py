@@ -141,7 +141,9 @@ def search(
     to the low side: count many reads.
     Raises ValueError as `time_to_solution` and `optimal`, and for a `longest` below the last of the times.
 
-    >>> found = search(lambda time, which: np.full(len(which), 1 - np.exp(-((time / 10) ** 2))), [5], (1, 2, 5), longest=99)
+    >>> def success(time, which):
+    ...     return np.full(len(which), 1 - np.exp(-((time / 10) ** 2)))
+    >>> found = search(success, [5], (1, 2, 5), longest=99)
     >>> found[["time", "place", "certain"]].values.tolist()
     [[20.0, 'interior', True]]
     """
@@ -216,8 +218,9 @@ def anneals(
 
     >>> from ..qubo.feature_selection import Problem
     >>> problem = Problem([0, 1], [-1.0, -0.9], [[1.0, 0.95], [0.95, 1.0]], 2)
-    >>> anneals([problem], (1, 10, 100), longest=1000, beta=0.5)[["d", "place", "unit"]].values.tolist()
-    [[2, 'interior', '1/energy']]
+    >>> found = anneals([problem], (1, 10, 100), longest=1000, beta=0.5)
+    >>> found[["d", "place", "unit"]].values.tolist()  # of two qubits, a guess is faster
+    [[2, 'shortest', '1/energy']]
     """
     problems = of_any_networks(problems)
     levels = [energies(p.bqm(beta, pair_sum)) for p in problems]
@@ -290,7 +293,7 @@ def sampler_reads(
     kind: of SWEEPING, dwave.samplers' simulated annealing or path-integral annealing, with their own ranges of
     temperatures; reads: that hits are counted in, for each number of sweeps; the optima are proven first, within
     time_limit seconds each. Every problem and number of sweeps has random numbers of its own.
-    Raises ValueError as `search`, for another kind, sweeps that are no whole numbers, and an optimum that is not proven.
+    Raises ValueError as `search`, for another kind, sweeps that are no whole numbers, and an optimum without proof.
 
     >>> from ..qubo.feature_selection import Problem
     >>> problem = Problem([0, 1], [-1.0, -0.9], [[1.0, 0.95], [0.95, 1.0]], 2)
@@ -363,9 +366,9 @@ def exponent(
 ) -> dict:
     """How TTS grows: a of 2^(a d), fitted to log2 of a quantile at each d, weighted by the number of problems there.
 
-    table: of one solver; clusters: column of what is resampled  ->  dict of exponent, low, high (95 % interval by
-    `intervals.fit_law`), prefactor, and why: empty; or why there is no fit, and all else NaN: some minimum is not
-    interior, or there is one d only.
+    table: of one solver; clusters: column of what is resampled  ->  dict of exponent, low, high (95 % interval),
+    prefactor, and why: empty; or why there is no fit, and all else NaN: some minimum is not interior, or there is one d
+    only.
     Raises ValueError for a table of several solvers, missing columns, and a level outside [0, 1].
 
     >>> table = pd.DataFrame({"d": [4, 6, 8], "tts": [4.0, 8.0, 16.0], "place": "interior", "censored": False})
@@ -373,7 +376,7 @@ def exponent(
     >>> round(float(fit["exponent"]), 6), round(float(fit["prefactor"]), 6), fit["why"]
     (0.5, 1.0, '')
     >>> exponent(table.assign(instance=range(3), place="longest"))["why"]
-    '3 of 3 minima are not interior: extend the times'
+    '3 of 3 minima are not interior (longest: 3)'
     """
     _columns(table, ["d", "tts", "place", "censored", clusters])
     level = require.number("level", level, "[0, 1]")
@@ -384,15 +387,29 @@ def exponent(
     nan, outside = float("nan"), int((table.place != "interior").sum())
     none = dict.fromkeys(("exponent", "low", "high", "prefactor"), nan)
     if outside:
-        return none | {"why": f"{outside} of {len(table)} minima are not interior: extend the times"}
+        where = ", ".join(
+            f"{name}: {count}" for name, count in table.place.value_counts().items() if name != "interior"
+        )
+        return none | {"why": f"{outside} of {len(table)} minima are not interior ({where})"}
     if table.d.nunique() < 2:
         return none | {"why": "there is one d only"}
-    statistic, options = partial(np.quantile, q=level, method="higher"), {"n_resamples": n_resamples, "seed": seed}
-    fit = intervals.fit_law(
-        table.d, table.tts, table[clusters].tolist(), law="exponential", statistic=statistic, **options
-    )
-    found = {name: float(fit[name] / np.log(2)) for name in ("exponent", "low", "high")}
-    return found | {"prefactor": float(fit["prefactor"]), "why": ""}
+    d, tts, higher = table.d.to_numpy(), table.tts.to_numpy(), partial(np.quantile, q=level, method="higher")
+
+    def fit(index):
+        if len(np.unique(d[index])) < 2:  # of a resample
+            return dict.fromkeys(("exponent", "prefactor"), nan)
+        return intervals.fit_law(d[index], tts[index], None, law="exponential", statistic=higher)
+
+    found, of_each = fit(np.arange(len(d))), table[clusters].tolist()
+    ends = intervals.cluster_interval(of_each, lambda index: fit(index)["exponent"], n_resamples, seed=seed)
+    low, high = (float(end / np.log(2)) for end in ends)
+    return none | {
+        "exponent": float(found["exponent"] / np.log(2)),
+        "low": low,
+        "high": high,
+        "prefactor": float(found["prefactor"]),
+        "why": "",
+    }
 
 
 def _columns(table, names):
