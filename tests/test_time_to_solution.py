@@ -296,6 +296,8 @@ def test_no_exponent_is_fitted_unless_all_minima_are_interior(place):
     fit = tts.exponent(table, n_resamples=10)
     assert fit["why"] == f"1 of 200 minima are not interior ({place}: 1)"
     assert np.isnan([fit[name] for name in ("exponent", "low", "high", "prefactor")]).all()
+    allowed = tts.exponent(table, places=("interior", place), n_resamples=10)
+    assert allowed["exponent"] == tts.exponent(noisy(), n_resamples=10)["exponent"]
     assert tts.exponent(noisy(sizes=[5]), n_resamples=10)["why"] == "there is one d only"
 
 
@@ -317,6 +319,7 @@ def test_quantiles_by_hand():
     [
         (lambda: tts.exponent(noisy().drop(columns="place")), "table has no column place"),
         (lambda: tts.exponent(noisy()[:0]), "table must be a DataFrame of one or more problems"),
+        (lambda: tts.exponent(noisy(), places=["end"]), "unknown place 'end': choose from interior, shortest"),
         (lambda: tts.exponent(noisy(), level=2), "level must be a number in"),
         (lambda: tts.exponent(noisy().assign(solver=["a", "b"] * 100)), "table must be of one solver, got a, b"),
         (lambda: tts.quantiles(noisy(), ["d"], levels=[1.5]), "levels must lie in"),

@@ -362,14 +362,20 @@ def quantiles(
 
 
 def exponent(
-    table: pd.DataFrame, *, level: float = 0.5, clusters: str = "instance", n_resamples: int = 1000, seed: int = 0
+    table: pd.DataFrame,
+    *,
+    level: float = 0.5,
+    clusters: str = "instance",
+    places: Sequence[str] = ("interior",),
+    n_resamples: int = 1000,
+    seed: int = 0,
 ) -> dict:
     """How TTS grows: a of 2^(a d), fitted to log2 of a quantile at each d, weighted by the number of problems there.
 
     table: of one solver; clusters: column of what is resampled  ->  dict of exponent, low, high (95 % interval),
     prefactor, and why: empty; or why there is no fit, and all else NaN: some minimum is not interior, or there is one d
-    only.
-    Raises ValueError for a table of several solvers, missing columns, and a level outside [0, 1].
+    only. places: of minima that may be fitted; "shortest" too where nothing shorter exists, as for one sweep.
+    Raises ValueError for a table of several solvers, missing columns, an unknown place, and a level outside [0, 1].
 
     >>> table = pd.DataFrame({"d": [4, 6, 8], "tts": [4.0, 8.0, 16.0], "place": "interior", "censored": False})
     >>> fit = exponent(table.assign(instance=range(3)))
@@ -384,7 +390,8 @@ def exponent(
         raise ValueError(
             f"table must be of one solver, got {', '.join(table.solver.unique())}: fit one after the other"
         )
-    nan, outside = float("nan"), int((table.place != "interior").sum())
+    places = [require.choice("place", place, PLACES) for place in places]
+    nan, outside = float("nan"), int((~table.place.isin(places)).sum())
     none = dict.fromkeys(("exponent", "low", "high", "prefactor"), nan)
     if outside:
         where = ", ".join(
