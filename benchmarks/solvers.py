@@ -1,8 +1,9 @@
 """Seconds of one read of every heuristic, and of one proof, on the problems of notebook 13.
 
-    python benchmarks/solvers.py [--images 5]
+    python benchmarks/solvers.py [--images 5] [--proofs-of 20]
 
 Writes solvers.csv: median over images of the best of three, one thread. Notebook 13 makes times to the optimum of it.
+Writes proofs.csv: the proof of each image at every N_f and beta, and of its most important maps at N_f = 512.
 """
 
 import os
@@ -22,11 +23,14 @@ from qafs_utils.artefacts.parameters import defaults
 from qafs_utils.conventions import named
 from qafs_utils.qubo import feature_selection
 from qafs_utils.solvers import by_name
+from qafs_utils.solvers.call_cost import proof_seconds
 from qafs_utils.solvers.comparison import subsamples
 
 PARAMETERS = defaults("13_solvers")
 USE = named(PARAMETERS["conventions"])
 TIMED = {name: options for name, options in by_name.TRIALS.items() if name != "schrodinger"} | {"exact": {}}
+
+SIZES = (16, 32, 64, 128, 192)  # of sub-problems of the most important maps of the largest model
 
 
 def stored(n):
@@ -70,7 +74,28 @@ def measure(images=5):
     return pd.DataFrame(rows)
 
 
+def proofs(images=20, n_features=PARAMETERS["n_features"], betas=PARAMETERS["betas"], sizes=SIZES):
+    """->  table of n_features, part (whole, or most important), image, d, beta, seconds, least, nodes.
+
+    images: of the published ones, evenly spaced, so that every class comes equally often.
+    """
+    tables, largest = [], max(n_features)
+    for n in n_features:
+        maps, importance = stored(n)
+        some = np.linspace(0, len(maps) - 1, images).astype(int)
+        problems = feature_selection.problems(maps[some], importance[some], field=USE.field)
+        for part, of_part in (("whole", None), ("most important", sizes if n == largest else ())):
+            for beta in tqdm(betas, desc=f"proofs, N_f={n}, {part}", disable=of_part == ()):
+                table = proof_seconds(problems, of_part, beta=beta, pair_sum=USE.pair_sum, time_limit=600.0)
+                tables.append(table.assign(image=some[table.image], n_features=n, part=part))
+    table = pd.concat([table for table in tables if len(table)], ignore_index=True)
+    return table[["n_features", "part", "image", "d", "beta", "seconds", "least", "nodes"]]
+
+
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--images", type=int, default=5, help="problems timed in every group")
-    write_atomically(Path(__file__).with_suffix(".csv"), to_csv(measure(parser.parse_args().images)))
+    parser.add_argument("--proofs-of", type=int, default=20, help="images whose proofs are timed one by one")
+    asked, folder = parser.parse_args(), Path(__file__).parent
+    write_atomically(folder / "proofs.csv", to_csv(proofs(asked.proofs_of)))
+    write_atomically(folder / "solvers.csv", to_csv(measure(asked.images)))
