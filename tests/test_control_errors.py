@@ -288,24 +288,34 @@ def test_without_errors_all_is_kept_and_beyond_the_proofs_too(images, monkeypatc
         assert (found == optimal[:, None]).all() and not table.lost.abs().max() > 0
 
 
-@pytest.mark.parametrize("d", [14, 45])
-def test_tabu_searches_refute_where_the_exact_solver_does(d):
+def test_verdicts_without_proofs_of_what_is_found_are_the_same():
     rng, kept = np.random.default_rng(0), []
     for seed in range(4):
-        problem = dense(d, seed)
-        least = 2.0 * optimum(errors.model(problem))[0] - 1
+        problem = dense(10, seed)
+        least = best(problem)
         for draw in range(4):
-            drawn = errors.erroneous(problem, {"delta_h": 0.1, "delta_J": 0.05}, draw, ["noise"])
+            drawn = errors.erroneous(problem, {"delta_h": 0.3, "delta_J": 0.15}, draw, ["noise"])
             quick = errors._verdict(drawn, least, rng, 60.0, always=0)
             exact = errors._verdict(drawn, least, rng, 60.0, always=99)
-            assert quick[2:] == exact[2:] == ((exact[0] == least).all(), True) and exact[1]
+            assert quick[2:] == exact[2:] == ((best(drawn) == least).all(), True)
+            assert (exact[0] == best(drawn)).all() and exact[1]
             assert errors.energy(drawn, quick[0]) <= errors.energy(drawn, least)
-            if d == 45:  # in fewer spins than the tabu list is long, searches end early
-                assert (quick[0] == exact[0]).all()
-            else:
-                assert (exact[0] == best(drawn)).all()
             kept.append(quick[2])
     assert 0 < sum(kept) < len(kept)
+
+
+def test_tabu_searches_find_the_optima_of_many_maps():
+    rng, found = np.random.default_rng(5), []
+    problem = feature_selection.problem(rng.random((45, 7, 7)) ** 2, rng.random(45) + 0.1)
+    taken = as_taken(problem.bqm(0.9))
+    least = 2.0 * optimum(errors.model(taken))[0] - 1
+    for draw in range(8):
+        drawn = errors.erroneous(taken, LATE, draw)
+        quick = errors._verdict(drawn, least, rng, 60.0, always=0)
+        exact = errors._verdict(drawn, least, rng, 60.0, always=99)
+        assert (quick[0] == exact[0]).all() and exact[1] and quick[2:] == exact[2:]
+        found.append(exact[2])
+    assert not all(found)  # or no tabu search would have been needed
 
 
 # explanations
