@@ -3,6 +3,7 @@
 import itertools
 
 import dimod
+import joblib
 import numpy as np
 import pandas as pd
 import pytest
@@ -318,6 +319,29 @@ def test_tabu_searches_find_the_optima_of_many_maps():
     assert not all(found)  # or no tabu search would have been needed
 
 
+def test_draws_do_not_depend_on_where_they_are_solved(images):
+    here = errors.under_errors(images[2], LATE, draws=2)
+    with joblib.parallel_config("threading", n_jobs=2):
+        there = errors.under_errors(images[2], LATE, draws=2)
+    assert all((a == b).all() for a, b in zip(here[:2], there[:2])) and here[2].equals(there[2])
+
+
+def test_tolerances_are_those_of_each_image(images):
+    problems = images[2][:3]
+    table = errors.tolerances(problems, LATE, beta=0.6)
+    for problem, row in zip(problems, table.itertuples()):
+        taken = as_taken(problem.bqm(0.6))
+        least, levels = best(taken), np.sort(all_energies(taken))
+        assert row.gap == pytest.approx(levels[1] - levels[0]) and row.d == problem.d
+        kinds = ["noise", "spread"]
+        assert row.sigmas == errors.tolerated_sigmas(taken, least, LATE, kinds=kinds)
+        pairs = np.count_nonzero(taken.J)
+        by_hand = 6 * (LATE["delta_h"] * problem.d + 0.01 * abs(taken.h).sum() + LATE["delta_J"] * pairs)
+        assert row.change == pytest.approx(by_hand)
+        assert row.bits == errors.bits_needed(taken, least)
+        assert row.gap < row.change or row.sigmas > 3  # the simple certificate implies the exact one
+
+
 # explanations
 
 
@@ -380,6 +404,7 @@ ONE = Ising(np.array([1.0, 0.5]), np.array([[0, 0.5], [0, 0]]), 0.0)
         (lambda: errors.rounded(ONE, 0), "bits must be a whole number from 1 to 52"),
         (lambda: errors.bits_needed(ONE, [-1, 1], least=5, most=4), "most must be a whole number from 5 to 52"),
         (lambda: errors.gap(Ising(np.zeros(0), np.zeros((0, 0)), 0.0), []), "d, the number of spins, must be"),
+        (lambda: errors.tolerances([], {"delta_h": 0.1}), "errors must hold delta_J, h_scale"),
         (lambda: errors.under_errors([ONE], LATE), "problems must be a list of feature_selection.Problem"),
         (lambda: errors.under_errors([], LATE, draws=0), "draws must be a whole number from 1"),
         (lambda: errors.under_errors([], LATE, kinds=["heat"]), "unknown kind of error 'heat'"),
