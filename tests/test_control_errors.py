@@ -342,6 +342,18 @@ def test_tolerances_are_those_of_each_image(images):
         assert row.gap < row.change or row.sigmas > 3  # the simple certificate implies the exact one
 
 
+def test_optima_that_are_given_are_not_solved_again(images):
+    problems = images[2]
+    optimal, found, table = errors.under_errors(problems, LATE, draws=2)
+    again = errors.under_errors(problems, LATE, draws=2, optimal=optimal)
+    assert (again[1] == found).all() and again[2].equals(table)
+    wrong = errors.under_errors(problems, NOTHING, draws=1, optimal=~optimal)[2]
+    assert not wrong.kept.any()
+    table = errors.tolerances(problems, LATE, optimal=optimal, exact_gap=False)
+    assert table.equals(errors.tolerances(problems, LATE).drop(columns="gap"))
+    assert errors.under_errors([], LATE, draws=2)[1].shape == (0, 2, 0)
+
+
 # explanations
 
 
@@ -405,6 +417,8 @@ ONE = Ising(np.array([1.0, 0.5]), np.array([[0, 0.5], [0, 0]]), 0.0)
         (lambda: errors.bits_needed(ONE, [-1, 1], least=5, most=4), "most must be a whole number from 5 to 52"),
         (lambda: errors.gap(Ising(np.zeros(0), np.zeros((0, 0)), 0.0), []), "d, the number of spins, must be"),
         (lambda: errors.tolerances([], {"delta_h": 0.1}), "errors must hold delta_J, h_scale"),
+        (lambda: errors.tolerances([], LATE, exact_gap=1), "exact_gap must be True or False"),
+        (lambda: errors.under_errors([], LATE, optimal=[[1, 0]]), r"optimal must be \(B, N_f\)"),
         (lambda: errors.under_errors([ONE], LATE), "problems must be a list of feature_selection.Problem"),
         (lambda: errors.under_errors([], LATE, draws=0), "draws must be a whole number from 1"),
         (lambda: errors.under_errors([], LATE, kinds=["heat"]), "unknown kind of error 'heat'"),

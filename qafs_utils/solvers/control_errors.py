@@ -229,24 +229,25 @@ def tolerated_sigmas(
     """
     problem, given = _checked(problem), {"errors": errors, "kinds": kinds}
     spins = _spins(problem, spins)
-    if not stays(worst_case(problem, spins, sigmas=0, **given), spins, time_limit=time_limit):
-        return 0.0
     at_0, at_1 = (worst_case(problem, spins, sigmas=sigmas, **given) for sigmas in (0, 1))
 
     def ratio(string):
         above = _energy(at_0, string) - _energy(at_0, spins)
+        if above < MARGIN:
+            return 0.0
         taken = above - (_energy(at_1, string) - _energy(at_1, spins))
         return above / taken if taken > 0 else np.inf
 
-    flips = spins * (1 - 2 * np.eye(problem.d))
-    least = min(map(ratio, flips), default=np.inf)
-    while np.isfinite(least):
-        bits, proven = optimum(model(worst_case(problem, spins, sigmas=least, **given)), time_limit=time_limit)
-        _require_proof(proven)
-        found = 2.0 * bits - 1
+    least, proven = min(map(ratio, spins * (1 - 2 * np.eye(problem.d))), default=np.inf), False
+    while least > 0 and not proven:
+        worst = worst_case(problem, spins, sigmas=least if np.isfinite(least) else 0, **given)
+        found = _tabu(worst, [spins, -np.ones(problem.d)])
         if (found == spins).all() or not ratio(found) < least * (1 - 1e-6):
-            return float(least)
-        least = ratio(found)
+            bits, solved = optimum(model(worst), time_limit=time_limit)
+            _require_proof(solved)
+            found = 2.0 * bits - 1
+            proven = bool((found == spins).all() or not ratio(found) < least * (1 - 1e-6))
+        least = least if proven else ratio(found)
     return float(least)
 
 
@@ -328,6 +329,8 @@ def tolerances(
     kinds: Sequence[str] = ("noise", "spread"),
     least: int = 3,
     most: int = 16,
+    optimal=None,
+    exact_gap: bool = True,
     beta: float = HEADLINE.beta,
     pair_sum: str = HEADLINE.pair_sum,
     time_limit: float = 60.0,
@@ -336,9 +339,11 @@ def tolerances(
 ) -> pd.DataFrame:
     """What the optimum of each image bears: list of B Problem  ->  table of B rows, in units of the scaled problem.
 
-    Columns image, d; gap, to the second lowest energy; change, what errors of 3 sigma can add to a difference of two
-    energies (`largest_change`); sigmas, up to which the optimum surely stays (`tolerated_sigmas`); bits, that h and J
-    need (`bits_needed`, between least and most). errors, kinds: as for `erroneous`; the standard protocol.
+    optimal: (B, N_f) bool, the optima where they are known, else they are proven; exact_gap: whether to ask for the
+    gap, which takes d proofs; errors, kinds: as for `erroneous`; the standard protocol. Columns image, d; gap, to the
+    second lowest energy; change, what errors of 3 sigma can add to a difference of two energies (`largest_change`);
+    sigmas, up to which the optimum surely stays (`tolerated_sigmas`); bits, that h and J need (`bits_needed`, between
+    least and most).
     Raises ValueError as these.
 
     >>> from ..qubo.feature_selection import Problem
@@ -346,33 +351,44 @@ def tolerances(
     >>> tolerances([problem], {"delta_h": 0.1, "delta_J": 0.1}, kinds=["noise"]).round(2).values.tolist()
     [[0.0, 2.0, 2.23, 1.8, 5.57, 3.0]]
     """
-    problems, _ = require_problems(problems)
+    problems, known = _known(problems, optimal)
     _of_kinds(errors, kinds)
-    arguments = errors, kinds, least, most, time_limit, {"beta": beta, "pair_sum": pair_sum}
-    jobs = (delayed(_tolerance)(image, problem, *arguments) for image, problem in enumerate(problems))
+    exact_gap = require.flag("exact_gap", exact_gap)
+    arguments = errors, kinds, least, most, exact_gap, time_limit, {"beta": beta, "pair_sum": pair_sum}
+    jobs = (delayed(_tolerance)(*of_image, *arguments) for of_image in zip(range(len(problems)), problems, known))
     answers = Parallel(n_jobs=n_jobs, return_as="generator")(jobs)
     rows = list(tqdm(answers, total=len(problems), desc=desc or "tolerances", unit="image"))
-    return pd.DataFrame(rows, columns=["image", "d", "gap", "change", "sigmas", "bits"])
+    return pd.DataFrame(rows, columns=["image", "d", *["gap"] * exact_gap, "change", "sigmas", "bits"])
 
 
-def _tolerance(image, problem, errors, kinds, least, most, time_limit, model_options):
-    taken, bits = _optimum(problem, time_limit, model_options)
+def _known(problems, optimal):
+    """Problems as a list, and the optimum of each among its candidates, (d,) bool, or None where none is given."""
+    problems, n_features = require_problems(problems)
+    if optimal is None:
+        return problems, [None] * len(problems)
+    optimal = require.bits("optimal", optimal, "B N_f", {"B": len(problems), "N_f": n_features})
+    return problems, [row[problem.maps] for problem, row in zip(problems, optimal)]
+
+
+def _tolerance(image, problem, bits, errors, kinds, least, most, exact_gap, time_limit, model_options):
+    taken, bits = _optimum(problem, bits, time_limit, model_options)
     spins, limit = 2.0 * bits - 1, {"time_limit": time_limit}
     return {
         "image": image,
         "d": problem.d,
-        "gap": gap(taken, spins, **limit),
+        **({"gap": gap(taken, spins, **limit)} if exact_gap else {}),
         "change": largest_change(taken, errors, kinds=kinds),
         "sigmas": tolerated_sigmas(taken, spins, errors, kinds=kinds, **limit),
         "bits": bits_needed(taken, spins, least=least, most=most, **limit),
     }
 
 
-def _optimum(problem, time_limit, model_options):
-    """An image's problem as taken, and its optimum, (d,) bool. Raises ValueError if it is not proven."""
+def _optimum(problem, bits, time_limit, model_options):
+    """An image's problem as taken, and its optimum, (d,) bool. Raises ValueError if it is not proven, nor given."""
     bqm = problem.bqm(**model_options)
-    bits, proven = optimum(bqm, time_limit=time_limit)
-    _require_proof(proven)
+    if bits is None:
+        bits, proven = optimum(bqm, time_limit=time_limit)
+        _require_proof(proven)
     return as_taken(bqm), bits
 
 
@@ -382,6 +398,7 @@ def under_errors(
     *,
     kinds: Sequence[str] = tuple(KINDS),
     draws: int = 20,
+    optimal=None,
     beta: float = HEADLINE.beta,
     pair_sum: str = HEADLINE.pair_sum,
     seed: int = 0,
@@ -391,8 +408,9 @@ def under_errors(
 ) -> tuple[np.ndarray, np.ndarray, pd.DataFrame]:
     """The optima of many draws of control errors beside the true ones: list of B Problem  ->  two arrays, a table.
 
-    optimal (B, N_f) bool, proven; found (B, draws, N_f) bool: what a perfect annealer returns of the erroneous problem.
-    Up to 40 candidates it is proven. Beyond, it is the best of tabu searches where these show that the optimum is lost.
+    optimal (B, N_f) bool, proven unless given; found (B, draws, N_f) bool: what a perfect annealer returns of the
+    erroneous problem. Up to 40 candidates it is proven. Beyond, it is the best of tabu searches where these show that
+    the optimum is lost.
     The table has a row for each image and draw: image, draw, d; kept, proven (whether that is certain); exact (whether
     found is proven); lost, the true energy of found above the optimum, as a share of what the optimum lies below
     the empty selection (NaN where it is empty); differ, how many maps; jaccard, of the two selections; and repaired,
@@ -407,23 +425,24 @@ def under_errors(
     >>> table[["image", "draw", "d", "kept", "proven", "lost", "differ"]].values.tolist()
     [[0, 0, 2, True, True, 0.0, 0]]
     """
-    problems, n_features = require_problems(problems)
+    problems, known = _known(problems, optimal)
+    n_features = problems[0].n_features if problems else 0
     _of_kinds(errors, kinds)
     draws, seed = require.whole("draws", draws, 1, 10**6), require.whole("seed", seed)
     model_options = {"beta": beta, "pair_sum": pair_sum}
     jobs = (
-        delayed(_one_image)(i, problem, errors, kinds, draws, seed, time_limit, model_options)
-        for i, problem in enumerate(problems)
+        delayed(_one_image)(*of_image, errors, kinds, draws, seed, time_limit, model_options)
+        for of_image in zip(range(len(problems)), problems, known)
     )
     answers = Parallel(n_jobs=n_jobs, return_as="generator")(jobs)
     answers = list(tqdm(answers, total=len(problems), desc=desc or "control errors", unit="image"))
-    optimal = np.array([answer[0] for answer in answers], bool).reshape(-1, n_features)
-    found = np.array([answer[1] for answer in answers], bool).reshape(-1, draws, n_features)
+    optimal = np.array([answer[0] for answer in answers], bool).reshape(len(problems), n_features)
+    found = np.array([answer[1] for answer in answers], bool).reshape(len(problems), draws, n_features)
     return optimal, found, pd.DataFrame([row for answer in answers for row in answer[2]])
 
 
-def _one_image(image, problem, errors, kinds, draws, seed, time_limit, model_options):
-    taken, bits = _optimum(problem, time_limit, model_options)
+def _one_image(image, problem, bits, errors, kinds, draws, seed, time_limit, model_options):
+    taken, bits = _optimum(problem, bits, time_limit, model_options)
     spins = 2.0 * bits - 1
     least, empty = _energy(taken, spins), _energy(taken, -np.ones(taken.d))
     Q, b = _binary(taken)
