@@ -11,7 +11,7 @@ agree in nothing but the form, so what tau is in ns depends on what is to be equ
 """
 
 from collections.abc import Sequence
-from functools import partial
+from functools import cache, partial
 from typing import NamedTuple
 
 import dimod
@@ -171,7 +171,7 @@ def real_gap(
         find_processor(processor),
         2 * np.pi * require.number("tolerance_GHz", tolerance_GHz, "(0, inf)"),
     )
-    schedule, taken = of_processor(processor.name, _known(protocol)), as_taken(bqm, protocol)
+    schedule, taken = _schedule(processor.name, _known(protocol)), as_taken(bqm, protocol)
     require.whole("the number of variables", bqm.num_variables, 1, _LARGEST)
     if protocol == "standard":
         gap = minimum_gap(_centred(taken), driver=DRIVER, schedule=schedule, tolerance=tolerance)
@@ -339,7 +339,7 @@ def closed_anneals(
     if not (times and ways and starts):
         raise ValueError("times, ways and starts must not be empty: give one of each")
     processor, rows = find_processor(processor), []
-    schedules = {way: of_processor(processor.name, WAYS[way][0]) for way in ways if way != "linear"}
+    schedules = {way: _schedule(processor.name, WAYS[way][0]) for way in ways if way != "linear"}
     runs = {"ground": anneal_from_ground, "uniform": partial(anneal, driver=DRIVER)}
     for index, problem in tqdm(
         _table(instances).problem.items(), desc=desc, disable=desc is None, total=len(instances)
@@ -361,6 +361,9 @@ def closed_anneals(
                     row |= {"success": float(result.fidelity), "error": result.error, "steps": result.steps}
                     rows.append(row)
     return _joined(rows, instances)
+
+
+_schedule = cache(of_processor)  # with the cells that were found for it
 
 
 def _known(protocol):
