@@ -27,7 +27,7 @@ from ..qubo.binary import checked, energies
 from .evolution import AnnealResult, Evolution, _verified, anneal, start_state
 from .instances import _table
 from .ising import Ising, as_taken, fields_on_ancilla, ising_of, range_factor
-from .processors import GHZ_PER_MK, PROTOCOLS, find_processor, processors
+from .processors import GHZ_PER_MK, PROTOCOLS, Processor, find_processor, processors
 from .schedules import Schedule, driver_strength, find_schedule, of_processor
 from .spectrum import levels, minimum_gap
 
@@ -57,7 +57,7 @@ def factor(bqm: dimod.BinaryQuadraticModel, protocol: str = "standard") -> float
     return range_factor(fields_on_ancilla(problem) if _known(protocol) == "fast" else problem)
 
 
-def unit_GHz(bqm: dimod.BinaryQuadraticModel, processor, protocol: str = "standard") -> float:
+def unit_GHz(bqm: dimod.BinaryQuadraticModel, processor: str | Processor, protocol: str = "standard") -> float:
     """One unit of a model's energy at the end of the anneal, over h, in GHz: B(1) / 2 over its range factor.
 
     Raises ValueError as `factor` and `find_processor`, ArtefactError as `processors.read_schedule`.
@@ -72,7 +72,7 @@ def unit_GHz(bqm: dimod.BinaryQuadraticModel, processor, protocol: str = "standa
 def equivalent_ns(
     bqm: dimod.BinaryQuadraticModel,
     tau: float,
-    processor,
+    processor: str | Processor,
     protocol: str = "standard",
     *,
     match: str = "problem",
@@ -153,7 +153,11 @@ class RealGap(NamedTuple):
 
 
 def real_gap(
-    bqm: dimod.BinaryQuadraticModel, processor, protocol: str = "standard", *, tolerance_GHz: float = 1e-3
+    bqm: dimod.BinaryQuadraticModel,
+    processor: str | Processor,
+    protocol: str = "standard",
+    *,
+    tolerance_GHz: float = 1e-3,
 ) -> RealGap:
     """The smallest gap over s of a model as a processor anneals it, of at most 14 variables.
 
@@ -214,7 +218,7 @@ class _Even:
 
 def real_gaps(
     instances: pd.DataFrame,
-    processor,
+    processor: str | Processor,
     *,
     protocols: Sequence[str] = tuple(PROTOCOLS),
     beta: float = HEADLINE.beta,
@@ -303,7 +307,7 @@ def anneal_from_ground(energies, annealing_time: float, *, schedule, tolerance: 
 
 def closed_anneals(
     instances: pd.DataFrame,
-    processor="Advantage2_system2",
+    processor: str | Processor = "Advantage2_system2",
     times: Sequence[float] = TIMES,
     *,
     ways: Sequence[str] = tuple(WAYS),
