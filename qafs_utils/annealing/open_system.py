@@ -27,7 +27,7 @@ class OpenResult:
 
     success: probability of the optimum, all ground states when degenerate, read in the computational basis;
     populations: (S, k) of the levels; state: (S, k, k) complex, in the levels; leaked: estimate of what the levels that
-    are not kept would have held, the largest coherent admixture and the thermal jumps into them; broadening: largest
+    are not kept would have held, the largest coherent admixture and the largest thermal weight; broadening: largest
     ratio, over s, of the decay of the coherence of ground and first excited level to their distance, to be small.
     """
 
@@ -45,7 +45,7 @@ def jump_rates(path: LevelPath, bath: OhmicBath, place: int) -> np.ndarray:
     >>> from .level_path import follow_levels
     >>> path = follow_levels(dimod.BinaryQuadraticModel({"a": -1.0}, {}, 0.0, dimod.BINARY), slices=32)
     >>> jump_rates(path, OhmicBath(1e-3, 16.0), 16).round(4)  # down the rate is larger
-    array([[0.    , 0.0028],
+    array([[0.    , 0.0055],
            [0.    , 0.    ]])
     """
     place = require.whole("place", place, 0, len(path.s) - 1)
@@ -98,7 +98,7 @@ def anneal_open(path: LevelPath, nanoseconds: float, bath: OhmicBath, *, start: 
 
     >>> import dimod
     >>> from .level_path import follow_levels
-    >>> bqm = dimod.BinaryQuadraticModel({"a": -1.0, "b": -0.5}, {("a", "b"): 1.0}, 0.0, dimod.BINARY)
+    >>> bqm = dimod.BinaryQuadraticModel({"a": -1.0, "b": -0.6}, {("a", "b"): 1.0}, 0.0, dimod.BINARY)
     >>> path = follow_levels(bqm, slices=64)
     >>> result = anneal_open(path, 20_000.0, OhmicBath(1e-4, 16.0))
     >>> round(result.success, 2), result.broadening < 0.01
@@ -124,7 +124,7 @@ def anneal_open(path: LevelPath, nanoseconds: float, bath: OhmicBath, *, start: 
         return _result(path, state, min(1.0, leaked + virtual), 0.0)
     state = np.einsum("ia,ib->iab", amplitudes, amplitudes).astype(complex)
     shares = np.concatenate([[0], width / 2]) + np.concatenate([width / 2, [0]])  # time at each s
-    thermal = virtual = broadening = 0.0
+    outside = thermal = virtual = broadening = 0.0
     sectors, k = amplitudes.shape
     zero = float(bath.spectral_density(0.0))
     for i, duration in enumerate(shares):
@@ -137,7 +137,9 @@ def anneal_open(path: LevelPath, nanoseconds: float, bath: OhmicBath, *, start: 
         broadening = max(broadening, decay[0][ground, excited] / max(distance, 1e-300))
         before = np.einsum("iaa->ia", state).real
         after = _jumped(rates, before.ravel(), duration).reshape(sectors, k)
-        thermal += duration * _lost(path, bath, i, (before + after) / 2)
+        into, back = _thermal_exchange(path, bath, i, (before + after) / 2)
+        outside = (outside + duration * into) / (1 + duration * back)
+        thermal = max(thermal, outside)
         for part, rate, populations in zip(state, decay, after):
             part *= np.exp(-duration * rate)
             np.fill_diagonal(part, populations)
@@ -159,18 +161,18 @@ def _admixed(path, i, duration, populations):
     return float((populations * path.outside[i] / np.maximum(phases, 1) ** 2).sum())
 
 
-def _lost(path, bath, i, populations):
-    """Rate of jumps from these populations (S, k) to levels that are not kept, at most: all as near as the last."""
-    qubits = path.d + (len(populations) == 2)
-    flips, levels = path.flips[i], path.energies[i]
-    if len(populations) == 1:
-        kept = [flips.sum(axis=0)]
-    else:
-        kept = [flips.sum(axis=1), flips.sum(axis=0)]
-    missing = np.maximum(qubits - np.array(kept), 0)
-    missing = np.where(missing > 1e-9, missing, 0)
-    top = levels.max(axis=-1)[::-1, None]  # of the sector that they lead to
-    return float((populations * missing * bath.spectral_density(np.minimum(levels - top, 0))).sum())
+def _thermal_exchange(path, bath, i, populations):
+    """Rates of jumps from populations (S, k) into levels that are not kept, and of one from there back, in 1/ns.
+
+    As if all that are not kept were as near as the highest that is: more jump into them than there, and fewer back.
+    """
+    qubits, flips, levels = path.d + (len(populations) == 2), path.flips[i], path.energies[i]
+    kept = [flips.sum(axis=0)] if len(populations) == 1 else [flips.sum(axis=1), flips.sum(axis=0)]
+    missing = np.maximum(qubits - np.array(kept), 0)  # sum over the qubits of |<b|sigma_z|a>|^2 is 1 each over all b
+    missing[missing < 1e-9] = 0
+    highest = levels.max(axis=-1)[::-1, None]  # of the sector that they lead to
+    into = populations * missing * bath.spectral_density(np.minimum(levels - highest, 0))
+    return float(into.sum()), float(bath.spectral_density(0.0) * missing.mean())
 
 
 def _result(path, state, leaked, broadening):
@@ -208,8 +210,8 @@ class FreezeOut:
     """Where an anneal stops to relax, and what the thermal populations there say.
 
     s: from which on less than one relaxation of the first excited level is left, 0 if in all the anneal there is less
-    than one; quasi_static: thermal population of the ground level of H(s), which then turns into the optimum; classical:
-    thermal probability of the optimum among the strings, their energies weighted by B(s).
+    than one; quasi_static: thermal population of the ground level of H(s), which then turns into the optimum;
+    classical: thermal probability of the optimum among the strings, their energies weighted by B(s).
     """
 
     s: float
