@@ -1,5 +1,6 @@
 """Anneals of an open system: against QuTiP, thermal equilibrium, the closed system, and all levels against few."""
 
+import math
 from dataclasses import replace
 
 import dimod
@@ -34,6 +35,12 @@ def model(d, seed=0):
     return dimod.BinaryQuadraticModel({p: float(rng.uniform(-1, -0.2)) for p in range(d)}, pairs, 0.0, dimod.BINARY)
 
 
+def one_bit_apart(bqm):
+    """Whether the two lowest strings differ in one bit, so that the bath can turn one into the other."""
+    first, second = np.argsort(as_taken(bqm).energies())[:2]
+    return int(first ^ second).bit_count() == 1
+
+
 def on(operator, qubit, qubits):
     """An operator of one qubit on all; bit p of an index is qubit p, so the lowest comes last."""
     factors = [qutip.qeye(2)] * qubits
@@ -50,9 +57,14 @@ def hamiltonian(bqm, protocol):
     return driver, problem, [on(-qutip.sigmaz(), q, taken.d) for q in qubits]
 
 
-def brmesolve(H, start, times, flips, bath):
-    spectrum = lambda w: float(bath.spectral_density(w))  # noqa: E731
-    options = {"atol": 1e-9, "rtol": 1e-7, "nsteps": 10**6, "progress_bar": ""}
+def brmesolve(H, start, times, flips, bath, rtol=1e-6):
+    kT, cutoff = thermal_energy(bath.temperature_mK), 2 * np.pi * bath.cutoff_GHz
+
+    def spectrum(w):
+        thermal = w / -math.expm1(-w / kT) if abs(w) > 1e-9 else kT
+        return 2 * math.pi * bath.coupling * thermal * math.exp(-abs(w) / cutoff)
+
+    options = {"atol": rtol / 100, "rtol": rtol, "nsteps": 10**6, "progress_bar": ""}
     return qutip.brmesolve(H, start, times, [(flip, spectrum) for flip in flips], sec_cutoff=0.02, options=options)
 
 
@@ -157,7 +169,7 @@ def test_levels_that_cross_are_followed_and_a_crossing_of_the_lowest_is_seen():
 
 
 def test_lanczos_finds_what_lapack_finds(monkeypatch):
-    bqm = model(6)
+    bqm = model(5)
     dense = follow_levels(bqm, NAME, "fast", levels=8, slices=8)
     monkeypatch.setattr("qafs_utils.annealing.level_path._DENSE", 0)
     sparse = follow_levels(bqm, NAME, "fast", levels=8, slices=8)
@@ -188,7 +200,6 @@ def test_problems_too_large_or_with_equal_strings_are_refused():
     equal = dimod.BinaryQuadraticModel({"a": -1.0, "b": -1.0}, {}, 0.0, dimod.BINARY)
     with pytest.raises(ValueError, match="strings 1 and 2 have the same energy"):
         follow_levels(equal)
-    assert follow_levels(equal.copy(), levels=2, slices=4) if False else True
 
 
 # The master equation
@@ -231,7 +242,7 @@ def test_levels_that_stay_are_as_in_qutip():
     # QuTiP on the diagonal H, with sigma_z in its levels: their signs are immaterial for what is compared
     turned = [qutip.Qobj(vectors.T @ z.full().real @ vectors) for z in flips]
     start = qutip.ket2dm(qutip.Qobj(amplitudes[:, None]))
-    expected = brmesolve(qutip.Qobj(np.diag(energies)), start, [0, nanoseconds], turned, bath).states[-1].full()
+    expected = brmesolve(qutip.Qobj(np.diag(energies)), start, [0, nanoseconds], turned, bath, 1e-9).states[-1].full()
     found = anneal_open(still, nanoseconds, bath, start="driver").state[0]
     assert 0.05 < abs(expected.diagonal() - amplitudes**2).max()  # the bath has done something
     assert np.allclose(found.diagonal(), expected.diagonal(), atol=1e-5)
@@ -240,15 +251,15 @@ def test_levels_that_stay_are_as_in_qutip():
     assert np.allclose(found, expected, atol=1e-4)
 
 
-@pytest.mark.parametrize("nanoseconds, coupling", [(5.0, 0.0), (5.0, 3e-3), (8.0, 3e-3)])
-def test_fast_anneals_of_two_variables_and_their_ancilla_are_as_in_qutip(nanoseconds, coupling):
-    bqm, bath = model(2, 3), OhmicBath(coupling, 16.0)
+@pytest.mark.parametrize("nanoseconds, coupling", [(5.0, 0.0), (5.0, 1e-2)])
+def test_fast_anneals_of_a_variable_and_its_ancilla_are_as_in_qutip(nanoseconds, coupling):
+    bqm, bath = model(1), OhmicBath(coupling, 16.0)
     path, weights = follow_levels(bqm, NAME, "fast", slices=256), of_processor(NAME, "fast")
     found = anneal_open(path, nanoseconds, bath, start="driver").success
     driver, problem, flips = hamiltonian(bqm, "fast")
     A, B = (lambda t, w=w: float(w(min(t / nanoseconds, 1.0))) for w in (weights.A, weights.B))
     H = qutip.QobjEvo([[driver, A], [problem, B]])
-    start = qutip.ket2dm(qutip.Qobj(np.full((8, 1), 8**-0.5), dims=[[2] * 3, [1] * 3]))
+    start = qutip.ket2dm(qutip.Qobj(np.full((4, 1), 0.5), dims=[[2] * 2, [1] * 2]))
     final = brmesolve(H, start, [0, nanoseconds], flips, bath).states[-1]
     best = problem.diag() < problem.diag().min() + 1e-9
     expected = final.diag().real[best].sum()
@@ -257,14 +268,14 @@ def test_fast_anneals_of_two_variables_and_their_ancilla_are_as_in_qutip(nanosec
 
 @pytest.mark.parametrize("protocol, nanoseconds", [("fast", 5.0), ("fast", 20.0), ("standard", 500.0)])
 def test_without_a_bath_it_is_the_closed_anneal(protocol, nanoseconds):
-    bqm = model(4)
+    bqm = model(3)
     path = follow_levels(bqm, NAME, protocol, slices=256)
     result = anneal_open(path, nanoseconds, OhmicBath(0.0, 16.0), start="driver")
     energies, schedule = as_taken(bqm, protocol).energies(), of_processor(NAME, protocol)
     exact = anneal(energies, nanoseconds, driver="uniform", schedule=schedule)
     assert abs(result.success - exact.fidelity) < (1e-3 if nanoseconds < 20 else 2e-4)
     assert protocol == "standard" or exact.fidelity < 0.9999
-    whole = np.bincount(np.arange(len(energies)) % 16 if protocol == "standard" else _folded(5), exact.probabilities)
+    whole = np.bincount(np.arange(len(energies)) % 8 if protocol == "standard" else _folded(4), exact.probabilities)
     strings = sum(np.einsum("za,ab,zb->z", f, part, f).real for f, part in zip(path.final, result.state))
     assert np.allclose(strings, whole, atol=2e-3)
 
@@ -299,7 +310,8 @@ def test_a_long_time_at_one_place_ends_in_the_thermal_state():
 
 
 def test_slow_anneals_end_near_the_thermal_populations_at_the_freeze_out():
-    path, bath = follow_levels(model(4, 2), NAME, slices=128), OhmicBath(1e-3, 40.0)
+    seed = next(seed for seed in range(9) if one_bit_apart(model(4, seed)))
+    path, bath = follow_levels(model(4, seed), NAME, slices=128), OhmicBath(1e-3, 40.0)
     result, frozen = anneal_open(path, 2e6, bath), freeze_out(path, 2e6, bath)
     assert 0.4 < frozen.s < 0.8
     assert abs(result.success - frozen.quasi_static) < 0.02 and abs(frozen.classical - frozen.quasi_static) < 0.02

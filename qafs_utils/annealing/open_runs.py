@@ -35,18 +35,18 @@ def with_bath(
 
     instances: a table as in `instances`; nanoseconds: {protocol: lengths}; couplings: eta g^2; temperatures: in mK,
     None for the processor's own; levels: of each sector, at most the 2^d of an instance, None for what `follow_levels`
-    chooses; desc: name of the progress bar. Columns: those of the instances, processor, protocol, ns, coupling, temperature_mK;
-    levels, success, its value without a bath (closed), the thermal probability of the optimum at the end (gibbs), the
-    `FreezeOut` (freezeout, quasi_static, classical), leaked and broadening of `OpenResult`; seconds of the anneal, its
-    share of the levels' included. Raises ValueError, before the first anneal, for an unknown processor or protocol, a
-    length that its protocol does not allow, and as `OhmicBath`; then as `follow_levels`.
+    chooses; desc: name of the progress bar. Columns: those of the instances; processor, protocol, ns, coupling,
+    temperature_mK; levels, success, its value without a bath (closed), the thermal probability of the optimum at the
+    end (gibbs), the `FreezeOut` (freezeout, quasi_static, classical), leaked and broadening of `OpenResult`; seconds of
+    the anneal, its share of the levels' included. Raises ValueError, before the first anneal, for an unknown processor
+    or protocol, a length that its protocol does not allow, and as `OhmicBath`; then as `follow_levels`.
 
     >>> from ..qubo.feature_selection import Problem
     >>> problem = Problem([0, 2], [-1.0, -0.9], [[1.0, 0.8], [0.8, 1.0]], 3)
     >>> table = pd.DataFrame({"d": [2], "problem": [problem]})
     >>> found = with_bath(table, ["Advantage2_system2"], {"standard": [500.0]}, couplings=[0.0, 1e-3], slices=32)
     >>> found[["d", "ns", "coupling", "success", "closed"]].round(3).values.tolist()
-    [[2.0, 500.0, 0.0, 1.0, 1.0], [2.0, 500.0, 0.001, 0.999, 1.0]]
+    [[2.0, 500.0, 0.0, 1.0, 1.0], [2.0, 500.0, 0.001, 0.998, 1.0]]
     """
     for protocol, lengths in nanoseconds.items():
         require.choice("protocol", protocol, PROTOCOLS)

@@ -29,6 +29,9 @@ class OpenResult:
     populations: (S, k) of the levels; state: (S, k, k) complex, in the levels; leaked: estimate of what the levels that
     are not kept would have held, the largest coherent admixture and the largest thermal weight; broadening: largest
     ratio, over s, of the decay of the coherence of ground and first excited level to their distance, to be small.
+
+    >>> OpenResult(1.0, np.ones((1, 2)), np.eye(2)[None], 0.0, 1e-4).broadening
+    0.0001
     """
 
     success: float
@@ -98,7 +101,7 @@ def anneal_open(path: LevelPath, nanoseconds: float, bath: OhmicBath, *, start: 
 
     >>> import dimod
     >>> from .level_path import follow_levels
-    >>> bqm = dimod.BinaryQuadraticModel({"a": -1.0, "b": -0.6}, {("a", "b"): 1.0}, 0.0, dimod.BINARY)
+    >>> bqm = dimod.BinaryQuadraticModel({"a": -1.0, "b": -0.5}, {("a", "b"): 0.8}, 0.0, dimod.BINARY)
     >>> path = follow_levels(bqm, slices=64)
     >>> result = anneal_open(path, 20_000.0, OhmicBath(1e-4, 16.0))
     >>> round(result.success, 2), result.broadening < 0.01
@@ -111,8 +114,8 @@ def anneal_open(path: LevelPath, nanoseconds: float, bath: OhmicBath, *, start: 
     amplitudes = path.start if start == "driver" else np.zeros_like(path.start)
     if start == "ground":
         amplitudes[0, np.argmin(path.energies[0, 0])] = 1.0
-    leaked, norm = 1 - (amplitudes**2).sum(), np.sqrt((amplitudes**2).sum())
-    amplitudes = amplitudes / norm
+    kept = (amplitudes**2).sum()
+    leaked, amplitudes = max(0.0, 1 - kept), amplitudes / np.sqrt(kept)
     width = np.diff(path.s) * nanoseconds
     unitaries = path.unitaries(nanoseconds)
     if bath.coupling == 0:
@@ -211,7 +214,11 @@ class FreezeOut:
 
     s: from which on less than one relaxation of the first excited level is left, 0 if in all the anneal there is less
     than one; quasi_static: thermal population of the ground level of H(s), which then turns into the optimum;
-    classical: thermal probability of the optimum among the strings, their energies weighted by B(s).
+    classical: thermal probability of the optimum among the strings, their energies weighted by B(s). Where the two
+    lowest strings differ in several bits, relaxation by way of other levels goes on for longer than s says.
+
+    >>> FreezeOut(0.4, 0.96, 0.94).s
+    0.4
     """
 
     s: float
