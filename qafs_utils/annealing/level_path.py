@@ -174,8 +174,8 @@ def follow_levels(
 
     levels: how many of the lowest, of each sector; None for all up to d = 7, 32 beyond. slices: intervals of s at
     least; halved where the ground level turns by more than 0.05 or the next two by 0.2, down to 1e-5, below which
-    levels count as crossing. Without a bath success is then right to about 1e-3: see other slices. Raises ValueError for
-    other d, levels and slices, an unknown processor or protocol, strings of equal energy, and as `ising.as_taken`.
+    levels count as crossing. Success is then right to about 1e-3: see other slices. Raises ValueError for other d,
+    levels and slices, an unknown processor or protocol, strings of equal energy, and as `ising.as_taken`.
 
     >>> follow_levels(dimod.BinaryQuadraticModel({"a": 0.0}, {}, 0.0, dimod.BINARY))
     Traceback (most recent call last):
