@@ -13,7 +13,7 @@ from .. import require
 from ..annealing.processors import Processor, find_processor
 from .qpu import HardwareError
 
-_DRAWS = 1000  # of qubits, until as many couplers are left as work
+_DRAWS = 50  # of qubits, until as many couplers are left as work
 
 
 def processor_graph(processor: str | Processor, *, seed: int = 0) -> nx.Graph:
@@ -87,7 +87,7 @@ def clique(processor: str | Processor, d: int, *, seed: int = 0) -> dict[int, tu
 
 
 def clique_spread(processors, seeds) -> pd.DataFrame:
-    """The largest clique of processors over draws of what works: columns processor, seed, largest, chain_length, qubits.
+    """The largest clique by draw of what works: columns processor, seed, largest, chain_length, qubits.
 
     chain_length: the longest; qubits: of all chains. Raises ValueError as `processor_graph`.
 

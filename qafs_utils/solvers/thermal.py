@@ -7,7 +7,6 @@ temperature, with moves of single qubits and of whole chains. No process of the 
 moves stand for the tunnelling and the waves of single flips that turn chains before they freeze.
 """
 
-import networkx as nx
 import numpy as np
 import pandas as pd
 
@@ -80,6 +79,7 @@ def sample(
     others are made at beta. by_chain: moves of whole chains too, which equilibrium needs where chains are strong.
     Raises ValueError for a beta that is not positive, and for fewer than one read or sweep.
 
+    >>> import networkx as nx
     >>> from qafs_utils.annealing.ising import Ising
     >>> alone = embedded(Ising(np.array([0.5]), np.zeros((1, 1)), 0.0), {0: (0, 1)}, nx.path_graph(2), 2.0)
     >>> (sample(alone, 9.0, reads=100) == -1).mean()
@@ -90,9 +90,7 @@ def sample(
     by_chain, seed = require.flag("by_chain", by_chain), require.whole("seed", seed, 0, 2**32 - 1)
     spins = np.empty((reads, problem.n), np.int8)
     if problem.n:
-        largest = abs(problem.h) + np.bincount(
-            problem.edges.ravel(), np.repeat(abs(problem.J), 2), minlength=problem.n
-        )
+        largest = abs(problem.h) + np.bincount(problem.edges.ravel(), np.repeat(abs(problem.J), 2), minlength=problem.n)
         hot = min(beta, np.log(2) / (2 * (largest.max() or 1.0)))
         cooling = int(sweeps * (1 - _HELD))
         betas = np.r_[np.geomspace(hot, beta, cooling + 1)[:-1], np.full(sweeps - cooling, beta)]
