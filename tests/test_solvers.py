@@ -17,7 +17,13 @@ import torch
 from dwave.samplers import SimulatedAnnealingSampler
 
 from qafs_utils.qubo import feature_selection
-from qafs_utils.solvers import baselines, by_name, options, reads
+from qafs_utils.solvers import (
+    baselines,
+    by_name,
+    emulated_qpu,  # noqa: F401  # enters its name
+    options,
+    reads,
+)
 
 RNG = np.random.default_rng(1)
 PROBLEMS = feature_selection.problems(RNG.random((4, 9, 5, 5)), RNG.normal(0.3, 1, (4, 9)))

@@ -4,6 +4,8 @@ The problem becomes spins on chains of working qubits, scaled to the ranges and 
 thermal equilibrium at the freeze-out (`thermal`), each qubit is read out with the published error, and chains vote.
 Limits: there are no dynamics, so that the annealing time changes the timing and not the samples, and short anneals are
 too good; chains stop to move earlier than the single qubits whose freeze-out is published; which qubits work is drawn.
+
+Importing this module enters "emulated_qpu" in `by_name.SOLVERS`, in this process: not in those of `n_jobs`.
 """
 
 from functools import cached_property
