@@ -216,7 +216,7 @@ def test_embeddings_leave_no_files(monkeypatch):
 @pytest.mark.parametrize(
     "arguments, message",
     [
-        (("Chimera", [4], 0), "unknown topology 'Chimera': choose from Pegasus P16, Zephyr Z12"),
+        (("Chimera", [4], 0), "unknown topology 'Chimera': choose from Pegasus P16, Zephyr Z6, Zephyr Z12"),
         (("Zephyr Z12", [4, 0], 0), "d must be a whole number from 1 to 1000000000, got 0"),
         (("Zephyr Z12", [2.5], 0), "got 2.5"),
         (("Zephyr Z12", [4], 1.0), "missing must be"),

@@ -329,6 +329,29 @@ def optimum(bqm: dimod.BinaryQuadraticModel, **options) -> tuple[np.ndarray, boo
     return np.array([sample[v] > 0 for v in bqm.variables], bool), found.info["proven"]
 
 
+def undecided(bqm: dimod.BinaryQuadraticModel) -> dimod.BinaryQuadraticModel:
+    """The model of the variables that the reduced costs of the relaxation at the root do not fix.
+
+    ->  a model of `bqm`'s labels, whose lowest energies are those of `bqm`: every optimum keeps its values. Values are
+    fixed only where the bound of the other value lies above the lowest energy that a descent found; without variables
+    where all are fixed. Raises ValueError as `binary.require_model`.
+
+    >>> bqm = dimod.BinaryQuadraticModel({0: -1.0, 1: -0.75, 2: -0.5}, {(0, 1): 0.8, (1, 2): 0.1}, 0, dimod.BINARY)
+    >>> left = undecided(bqm)
+    >>> left.num_variables, round(float(ExactSampler().sample(left).first.energy), 9)
+    (0, -1.5)
+    """
+    b, Q, _ = biases(bqm)
+    scale = float(max(np.abs(Q).max(initial=0), np.abs(b).max(initial=0))) or 1.0
+    search = _BranchAndBound((Q + Q.T) / scale, b / scale, np.zeros(len(b)), np.inf)
+    search.upper += 4 * search.tolerance  # so that values of the best ones known are not excluded
+    part, _ = search.reduced(search.parts[0])
+    values = search.best if part is None else part.values
+    left, low = bqm.copy(), min(bqm.vartype.value)
+    left.fix_variables({v: 1 if value else low for v, value in zip(bqm.variables, values) if value >= 0})
+    return left
+
+
 def _values(initial, bqm):
     """A sample of the model as (d,) of 0 and 1. Raises ValueError for other variables or values."""
     try:
