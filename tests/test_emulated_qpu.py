@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 
 from qafs_utils.annealing.ising import ising_of
-from qafs_utils.annealing.processors import find_processor
+from qafs_utils.annealing.processors import call_times, find_processor
 from qafs_utils.qubo import feature_selection
 from qafs_utils.solvers import by_name, emulated_qpu, one_problem
-from qafs_utils.solvers.emulated_qpu import EmulatedQPUSampler, timing
+from qafs_utils.solvers.emulated_qpu import EmulatedQPUSampler
 from qafs_utils.solvers.qpu import HardwareError, QPUSampler
 
 RNG = np.random.default_rng(6)
@@ -84,7 +84,7 @@ def test_times_are_those_of_d_waves_timing_model():
         expected = solvers.StructuredSolver.estimate_qpu_access_time(
             solver, num_qubits=qubits, num_reads=reads, annealing_time=time
         )
-        assert timing(name, qubits, reads, time)["qpu_access_time"] == pytest.approx(expected)
+        assert call_times(name, qubits, reads, time)["qpu_access_time"] == pytest.approx(expected)
 
 
 def test_info_of_a_call():
@@ -92,7 +92,7 @@ def test_info_of_a_call():
     context, times = found.info["embedding_context"], found.info["timing"]
     assert context["chain_strength"] == 1.5 and list(context["embedding"]) == list(BQM.variables)
     assert times["qpu_anneal_time_per_sample"] == 50.0 and found.info["problem_label"] == "maps"
-    assert times == timing(SMALL, sum(map(len, context["embedding"].values())), 10, 50.0)
+    assert times == call_times(SMALL, sum(map(len, context["embedding"].values())), 10, 50.0)
     assert found.record.chain_break_fraction.mean() == pytest.approx(found.info["chain_break_fraction"])
     free = ising_of(BQM)
     scale = max(abs(free.h).max() / 4, abs(free.J).max())
@@ -222,4 +222,4 @@ def test_unknown_options_warn_and_odd_settings_are_refused():
 @pytest.mark.parametrize("arguments, name", [((SMALL, 0, 1, 1.0), "qubits"), ((SMALL, 1, 0, 1.0), "num_reads")])
 def test_times_are_refused_by_name(arguments, name):
     with pytest.raises(ValueError, match=name):
-        timing(*arguments)
+        call_times(*arguments)

@@ -20,7 +20,6 @@ from qafs_utils.qubo import feature_selection
 from qafs_utils.solvers import (
     baselines,
     by_name,
-    emulated_qpu,  # noqa: F401  # enters its name
     options,
     reads,
 )

@@ -9,12 +9,12 @@ import pytest
 import qutip
 
 from qafs_utils.annealing import ising, schedules
-from qafs_utils.annealing.processors import find_processor, processors
+from qafs_utils.annealing.processors import processors
 from qafs_utils.artefacts.files import PUBLISHED
 from qafs_utils.plots import time_to_solution as plots
 from qafs_utils.qubo import feature_selection
 from qafs_utils.qubo.feature_selection import Problem
-from qafs_utils.solvers import call_cost, embeddings
+from qafs_utils.solvers import call_cost, processor_graphs
 from qafs_utils.solvers import time_to_solution as tts
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "benchmarks"))
@@ -333,18 +333,14 @@ def test_wrong_tables(call, message):
 
 def test_a_call_by_hand():
     """Advantage_system4: 14.1 ms of programming, 17 to 235 us of readout, 20.5 us of delay."""
-    half = find_processor("Advantage_system4").qubits / 2
-    assert call_cost.readout_us("Advantage_system4", 0) == 17 and call_cost.readout_us("Advantage_system4") == 235
-    assert call_cost.readout_us("Advantage_system4", int(half)) == pytest.approx(126, abs=0.1)
-    seconds = call_cost.call_seconds("Advantage_system4", 100, anneal_us=20)
+    seconds = call_cost.call_seconds("Advantage_system4", 5627, 100, anneal_us=20)
     assert seconds == pytest.approx((14100 + 100 * (20 + 235 + 20.5)) * 1e-6)
-    fast = call_cost.call_seconds("Advantage_system4", 1, anneal_us=0.005, qubits=0)
+    fast = call_cost.call_seconds("Advantage_system4", 1, anneal_us=0.005)
     assert fast == pytest.approx((14100 + 0.005 + 17 + 20.5) * 1e-6)
-    assert call_cost.call_seconds(find_processor("Advantage_system4")) == call_cost.call_seconds("Advantage_system4")
 
 
 def test_a_call_is_programming_before_all():
-    seconds = {name: call_cost.call_seconds(name) for name in processors()}
+    seconds = {name: call_cost.call_seconds(name, found.qubits) for name, found in processors().items()}
     assert min(seconds.values()) > 0.008 and max(seconds.values()) < 0.034
     for name, processor in processors().items():
         assert seconds[name] < 1.03 * processor.programming_us * 1e-6
@@ -353,11 +349,10 @@ def test_a_call_is_programming_before_all():
 @pytest.mark.parametrize(
     "call, message",
     [
-        (lambda: call_cost.call_seconds("2000Q"), "unknown processor '2000Q'"),
-        (lambda: call_cost.call_seconds("Advantage_system4", 0), "reads must be a whole number from 1"),
-        (lambda: call_cost.call_seconds("Advantage_system4", anneal_us=0.001), r"anneal_us must be .* \[0.005, 2000\]"),
-        (lambda: call_cost.readout_us("Advantage_system4", 9999), "qubits must be a whole number from 0 to 5627"),
-        (lambda: call_cost.largest_dense("2000Q"), "unknown processor"),
+        (lambda: call_cost.call_seconds("2000Q", 1), "unknown processor '2000Q'"),
+        (lambda: call_cost.call_seconds("Advantage_system4", 1, 0), "num_reads must be"),
+        (lambda: call_cost.call_seconds("Advantage_system4", 1, anneal_us=0), "annealing_time must be"),
+        (lambda: call_cost.call_seconds("Advantage_system4", 9999), "qubits must be a whole number from 1 to 5627"),
         (lambda: call_cost.most_important(PROBLEMS[0], 7), "d, of the problem's candidates, must be .* from 1 to 6"),
         (lambda: call_cost.proof_seconds(PROBLEMS, repeats=0), "repeats must be a whole number"),
         (
@@ -373,17 +368,10 @@ def test_wrong_calls(call, message):
 
 def test_calls_for_dense_problems_read_all_qubits_of_their_chains():
     table = call_cost.call_costs(["Advantage2_system4"], [10, 500], reads=7)
-    missing = 1 - 1202 / 1248
-    chains = embeddings.clique_embedding("Zephyr Z6", 10, missing=missing)
+    chains = processor_graphs.clique("Advantage2_system4", 10)
     assert table.qubits[0] == sum(map(len, chains.values()))
-    hand = call_cost.call_seconds("Advantage2_system4", 7, qubits=table.qubits[0])
+    hand = call_cost.call_seconds("Advantage2_system4", table.qubits[0], 7)
     assert table.seconds[0] == hand and np.isnan(table.seconds[1]) and table.qubits.isna().tolist() == [False, True]
-
-
-def test_the_largest_dense_problem_fits_and_one_more_does_not():
-    largest, missing = call_cost.largest_dense("Advantage2_system4", seeds=(1,)), 1 - 1202 / 1248
-    assert embeddings.clique_embedding("Zephyr Z6", largest, missing=missing, seed=1)
-    assert not embeddings.clique_embedding("Zephyr Z6", largest + 1, missing=missing, seed=1)
 
 
 def test_the_most_important_maps_are_those_of_lowest_field():

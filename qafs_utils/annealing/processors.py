@@ -156,3 +156,31 @@ def control_errors(when: float = 0.5) -> dict[str, float]:
     when = require.number("when", when, "[0, 1]")
     table = pd.read_csv(FOLDER / "control_errors.csv")
     return {row.error: float((1 - when) * row.early + when * row.late) for row in table.itertuples()}
+
+
+def call_times(
+    processor: str | Processor, qubits: int, num_reads: int = 1, annealing_time: float = 20.0
+) -> dict[str, float]:
+    """Times of a call in us, by D-Wave's keys: processor, qubits used, reads, annealing time in us  ->  dict.
+
+    The readout time lies between the published ones for one qubit and for all, on a line in the logarithms, as in
+    D-Wave's timing model. Raises ValueError for an unknown processor and numbers that are not positive.
+
+    >>> times = call_times("Advantage2_system2", 4514, 1000, 20.0)
+    >>> round(times["qpu_readout_time_per_sample"], 6), round(times["qpu_access_time"], 3)  # 24500 + 1000 * 135.6
+    (95.0, 160100.0)
+    """
+    processor = find_processor(processor)
+    qubits, num_reads = require.whole("qubits", qubits, 1, processor.qubits), require.whole("num_reads", num_reads, 1)
+    annealing_time = require.number("annealing_time", annealing_time, "(0, inf)")
+    share = np.log(qubits) / np.log(processor.qubits)
+    readout = float(processor.readout_us[0] ** (1 - share) * processor.readout_us[1] ** share)
+    sampling = num_reads * (annealing_time + readout + processor.delay_us)
+    return {
+        "qpu_programming_time": float(processor.programming_us),
+        "qpu_anneal_time_per_sample": annealing_time,
+        "qpu_readout_time_per_sample": readout,
+        "qpu_delay_time_per_sample": float(processor.delay_us),
+        "qpu_sampling_time": sampling,
+        "qpu_access_time": processor.programming_us + sampling,
+    }

@@ -6,93 +6,52 @@ queue, the network and 10 to 20 ms of initialisation that are not billed come on
 times are those of data/annealers. Nothing about success is in them: a perfect processor needs one read.
 """
 
+import itertools
 from collections.abc import Sequence
 
 import numpy as np
 import pandas as pd
 
 from .. import intervals, require
-from ..annealing.processors import PROTOCOLS, Processor, find_processor
+from ..annealing.processors import Processor, call_times
 from ..conventions import HEADLINE
 from ..qubo.feature_selection import Problem, require_problems
-from . import embeddings
 from .by_name import solver
+from .processor_graphs import clique
+from .qpu import HardwareError
 
-_MOST = 10**9  # reads
-_RANGE = f"[{PROTOCOLS['fast'][0] / 1000:g}, {PROTOCOLS['standard'][1] / 1000:g}]"  # of an anneal in us
 _NEVER = 1e300  # stands for infinity in a bootstrap
 
 
-def readout_us(processor: str | Processor, qubits: int | None = None) -> float:
-    """Time of one readout in us, by the number of qubits read; None for all that work.
+def call_seconds(processor: str | Processor, qubits: int, reads: int = 1, *, anneal_us: float = 20.0) -> float:
+    """Seconds of one call: programming + reads * (anneal + readout + delay), as `processors.call_times`.
 
-    Published are the shortest and the longest. Between them it is taken as linear in the number of qubits, from the
-    shortest at none to the longest at all: an assumption, which matters little beside the programming.
-    Raises ValueError for an unknown processor, and for more qubits than work.
-
-    >>> readout_us("Advantage2_system2"), round(readout_us("Advantage2_system2", 2257), 9)
-    (95.0, 56.0)
-    """
-    processor = find_processor(processor)
-    qubits = processor.qubits if qubits is None else require.whole("qubits", qubits, 0, processor.qubits)
-    shortest, longest = processor.readout_us
-    return shortest + (longest - shortest) * qubits / processor.qubits
-
-
-def call_seconds(
-    processor: str | Processor, reads: int = 1, *, anneal_us: float = 20.0, qubits: int | None = None
-) -> float:
-    """Seconds of one call: programming + reads * (anneal + readout + delay).
-
-    anneal_us: of one anneal, from 0.005 (fast protocol) to 2000; qubits: as for `readout_us`. Raises ValueError as
-    `readout_us`, for no read, and for an anneal that no protocol allows.
-
-    >>> call_seconds("Advantage2_system2"), call_seconds("Advantage2_system2", 1000)  # 24.5 ms + 135.6 us a read
+    >>> call_seconds("Advantage2_system2", 4514), call_seconds("Advantage2_system2", 4514, 1000)
     (0.0246356, 0.1601)
     """
-    processor, reads = find_processor(processor), require.whole("reads", reads, 1, _MOST)
-    each = require.number("anneal_us", anneal_us, _RANGE) + readout_us(processor, qubits) + processor.delay_us
-    return round(1e-6 * (processor.programming_us + reads * each), 12)
-
-
-def _missing(processor):
-    return 1 - processor.qubits / len(embeddings.graph(processor.topology))
-
-
-def largest_dense(processor: str | Processor, seeds: tuple[int, ...] = (0, 1, 2, 3, 4)) -> int:
-    """Variables of the largest dense problem that fits: median over seeds, which draw the qubits that do not work.
-
-    As many qubits are missing as are published, those that are missing are not. Raises ValueError for an unknown
-    processor, and as `embeddings.graph`.
-
-    >>> largest_dense("Advantage2_system4", seeds=(0,)) <= embeddings.largest_clique("Zephyr Z6")
-    True
-    """
-    processor = find_processor(processor)
-    missing = _missing(processor)
-    return int(np.median([embeddings.largest_clique(processor.topology, missing=missing, seed=s) for s in seeds]))
+    return round(1e-6 * call_times(processor, qubits, reads, anneal_us)["qpu_access_time"], 12)
 
 
 def call_costs(names: Sequence[str], sizes, *, reads: int = 1, anneal_us: float = 20.0, seed: int = 0) -> pd.DataFrame:
     """Calls for dense problems of these sizes: table of processor, d, qubits (of all chains), seconds; a row each.
 
     qubits is NA and seconds NaN where the problem does not fit. seed: draws the qubits that do not work. Raises
-    ValueError as `call_seconds` and `embeddings.clique_demand`.
+    ValueError as `call_times` and `processor_graphs.clique`.
 
-    >>> call_costs(["Advantage2_system2"], [8, 400]).round(5)
+    >>> call_costs(["Advantage2_system4"], [8, 400]).round(5)
                 processor    d  qubits  seconds
-    0  Advantage2_system2    8      16  0.02456
-    1  Advantage2_system2  400    <NA>      NaN
+    0  Advantage2_system4    8      16  0.00807
+    1  Advantage2_system4  400    <NA>      NaN
     """
-    tables = []
-    for processor in map(find_processor, names):
-        table = embeddings.clique_demand(processor.topology, sizes, missing=_missing(processor), seed=seed)
-        seconds = [
-            call_seconds(processor, reads, anneal_us=anneal_us, qubits=q) if fits else np.nan
-            for q, fits in zip(table.qubits, table.fits)
-        ]
-        tables.append(table[["d", "qubits"]].assign(processor=processor.name, seconds=seconds))
-    return pd.concat(tables, ignore_index=True)[["processor", "d", "qubits", "seconds"]]
+    rows = []
+    for name, d in itertools.product(names, sizes):
+        try:
+            qubits = sum(map(len, clique(name, d, seed=seed).values()))
+        except HardwareError:
+            rows.append((name, d, None, np.nan))
+        else:
+            rows.append((name, d, qubits, call_seconds(name, qubits, reads, anneal_us=anneal_us)))
+    return pd.DataFrame(rows, columns=["processor", "d", "qubits", "seconds"]).astype({"qubits": "Int64"})
 
 
 def most_important(problem: Problem, d: int) -> Problem:

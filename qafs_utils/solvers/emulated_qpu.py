@@ -5,7 +5,7 @@ thermal equilibrium at the freeze-out (`thermal`), each qubit is read out with t
 Limits: there are no dynamics, so that the annealing time changes the timing and not the samples, and short anneals are
 too good; chains stop to move earlier than the single qubits whose freeze-out is published; which qubits work is drawn.
 
-Importing this module enters "emulated_qpu" in `by_name.SOLVERS`, in this process: not in those of `n_jobs`.
+`by_name` imports this module at its end, which then enters "emulated_qpu" in SOLVERS.
 """
 
 from functools import cached_property
@@ -16,7 +16,7 @@ import numpy as np
 
 from .. import require
 from ..annealing.ising import CHAIN, H_RANGE, J_RANGE, fields_on_ancilla, ising_of
-from ..annealing.processors import PROTOCOLS, Processor, control_errors, find_processor
+from ..annealing.processors import PROTOCOLS, Processor, call_times, control_errors, find_processor
 from ..qubo.binary import sample_set
 from .by_name import SOLVERS
 from .chains import embedded, torque_strength, unembed, with_errors
@@ -160,7 +160,7 @@ class EmulatedQPUSampler(dimod.Sampler):
             "chain_break_method": "majority_vote",
         }
         info = {
-            "timing": timing(self.processor, model.n, num_reads, annealing_time),
+            "timing": call_times(self.processor, model.n, num_reads, annealing_time),
             "embedding_context": context,
             "chain_break_fraction": float(broken.mean()),
             "factor": model.factor,
@@ -216,30 +216,4 @@ def _timing_data(processor):
     }
 
 
-def timing(processor: str | Processor, qubits: int, num_reads: int, annealing_time: float) -> dict[str, float]:
-    """Times of a call in us, by D-Wave's keys: processor, qubits used, reads, annealing time in us  ->  dict.
-
-    The readout time lies between the published ones for one qubit and for all, on a line in the logarithms, as in
-    D-Wave's timing model. Raises ValueError for an unknown processor and numbers that are not positive.
-
-    >>> times = timing("Advantage2_system2", 4514, 1000, 20.0)
-    >>> round(times["qpu_readout_time_per_sample"], 6), round(times["qpu_access_time"], 3)  # 24500 + 1000 * 135.6
-    (95.0, 160100.0)
-    """
-    processor = find_processor(processor)
-    qubits, num_reads = require.whole("qubits", qubits, 1, processor.qubits), require.whole("num_reads", num_reads, 1)
-    annealing_time = require.number("annealing_time", annealing_time, "(0, inf)")
-    share = np.log(qubits) / np.log(processor.qubits)
-    readout = float(processor.readout_us[0] ** (1 - share) * processor.readout_us[1] ** share)
-    sampling = num_reads * (annealing_time + readout + processor.delay_us)
-    return {
-        "qpu_programming_time": float(processor.programming_us),
-        "qpu_anneal_time_per_sample": annealing_time,
-        "qpu_readout_time_per_sample": readout,
-        "qpu_delay_time_per_sample": float(processor.delay_us),
-        "qpu_sampling_time": sampling,
-        "qpu_access_time": processor.programming_us + sampling,
-    }
-
-
-SOLVERS["emulated_qpu"] = EmulatedQPUSampler  # here and not in by_name.py, whose code all published results rest on
+SOLVERS["emulated_qpu"] = EmulatedQPUSampler
