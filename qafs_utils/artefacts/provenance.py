@@ -1,6 +1,7 @@
 """Which code made a result: the hash of a notebook and of every definition that it reaches.
 
 What counts:
+
 - the notebook's own code;
 - every function, class and assignment at the top of a file of qafs_utils that the notebook mentions, or that one of
   these mentions in turn. A class counts as a whole. So does a module that is used in any way but `module.name`;
@@ -10,6 +11,7 @@ What counts:
   hash of what it means.
 
 What does not count:
+
 - comments, docstrings and blank lines;
 - import statements, wherever they stand. A file that is imported for its effect alone, without a mention, is not seen;
 - the file in which a definition stands;
