@@ -1,5 +1,7 @@
 """The site: built from two notebooks, it holds together, needs no network, and says what has not been run."""
 
+import ast
+import io
 import re
 import shutil
 from html.parser import HTMLParser
@@ -8,6 +10,7 @@ from urllib.parse import unquote
 import nbformat
 import numpy as np
 import pytest
+from docutils.core import publish_doctree
 from matplotlib.image import imsave
 from repository import ROOT, move_root
 
@@ -211,3 +214,16 @@ def test_every_notebook_has_its_group_and_every_statement_its_figure():
     shown = {row.id: pages.figure_of(row, own) for row in table.itertuples()}
     assert shown["gap_median_nf16"] == "fig04_gap_histogram" and shown["gap_exponent"] == "fig07_gap_scaling"
     assert shown["d_max_nf16"] == "fig05_fidelity" and shown["accuracy"] == ""
+
+
+def test_paragraphs_and_lists_of_docstrings_are_such_to_sphinx():
+    """A line that warns stops `make html`; the other signs are escaped (site/conf.py)."""
+    wrong = []
+    for path in sorted((ROOT / "qafs_utils").rglob("*.py")):
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.Module | ast.FunctionDef | ast.ClassDef) and (said := ast.get_docstring(node)):
+                warned = io.StringIO()
+                publish_doctree(said, settings_overrides={"report_level": 2, "warning_stream": warned})
+                if re.search("indent|[Bb]lock quote|list ends", warned.getvalue()):
+                    wrong.append((path.name, getattr(node, "name", ""), warned.getvalue()))
+    assert not wrong
