@@ -87,10 +87,10 @@ def bath_row(success, *, image=0, coupling=COUPLING, kelvin=OWN, protocol="fast"
 
 def test_couplings_are_compared_at_the_processors_own_temperature():
     rows = [bath_row(0.1 * i, image=i) for i in (4, 5, 9)] + [bath_row(1.0, image=4, coupling=0.0)]
-    rows += [bath_row(0.0, image=i, kelvin=33.0) for i in (4, 5, 9)]
+    rows += [bath_row(0.0, image=i, kelvin=33.0) for i in (4, 5, 9)] + [bath_row(0.7, image=4, coupling=1e-9)]
     axis, right = plots.with_bath(pd.DataFrame(rows)).axes
     assert label(axis)["no bath"] == [1.0] and label(axis)["$\\eta g^2=10^{-4}$"] == [0.5]
-    assert points(axis) == {(100.0, 1.0): True, (100.0, 0.5): True}
+    assert points(axis) == {(100.0, 1.0): True, (100.0, 0.5): True, (100.0, 0.7): True}
     assert len([line for line in axis.lines if line.get_linewidth() < 0.5]) == 3
     assert label(right)["fast, 100 ns"] == [0.5, 0.0]
 

@@ -97,7 +97,7 @@ def _draw_lengths(axis, table):
             allowed = begun.groupby("ns").allowed.all()
             _marked(axis, middle.index, middle, allowed, color=colour, marker=marker, ms=3.5)
         uniform = of_way[of_way.start == "uniform"].groupby("ns").success.median()
-        if len(uniform):
+        if len(uniform) and way == "fast with fields":
             axis.plot(uniform.index, uniform, color=colour, ls=(0, (5, 2)), lw=0.7, label=f"{name}, uniform start")
     axis.set(xscale="log", xlabel="anneal in ns", ylabel="probability of the optimum", ylim=_SHARE)
     axis.set_title(_sizes(table.d))
@@ -106,12 +106,13 @@ def _draw_lengths(axis, table):
 
 
 def _decades(values):
-    """Powers of ten from the least to the largest value.
+    """Powers of ten from the least to the largest value; the values themselves where there are not two.
 
-    >>> [float(value) for value in _decades([2, 5, 1000])]
-    [10.0, 100.0, 1000.0]
+    >>> [float(value) for value in _decades([2, 5, 1000])], _decades([20, 5, 20])
+    ([10.0, 100.0, 1000.0], [5, 20])
     """
-    return 10.0 ** np.arange(np.ceil(np.log10(min(values))), np.floor(np.log10(max(values))) + 1)
+    powers = 10.0 ** np.arange(np.ceil(np.log10(min(values))), np.floor(np.log10(max(values))) + 1)
+    return powers if len(powers) > 1 else sorted(set(values))
 
 
 def _sizes(d):
@@ -175,7 +176,7 @@ def with_bath(table) -> Figure:
     for axis, protocol in zip(axes.flat, protocols):
         _draw_couplings(axis, at_own[at_own.protocol == protocol])
         axis.set(xscale="log", xlabel="anneal in ns", title=f"{protocol} protocol")
-    _draw_temperatures(axes[0, -1], table[np.isclose(table.coupling, COUPLING)])
+    _draw_temperatures(axes[0, -1], table[np.isclose(table.coupling, COUPLING, atol=0)])
     _below(axes[0, 0])
     axes[0, 0].set(ylabel="probability of the optimum", ylim=_SHARE)
     lettered(axes.flat)
@@ -187,12 +188,13 @@ def _draw_couplings(axis, table):
     styles = dict(zip([c for c in couplings if c > 0], cycle(_COUPLING_STYLES))) | {0.0: ("#000000", "o", "-")}
     for coupling in couplings:
         part, (colour, marker, line) = table[table.coupling == coupling], styles[coupling]
-        if np.isclose(coupling, COUPLING):
-            for number, (_, problem) in enumerate(part.groupby(_INSTANCE)):
-                label = None if number else f"problems, {_coupling_name(coupling)}"
-                axis.plot(problem.ns, problem.success, color=colour, lw=0.4, alpha=0.6, zorder=1, label=label)
         middle, style = part.groupby("ns").success.median(), {"color": colour, "marker": marker, "ls": line}
         axis.plot(middle.index, middle, ms=3.5, lw=1, label=_coupling_name(coupling), **style)
+    problems = table[np.isclose(table.coupling, COUPLING, atol=0)].sort_values("ns").groupby(_INSTANCE)
+    for number, (_, problem) in enumerate(problems):
+        style = {"color": styles[problem.coupling.iloc[0]][0], "lw": 0.4, "alpha": 0.6, "zorder": 1}
+        label = None if number else f"problems, {_coupling_name(COUPLING)}"
+        axis.plot(problem.ns, problem.success, label=label, **style)
 
 
 def _coupling_name(coupling):
