@@ -6,7 +6,7 @@ import pandas as pd
 import pytest
 import qutip
 
-from qafs_utils.annealing import closed_system, ising, processors, schedules
+from qafs_utils.annealing import closed_system, instances, ising, processors, schedules
 from qafs_utils.annealing.evolution import anneal, start_state
 from qafs_utils.qubo.binary import bits, energies
 from qafs_utils.qubo.feature_selection import problems
@@ -288,3 +288,8 @@ def test_gaps_of_no_or_of_many_variables_are_refused(d):
 
 def test_the_uniform_start_is_the_drivers():
     assert start_state(3, closed_system.DRIVER) == pytest.approx(np.full(8, 8**-0.5))
+
+
+def test_of_no_instances_there_are_no_anneals():
+    table = instances.of_images({3: problems(np.ones((1, 3, 1, 1)), [[1, 1, 2]])}, ["cat"])
+    assert len(closed_system.closed_anneals(table[:0])) == 0

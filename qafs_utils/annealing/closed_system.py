@@ -401,6 +401,8 @@ def _allowed(protocol, ns):
 def _joined(rows, instances):
     """Rows named by their instance, with the columns of the table but problem first."""
     named = instances.drop(columns="problem")
+    if not rows:
+        return named
     found = pd.DataFrame(rows)
     columns = [*named, *found.columns.drop("instance")]
     return found.join(named, on="instance")[columns]

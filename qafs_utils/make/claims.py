@@ -26,6 +26,8 @@ HEADLINES = {  # the statements that PAGE shows, by id, and what they say in sho
     "sa_verifiable": "$N_f=512$ is too large to verify",
     "class_specific": "the selected maps are specific to the class",
     "filter_specific": "an explanation can do without negative maps",
+    "nisq_era": "the annealers of today suit problems of high dimension",
+    "efficient_exploration": "annealing explores the selections efficiently",
 }
 PAPER = ["id", "place", "claim", "measured", "holds_if", "tolerance"]  # of data/paper_values/claims.csv, with reported
 OURS = ["reported", "ours", "low", "high", "unit", "seeds", "noise", "p", "p_holm"]

@@ -7,7 +7,7 @@ times are those of data/annealers. Nothing about success is in them: a perfect p
 """
 
 import itertools
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import pandas as pd
@@ -182,3 +182,23 @@ def _first_crossing(d, logs, level):
         share = (level - logs[i]) / (logs[i + 1] - logs[i])
         return float(d[i] ** (1 - share) * d[i + 1] ** share)
     return float("nan")
+
+
+def break_evens(proofs: pd.DataFrame, calls: pd.DataFrame, largest: Mapping[str, float], **options) -> pd.DataFrame:
+    """`break_even` of every processor, beta and law: a row each, with the columns processor, beta, law, seconds, holds.
+
+    proofs: of `proof_seconds`, of several beta; calls: of `call_costs`, of which a processor's median counts; largest:
+    {processor: largest dense problem}, the column holds; options: of `break_even`. Raises ValueError as that.
+
+    >>> proofs = pd.DataFrame({"image": 0, "d": [8, 16, 32], "beta": 0.7, "seconds": [0.001, 0.002, 0.008]})
+    >>> calls = pd.DataFrame({"processor": ["one"], "d": [8], "qubits": [16], "seconds": [0.008]})
+    >>> break_evens(proofs, calls, {"one": 20}, n_resamples=9)[["processor", "law", "measured", "beyond"]]
+      processor          law  measured  beyond
+    0       one        power      32.0    True
+    1       one  exponential      32.0    True
+    """
+    rows, seconds = [], calls.groupby("processor").seconds.median()
+    for (name, holds), (beta, table), law in itertools.product(largest.items(), proofs.groupby("beta"), intervals.LAWS):
+        row = {"processor": name, "beta": beta, "law": law, "seconds": seconds[name], "holds": holds}
+        rows.append(row | break_even(table, seconds[name], largest=int(holds), law=law, **options))
+    return pd.DataFrame(rows)
