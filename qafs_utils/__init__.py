@@ -5,12 +5,11 @@ import re
 import sys
 
 
-def __getattr__(name):  # PyTorch is loaded only for those who use it
+def __getattr__(name):  # what it needs is loaded only for those who use it
     if name == "explain":
-        try:
-            from .explanations.one_image import explain
-        except ModuleNotFoundError as error:
-            raise ModuleNotFoundError(with_remedy(str(error)), name=error.name) from None
+        from .explanations.one_image import explain
+
+        require_pytorch()  # `explain` loads it when it is called
         return explain
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
@@ -26,6 +25,17 @@ def with_remedy(message: str) -> str:
     if re.search(r"No module named 'torch(vision)?(\.|')", message):
         message += ": add PyTorch with `make full`, outside the repository with pip install 'qafs[torch]'"
     return message
+
+
+def require_pytorch() -> None:
+    """Raise ModuleNotFoundError, which tells the way to add it, if PyTorch is missing; it is not loaded.
+
+    >>> require_pytorch()
+    """
+    from importlib.util import find_spec
+
+    if find_spec("torch") is None:
+        raise ModuleNotFoundError(with_remedy("No module named 'torch'"), name="torch")
 
 
 def _do_without_threads():

@@ -57,11 +57,8 @@ def main():
     for name, profiles in (("run", PROFILES), ("summary", inputs), ("html", PROFILES), ("claim", inputs)):
         commands[name].add_argument("profile", choices=profiles)
     commands["run"].add_argument("notebook")
-    if "explain" in sys.argv[1:2]:  # its arguments name what only PyTorch's modules know
-        try:
-            importlib.import_module("qafs_utils.make.explain").add_arguments(commands["explain"])
-        except ImportError as error:
-            sys.exit(f"error: {with_remedy(str(error))}")
+    if "explain" in sys.argv[1:2]:  # its arguments name the solvers, which take a second to import
+        importlib.import_module("qafs_utils.make.explain").add_arguments(commands["explain"])
     arguments = vars(parser.parse_args())
     command = arguments.pop("command")
     if command == "verify":

@@ -6,8 +6,6 @@ from functools import wraps
 
 import numpy as np
 import pandas as pd
-import scipy.special
-import scipy.stats
 
 from . import require
 
@@ -88,6 +86,8 @@ def bootstrap_interval(
     >>> bootstrap_interval(np.arange(100), method="percentile")  # a mean of 49.5, its standard error 2.9
     (43.9095, 55.08025)
     """
+    import scipy.stats  # half a second to import
+
     if len(getattr(values, "shape", ())) > 1:
         raise ValueError(f"values must be (N,), got {require.described(values)}: give indices to resample rows")
     values = require.array("values", values, "N", interval=SUMMABLE, nan=True, dtype=None)
@@ -185,6 +185,8 @@ def lilliefors(values, *, samples: int = 1000, seed: int = 0) -> dict[str, float
     >>> found["distance"] > found["critical"], found["p"] < 0.05
     (True, True)
     """
+    import scipy.special  # a fifth of a second to import
+
     values = require.array("values", values, "N", interval=SUMMABLE)
     n, rng = require.whole("N, the number of values,", len(values), 3), require.generator("seed", seed)
     if not np.ptp(values) > 0:

@@ -5,7 +5,6 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import numpy as np
-from scipy.interpolate import PchipInterpolator
 
 from .. import require
 from ..intervals import SUMMABLE
@@ -179,6 +178,8 @@ def tabulated(s, A, B, name: str = "tabulated") -> Schedule:
     >>> float(schedule.A(0.5)), float(schedule.B(1.0))
     (1.0, 10.0)
     """
+    from scipy.interpolate import PchipInterpolator  # half a second to import, and the linear schedule needs none
+
     sizes = {}
     s, A, B = (require.array(f"the tabulated {x}", values, "n", sizes) for x, values in (("s", s), ("A", A), ("B", B)))
     _require_rise("the tabulated s", s, ": divide the times by the annealing time")

@@ -122,12 +122,18 @@ def _bare_rows(source):
 
 
 def _dropped(source):
-    """Imports and docstrings."""
+    """Imports, those for type checkers with their `if`, and docstrings."""
     for node in ast.walk(ast.parse(source)):
-        if isinstance(node, IMPORTS):
+        if isinstance(node, IMPORTS) or _for_type_checkers(node):
             yield node
         elif isinstance(node, DOCUMENTED) and ast.get_docstring(node) is not None:
             yield node.body[0]
+
+
+def _for_type_checkers(node):
+    """Whether a statement is `if TYPE_CHECKING:` with nothing but imports below it."""
+    test = isinstance(node, ast.If) and isinstance(node.test, ast.Name) and node.test.id
+    return test == "TYPE_CHECKING" and not node.orelse and all(isinstance(part, IMPORTS) for part in node.body)
 
 
 def _within_strings(tokens):

@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
-import scipy.stats
 
 from .. import require
 from ..intervals import MOST, SUMMABLE, nan_mean
@@ -98,6 +97,8 @@ DEFAULT = DEFINITIONS["grad_cam_pp"]
 
 def _scores(logits_full, logits_masked, labels, definition):
     """Scores Y, O of full and masked images and which images the definition averages over: three (N,)."""
+    import scipy.special  # a tenth of a second to import
+
     sizes = {}
     full = require.array("logits_full", logits_full, "N C", sizes, SUMMABLE, remedy=_NETWORK)
     masked = require.array("logits_masked", logits_masked, "N C", sizes, SUMMABLE, remedy=_NETWORK)

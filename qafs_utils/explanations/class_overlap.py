@@ -4,7 +4,6 @@ from collections.abc import Callable, Mapping
 
 import numpy as np
 import pandas as pd
-import scipy.stats
 
 from .. import intervals, require
 from ..cnn.datasets import CLASSES
@@ -257,6 +256,8 @@ def sharing(importance: np.ndarray, labels: np.ndarray) -> dict:
     >>> [round(float(sharing(maps, [0, 1])["spearman"]), 9) for maps in (shared, own)]
     [1.0, -1.0]
     """
+    import scipy.stats  # half a second to import
+
     sizes = {}
     importance = require.array("importance", importance, "B N_f", sizes)
     labels = require.indices("labels", labels, "B", len(CLASSES), sizes)
@@ -280,6 +281,8 @@ def sharing(importance: np.ndarray, labels: np.ndarray) -> dict:
 
 def _correlation(first, second):
     """Pearson correlation of two vectors, NaN where one of them is constant."""
+    import scipy.stats  # half a second to import
+
     if np.ptp(first) == 0 or np.ptp(second) == 0:
         return np.nan
     return scipy.stats.pearsonr(first, second)[0]
@@ -355,6 +358,8 @@ def meaning(
     >>> [float(row["value"]) for row in meaning(overlap, overlap, alike, n_permutations=5)]  # 0.5 and 0.2, less 0
     [1.0, 0.35]
     """
+    import scipy.stats  # half a second to import
+
     sizes = {}
     matrix = require.array("matrix", matrix, "C C", sizes)
     confused = _upper(require.array("confused", confused, "C C", sizes))

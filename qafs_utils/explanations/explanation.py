@@ -1,18 +1,22 @@
 """What `qafs_utils.explain` found for one image: shown, drawn, saved."""
 
+from __future__ import annotations
+
 import base64
 import html
 import io
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-import matplotlib.pyplot as plt
 import numpy as np
 
-from ..plots import method, style
 from ..qubo import feature_selection
 from ..solvers import beta_path
 from . import saved
+
+if TYPE_CHECKING:  # half a second to import, and only what is drawn needs it
+    import matplotlib.pyplot as plt
 
 
 @dataclass(frozen=True, eq=False)
@@ -50,6 +54,8 @@ class Explanation:
     @property
     def silent(self) -> np.ndarray:
         """(N_f,) bool: maps that are zero in every pixel. Like no other map, any importance selects them."""
+        from ..plots import method
+
         return method.silent_maps(self.maps)
 
     @property
@@ -83,6 +89,10 @@ class Explanation:
 
     def plot(self) -> plt.Figure:
         """Image, candidate maps with the selected ones framed, QUBO and explanation map, in the style of the paper."""
+        import matplotlib.pyplot as plt
+
+        from ..plots import method, style
+
         info, name = self.info, self.label if len(self.label) <= 30 else "class"  # the title has it in full
         lines = [(f"P({name})", f"{self.probabilities[self.class_index]:.3f}"), ("solver", info["solver"])]
         lines.append(("energy" if self.proven else "energy (not proven)", method.number_text(info["energy"], 4)))

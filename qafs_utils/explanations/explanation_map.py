@@ -2,7 +2,6 @@
 
 import numpy as np
 from PIL import Image
-from scipy import ndimage
 
 from .. import require
 from ..cnn.photographs import LARGEST
@@ -36,6 +35,8 @@ def heatmap(cam, size: int, *, resampling: str = HEADLINE.resampling) -> np.ndar
     >>> heatmap([[-1.0, 4.0, 0.0]], 6)[0].round(2)
     array([0.  , 0.33, 1.  , 1.  , 0.33, 0.  ], dtype=float32)
     """
+    from scipy import ndimage  # a seventh of a second to import
+
     cam = np.maximum(require.array("explanation map", cam, "H W", dtype=np.float32), 0)
     size = require.whole("size", size, 1, LARGEST)
     if not cam.size:

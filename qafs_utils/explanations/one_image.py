@@ -1,15 +1,17 @@
 """From photographs to explanations in one call, `qafs_utils.explain`: maps, importance, QUBO, selection, map."""
 
+from __future__ import annotations
+
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
-from torch import nn
+if TYPE_CHECKING:  # PyTorch takes two seconds to import: whoever calls waits, not whoever imports
+    from torch import nn
 
-from ..cnn.checkpoints import Trained
-from ..cnn.photographs import read_image
-from ..conventions import Conventions
-from .batches import Batches, several
-from .chain import open_chain
-from .explanation import Explanation
+    from ..cnn.checkpoints import Trained
+    from ..conventions import Conventions
+    from .batches import Batches
+    from .explanation import Explanation
 
 
 def explain(
@@ -75,6 +77,10 @@ def explain(
     >>> [one.selected.sum() for one in explain([image, image[::-1]], resnet18("random"), layer="layer3", size=5)]
     [np.int64(5), np.int64(5)]
     """
+    from ..cnn.photographs import read_image
+    from .batches import Batches, several
+    from .chain import open_chain
+
     chain = open_chain(
         model,
         conventions=conventions,
@@ -108,4 +114,7 @@ def explanations(images, model, *, class_index=None, batch: int = 16, on_error: 
     >>> for number, found in enumerate(explanations(images, resnet18("random"))):  # doctest: +SKIP
     ...     found.save(f"explanations/{number}")
     """
+    from .batches import Batches
+    from .chain import open_chain
+
     return Batches(open_chain(model, **settings), images, class_index, batch=batch, on_error=on_error)

@@ -16,7 +16,6 @@ from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
-import scipy.stats
 import torch
 
 from .. import require
@@ -223,6 +222,8 @@ def spearman(cam, other) -> np.ndarray:
     >>> spearman([[[0.0, 1.0, 5.0]], [[1.0, 1.0, 1.0]]], [[[0.0, 2.0, 3.0]], [[0.0, 2.0, 3.0]]])
     array([ 1., nan])
     """
+    import scipy.stats  # half a second to import
+
     sizes = {}
     ranked = []
     for name, given in (("cam", cam), ("other", other)):

@@ -9,7 +9,6 @@ import platform
 from collections.abc import Mapping
 from pathlib import Path
 
-import matplotlib
 import numpy as np
 from PIL import Image
 
@@ -30,6 +29,8 @@ def overlay(image, heatmap) -> np.ndarray:
     >>> overlay(np.full((3, 2, 2), 100, np.uint8), np.zeros((1, 1)))[0, 0]  # 45 % of 100, and of inferno's black
     array([45, 45, 47], dtype=uint8)
     """
+    import matplotlib  # a tenth of a second to import
+
     height, width = image.shape[1:]
     grown = Image.fromarray(np.asarray(heatmap, np.float32)).resize((width, height), Image.Resampling.BILINEAR)
     colours = matplotlib.colormaps[COLOURS](np.asarray(grown).clip(0, 1))[..., :3]

@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
+from .. import require_pytorch
 from ..cnn.datasets import DataError
 from ..cnn.heads import HEADS
 from ..conventions import SETS
@@ -69,12 +70,14 @@ def explain(
 
     model: as of `one_image.explain`, or a network of torchvision by its name; class_index: a number or a name;
     settings: other keywords of `explain`. One that cannot be explained has a line on stderr, and the others go on.
-    Raises SystemExit with status 1 at the end if there was one, and FileExistsError as `Explanation.save`.
+    Raises SystemExit with status 1 at the end if there was one, FileExistsError as `Explanation.save`, and
+    ModuleNotFoundError without PyTorch.
 
     >>> explain(["no such file.jpg"], out="no such folder")
     Traceback (most recent call last):
     qafs_utils.cnn.datasets.DataError: there is no file no such file.jpg: check the path
     """
+    require_pytorch()
     if class_index is not None and class_index.isdigit():
         class_index = int(class_index)
     there = [Path(photo).is_file() for photo in photos]

@@ -2,7 +2,6 @@
 
 import matplotlib.pyplot as plt
 import numpy as np
-import seaborn as sns
 
 from ..cnn.datasets import CLASSES
 from .style import METHOD_COLOURS, PAGE, lettered
@@ -45,6 +44,8 @@ def bhattacharyya_matrices(matrices):
     >>> [text.get_text() for text in figure.axes[0].texts][:3]  # of the first row, from its second entry on
     ['.25', '', '']
     """
+    import seaborn as sns  # a second to import, with what it imports
+
     diagonal = np.eye(len(CLASSES), dtype=bool)
     largest = max(matrix[~diagonal].max() for matrix in matrices.values())
     figure, axes = plt.subplots(1, len(matrices), figsize=(PAGE, PAGE / len(matrices) + 0.3), squeeze=False)
