@@ -90,7 +90,8 @@ def summary(profile: str) -> None:
     kept = sorted({p.name for p in (ROOT / "figures").glob("[!.]*.*")} - {p.name for p in made} - {RECORDS.name})
     if kept:
         print(f"as committed, not remade: {', '.join(kept)}")
-        print(f"(notebooks {', '.join(IMAGE_NOTEBOOKS)} read photographs or take long: `make figures INPUT=images` makes these)")
+        numbers = ", ".join(IMAGE_NOTEBOOKS)
+        print(f"(notebooks {numbers} read photographs or take long: `make figures INPUT=images` makes these)")
     minutes = (time.time() - float(os.environ["QAFS_START"])) / 60 if "QAFS_START" in os.environ else 0
     pages = "make html" if profile == "published" else f"make html INPUT={profile}"
     print(f"{minutes:.0f} minutes in all. Next: " if minutes >= 1 else "Next: ", end="")
