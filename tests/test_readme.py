@@ -130,7 +130,8 @@ def _break_even(table):
     assert usual.beyond.all() and 195 < usual.d.min() < 210 and (table.holds < 200).all()
     fastest, slowest = (f"{1000 * value:.0f}" for value in (table.seconds.min(), table.seconds.max()))
     proofs = pd.read_csv(ROOT / "benchmarks/proofs.csv").query("n_features == 512 and part == 'whole' and beta == 0.7")
-    yield f"A call takes {fastest} to {slowest} ms, the median proof {1000 * proofs.seconds.median():.0f}: at beta = 0.7"
+    proof = f"{1000 * proofs.seconds.median():.0f}"
+    yield f"A call takes {fastest} to {slowest} ms, the median proof {proof}: at beta = 0.7"
 
 
 FOUND = {
