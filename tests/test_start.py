@@ -1,7 +1,5 @@
-"""What one waits for: imports load only what is used, and notebooks run beside each other share the cores."""
+"""What one waits for: imports load only what is used."""
 
-import os
-import re
 import subprocess
 import sys
 
@@ -9,7 +7,6 @@ import pytest
 
 from qafs_utils.artefacts.definitions import bare, parsed
 from qafs_utils.artefacts.provenance import ROOT
-from qafs_utils.make import execute
 
 EXPLAIN = "from qafs_utils import explain"
 CALLED = """
@@ -83,52 +80,3 @@ def test_any_other_condition_counts(change):
 def test_another_import_for_type_checkers_means_another_thing():
     other = TYPES.replace("from torch", "from jax")
     assert parsed("wing.ours", other).definitions["f"] != parsed("wing.ours", TYPES).definitions["f"]
-
-
-@pytest.mark.parametrize(
-    "flags, cores, share",
-    [
-        ("", 8, None),
-        ("ks", 8, None),
-        ("s -j1", 8, None),
-        (" -- PYTHON=-j2", 8, None),  # a variable of the user's
-        ("s -j2 --jobserver-auth=3,4 -- INPUT=images", 8, 4),
-        (" -j3 --jobserver-auth=fifo:/tmp/GMfifo1", 8, 2),
-        ("ks -j2 --jobserver-auth=3,4", 2, 1),
-        (" -j16 --jobserver-auth=3,4", 2, 1),
-        (" -j", 8, 1),
-        ("w --jobserver-fds=3,4 -j", 8, 1),  # make 3.81 does not tell the number
-    ],
-)
-def test_threads_share_the_cores(flags, cores, share):
-    expected = {} if share is None else dict.fromkeys(execute.THREADS, str(share))
-    assert execute.shared_threads({"MAKEFLAGS": flags}, cores) == expected
-    assert execute.shared_threads({"MAKEFLAGS": flags, "OMP_NUM_THREADS": "3"}, cores) == {}
-
-
-@pytest.mark.parametrize("options, threads", [(["-j2"], "1"), (["-j"], "1"), ([], "None"), (["-j1"], "None")], ids=str)
-def test_kernels_are_told_by_make(tmp_path, options, threads):
-    """With the flags that this make writes, through the function that prepares a kernel."""
-    code = (
-        "import joblib; joblib.cpu_count = lambda: 2; import os; from qafs_utils.make import execute; "
-        f"execute._prepare_kernel('03_qubo', '{tmp_path}'); print(*map(os.environ.get, execute.THREADS))"
-    )
-    (tmp_path / "Makefile").write_text(f'all:\n\t@{sys.executable} -c "$$CODE"\n')
-    kept = {name: value for name, value in os.environ.items() if name not in ("MAKEFLAGS", *execute.THREADS)}
-    command = ["make", "-s", "-C", str(tmp_path), *options]
-    environment = kept | {"CODE": code, "PYTHONPATH": str(ROOT)}
-    done = subprocess.run(command, env=environment, capture_output=True, text=True)
-    assert done.stdout.split() == [threads] * len(execute.THREADS), done.stderr
-
-
-def test_openmp_and_blas_keep_to_the_variables():
-    """What NumPy's BLAS and PyTorch make of them."""
-    code = """
-        import numpy, scipy.linalg, threadpoolctl, torch
-        counts = {pool["num_threads"] for pool in threadpoolctl.threadpool_info()}
-        print(counts, torch.get_num_threads())"""
-    environment = os.environ | dict.fromkeys(execute.THREADS, "1")
-    done = subprocess.run(
-        [sys.executable, "-c", re.sub("^ +", "", code, flags=re.M)], env=environment, capture_output=True, text=True
-    )
-    assert done.stdout == "{1} 1\n", done.stderr

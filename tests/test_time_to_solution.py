@@ -11,7 +11,7 @@ import qutip
 from qafs_utils.annealing import ising, schedules
 from qafs_utils.annealing.processors import processors
 from qafs_utils.artefacts.files import PUBLISHED
-from qafs_utils.plots import time_to_solution as plots
+from qafs_utils.plots import real_annealer as plots
 from qafs_utils.qubo import feature_selection
 from qafs_utils.qubo.feature_selection import Problem
 from qafs_utils.solvers import call_cost, processor_graphs

@@ -5,16 +5,12 @@ import errno
 import json
 import logging
 import os
-import re
 import socket
 import sys
 import tempfile
 import time
-from collections.abc import Mapping
-from itertools import takewhile
 from pathlib import Path
 
-import joblib
 import psutil
 from filelock import FileLock, Timeout
 
@@ -25,29 +21,7 @@ from ..artefacts.run import WITHIN_MAKE
 UNWRITABLE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES)
 # glibc gives large blocks back and faults them in again: a third of a forward pass. Notebook kernels inherit this.
 ALLOCATOR = {"MALLOC_MMAP_MAX_": "0", "MALLOC_TRIM_THRESHOLD_": str(2**40)}
-# OpenMP's threads wait for each other in a loop: two kernels with one a core each take three times as long as in turn.
-THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS")  # PyTorch's: the first
 BARS = 30.0  # seconds between two states of a progress bar in a log that is no terminal
-
-
-def shared_threads(environment: Mapping[str, str], cores: int) -> dict[str, str]:
-    """Variables that give a kernel its share of the cores beside those of `make -jN`: environment of make's recipe.
-
-    cores // N threads, at least one; one each for `make -j`, which runs all at once. {}, so all cores, for one
-    run after the other, and where the user has set one of THREADS.
-
-    >>> shared_threads({"MAKEFLAGS": "k -j2 --jobserver-auth=3,4 -- INPUT=images"}, cores=8)["OMP_NUM_THREADS"]
-    '4'
-    >>> shared_threads({"MAKEFLAGS": "k -- INPUT=images"}, cores=8)
-    {}
-    """
-    if any(name in environment for name in THREADS):
-        return {}
-    flags = takewhile(lambda word: word != "--", environment.get("MAKEFLAGS", "").split())  # variables come after it
-    jobs = [word[2:] for word in flags if re.fullmatch(r"-j\d*", word)]
-    if not jobs or jobs[-1] == "1":
-        return {}
-    return dict.fromkeys(THREADS, str(max(1, cores // int(jobs[-1] or cores))))
 
 
 @contextlib.contextmanager
@@ -192,7 +166,6 @@ def _prepare_kernel(notebook, folder):
     first = {"JUPYTER_PATH": os.pathsep.join(filter(None, [folder, os.environ.get("JUPYTER_PATH")]))}
     os.environ |= first | {"IPYTHONDIR": folder, "JUPYTER_RUNTIME_DIR": f"{folder}/runtime", WITHIN_MAKE: "1"}
     os.environ.pop("PYTHONSTARTUP", None)
-    os.environ |= shared_threads(os.environ, joblib.cpu_count())
     for name, value in (ALLOCATOR if sys.stderr.isatty() else ALLOCATOR | {"TQDM_MININTERVAL": str(BARS)}).items():
         os.environ.setdefault(name, value)
 

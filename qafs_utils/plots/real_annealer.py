@@ -3,7 +3,7 @@
 Their tables are those of `25_processor_runs`. What a table lacks is not drawn.
 """
 
-from itertools import cycle
+from itertools import cycle, product
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -51,6 +51,19 @@ _MEASURES = (  # column, label, title
 _MARKERS = "os^Dv"
 _SHARE = (-0.03, 1.03)
 _INSTANCE = ["n_features", "image", "d"]
+ANNEALER_STYLES = {  # name, colour, marker, as those of all solvers
+    "simulated_annealing": ("simulated annealing", "#0072B2", "s"),
+    "path_integral": ("path-integral annealing", "#56B4E9", "^"),
+    "schrodinger": ("quantum annealing, simulated exactly", "#CC79A7", "o"),
+}
+UNITS = {  # title, label
+    "1/energy": ("exact anneals", "time to solution in 1/energy"),
+    "sweeps": ("classical annealers", "sweeps to solution"),
+    "ns": ("exact anneals, a processor's schedule", "time to solution in ns"),
+}
+_LINES = "-", ":", "--", "-."  # of the quantiles, in their order
+_PROCESSOR_STYLES = (("#009E73", "-"), ("#56B4E9", "--"), ("#E69F00", ":"), ("#D55E00", "-."), ("#CC79A7", (0, (5, 1))))
+_BETA_STYLES = (("#0072B2", "o"), ("#000000", "s"), ("#999999", "^"))
 
 
 def closed_anneals(closed, units) -> Figure:
@@ -106,11 +119,7 @@ def _draw_lengths(axis, table):
 
 
 def _decades(values):
-    """Powers of ten from the least to the largest value; the values themselves where there are not two.
-
-    >>> [float(value) for value in _decades([2, 5, 1000])], _decades([20, 5, 20])
-    ([10.0, 100.0, 1000.0], [5, 20])
-    """
+    """Powers of ten from the least to the largest value; the values themselves where there are not two."""
     powers = 10.0 ** np.arange(np.ceil(np.log10(min(values))), np.floor(np.log10(max(values))) + 1)
     return powers if len(powers) > 1 else sorted(set(values))
 
@@ -226,10 +235,7 @@ def _draw_temperatures(axis, table):
 
 
 def _length(protocol, ns):
-    """
-    >>> _length("fast", 100.0), _length("standard", 20_000.0)
-    ('fast, 100 ns', 'standard, 20 µs')
-    """
+    """"""
     return f"{protocol}, {ns:g} ns" if ns < 1000 else f"{protocol}, {ns / 1000:g} µs"
 
 
@@ -299,11 +305,7 @@ def _draw_bits(axis, borne, models, betas):
 
 
 def _published_bits():
-    """Least and most bits, of couplings and fields, that the converter's steps and late noise (2 sigma) amount to.
-
-    >>> [[round(float(bits), 1) for bits in pair] for pair in _published_bits()]
-    [[8.8, 10.0], [6.7, 8.6]]
-    """
+    """Least and most bits, of couplings and fields, that the converter's steps and late noise (2 sigma) amount to."""
     errors, ranges = published_errors(1.0), {"h": 2 * H_RANGE, "J": 2 * J_RANGE}
     sizes = {"step": {key: errors[f"step_{key}"] for key in ranges}}
     sizes["noise"] = {key: 2 * errors[f"delta_{key}"] for key in ranges}
@@ -436,3 +438,89 @@ def _below(axis, **options):
     """A legend below a panel."""
     if axis.get_legend_handles_labels()[0]:
         axis.legend(loc="upper center", bbox_to_anchor=(0.5, -0.25), **{"fontsize": 6, "borderaxespad": 0} | options)
+
+
+def time_to_solution(quantiles, proofs, calls, largest) -> Figure:
+    """TTS against d, a panel for each unit of time; at the right the proof's time beside that of one call.
+
+    quantiles: solver, unit, d, level, tts, low, high, interior, censored, of `time_to_solution.quantiles`; open symbols
+    where a minimum is not interior, arrows where tts is a lower bound. proofs: d, beta, seconds, a row each, shown as
+    medians and quartiles; calls: processor, d, seconds of a call of one read, NaN where it does not fit; largest:
+    {processor: the largest dense problem}, where its line ends.
+
+    >>> from pandas import DataFrame
+    >>> row = {"solver": "schrodinger", "unit": "1/energy", "tts": 9.0, "low": 8.0, "high": 11.0, "censored": False}
+    >>> table = DataFrame([row | {"d": d, "level": q, "interior": d < 6} for d in (5, 6) for q in (0.5, 0.9)])
+    >>> proofs = DataFrame({"d": [16, 16, 64], "beta": 0.7, "seconds": [1e-3, 3e-3, 1e-2]})
+    >>> calls = DataFrame({"processor": "Advantage_system6", "d": [16, 64], "seconds": [0.014, 0.014]})
+    >>> figure = time_to_solution(table, proofs, calls, {"Advantage_system6": 174})
+    >>> [axis.get_title() for axis in figure.axes]
+    ['(a) exact anneals', '(b) one perfect read, or a proof']
+    >>> figure.axes[1].lines[0].get_ydata().tolist()
+    [0.002, 0.01]
+    """
+    units = [unit for unit in UNITS if unit in set(quantiles.unit)]
+    rows, columns = (2, 2) if len(units) == 3 else (1, len(units) + 1)
+    figure, axes = plt.subplots(rows, columns, figsize=(PAGE, 2.7 * rows), squeeze=False)
+    for axis, unit in zip(axes.flat, units):
+        _draw_quantiles(axis, quantiles[quantiles.unit == unit])
+        axis.set(yscale="log", xlabel="number of candidates $d$", ylabel=UNITS[unit][1], title=UNITS[unit][0])
+        axis.xaxis.set_major_locator(MaxNLocator(integer=True))
+        _legend(axis, 0.35)
+    _draw_costs(axes.flat[-1], proofs, calls, largest)
+    lettered(axes.flat)
+    return figure
+
+
+def _legend(axis, share, **options):
+    """A legend above the curves, for which the logarithmic axis gets so much longer."""
+    bottom, top = axis.get_ylim()
+    axis.set_ylim(bottom, top * (top / bottom) ** share)
+    axis.legend(loc="upper left", **{"fontsize": 6} | options)
+
+
+def _draw_quantiles(axis, table):
+    spread = np.linspace(-0.1, 0.1, table.solver.nunique()) if table.solver.nunique() > 1 else [0.0]
+    others, levels = cycle(("#D55E00", "#E69F00", "#009E73")), sorted(table.level.unique())
+    for shift, (solver, part) in zip(spread, table.groupby("solver", sort=False)):
+        name, colour, marker = ANNEALER_STYLES.get(solver, (solver.replace("_", " "), "0.5", "."))
+        if solver not in ANNEALER_STYLES:
+            colour, marker = next(others), "o"
+        axis.plot([], [], marker, color=colour, label=name)
+        for level, line in zip(levels, _LINES):
+            of_level = part[part.level == level]
+            x = of_level.d + shift
+            axis.plot(x, of_level.tts, line, color=colour, lw=0.9)
+            ends = [abs(of_level[end] - of_level.tts).fillna(0) for end in ("low", "high")]
+            axis.errorbar(x, of_level.tts, ends, fmt="none", ecolor=colour, elinewidth=0.7)
+            for censored, inside in product((False, True), repeat=2):
+                some = (of_level.interior == inside) & (of_level.censored == censored)
+                style = {"color": colour, "mfc": colour if inside else "w", "ms": 6 if censored else 3.5, "zorder": 3}
+                sign = "$\\uparrow$" if censored else marker
+                axis.plot(x[some], of_level.tts[some], marker=sign, ls="none", **style)
+    for level, line in zip(levels, _LINES):
+        axis.plot([], [], line, color="0.4", lw=0.9, label="median" if level == 0.5 else f"{100 * level:g} % quantile")
+
+
+def _draw_costs(axis, proofs, calls, largest):
+    for (beta, part), (colour, marker) in zip(proofs.groupby("beta"), _BETA_STYLES):
+        d, (low, middle, high) = _binned(part)
+        bars = {"color": colour, "marker": marker, "ms": 3.5, "lw": 0.9, "elinewidth": 0.7}
+        axis.errorbar(d, middle, (middle - low, high - middle), label=f"proof, $\\beta={beta:g}$", **bars)
+    for (name, part), (colour, line) in zip(calls.groupby("processor", sort=False), _PROCESSOR_STYLES):
+        fits = part[part.seconds.notna() & (part.d <= largest[name])]
+        d = [*fits.d, largest[name]]
+        axis.plot(
+            d, [*fits.seconds, fits.seconds.iloc[-1]], ls=line, color=colour, lw=1.1, label=name.replace("_", " ")
+        )
+        axis.axvline(largest[name], color=colour, ls=line, lw=0.6)
+    axis.set(xscale="log", yscale="log", xlabel="number of candidates $d$", ylabel="seconds")
+    axis.set_title("one perfect read, or a proof")
+    only_ticks(axis, [d for d in (4, 8, 16, 32, 64, 128, 256) if proofs.d.min() <= d <= 1.3 * proofs.d.max()])
+    _legend(axis, 0.35, ncols=2, fontsize=5.5, columnspacing=1.0)
+
+
+def _binned(part):
+    """Quartiles of the seconds in quarters of a factor of two of d, at the median d of each: (n,), (3, n)."""
+    bins = part.groupby((4 * np.log2(part.d)).round())
+    return bins.d.median().to_numpy(), bins.seconds.quantile([0.25, 0.5, 0.75]).unstack().to_numpy().T
