@@ -10,9 +10,16 @@ import numpy as np
 
 from ..compiled import njit
 
-_NODE_SWEEPS = 12  # of coordinate descent in the nodes of a search
+_NODE_SWEEPS = 3  # of coordinate descent in the nodes of a search
 _SAME = 1e-7  # steps and differences of gradients below end a relaxation
 _inlined = njit(inline="always")  # calls would take some percent of a search
+
+
+@_inlined
+def _add(g, factor, row):
+    """g += factor * row, in place; numba would make an array of the product first."""
+    for j in range(len(g)):
+        g[j] += factor * row[j]
 
 
 @_inlined
@@ -21,7 +28,7 @@ def _gradient(Q, b, x):
     g = b.copy()
     for i in range(len(b)):
         if x[i] != 0:
-            g += x[i] * Q[i]
+            _add(g, x[i], Q[i])
     return g
 
 
@@ -71,7 +78,7 @@ def _fix(Q, state, x, g, free, t, bound, goal):
             state[i] = 0 if g[i] > t else 1
     for i in free:  # a loop of its own: the costs above are those of the gradient before any move
         if state[i] >= 0 and x[i] != state[i]:
-            g += (state[i] - x[i]) * Q[i]
+            _add(g, state[i] - x[i], Q[i])
             x[i] = state[i]
             moved = True
     return excluded, moved
@@ -87,7 +94,7 @@ def _minimise_in_box(Q, x, g, free, sweeps):
             move = min(max(lowest, 0.0), 1.0) - x[i]
             if move != 0:
                 x[i] += move
-                g += move * Q[i]
+                _add(g, move, Q[i])
                 largest = max(largest, abs(move))
         if largest < _SAME:
             break
@@ -113,7 +120,7 @@ def _minimise_in_plane(Q, x, g, free, left, steps):
             i = up if excess < 0 else down
             move = min(1 - x[i], -excess) if excess < 0 else max(-x[i], -excess)
             x[i] += move
-            g += move * Q[i]
+            _add(g, move, Q[i])
             continue
         if step == steps or g[down] - g[up] < _SAME:
             break
@@ -123,7 +130,8 @@ def _minimise_in_plane(Q, x, g, free, left, steps):
             move = min(move, (g[down] - g[up]) / curvature)
         x[up] += move
         x[down] -= move
-        g += move * (Q[up] - Q[down])
+        _add(g, move, Q[up])
+        _add(g, -move, Q[down])
     return (g[up] + g[down]) / 2
 
 
@@ -155,7 +163,7 @@ def _relax_in_plane(Q, b, size, state, x, sweeps, goal, slack):
         if left == 0 or left == len(free):  # the plane leaves one point
             for i in free:
                 state[i] = 1 if left > 0 else 0
-                g += (state[i] - x[i]) * Q[i]
+                _add(g, state[i] - x[i], Q[i])
                 x[i] = state[i]
             return _tangent(b, x, g, free[:0], 0.0, slack), excluded, g
         t = _minimise_in_plane(Q, x, g, free, left, sweeps * len(free))
@@ -221,7 +229,7 @@ def _descend_by_flips(Q, b, y, steps):
             return best
         flip = 1 - 2 * z[chosen]
         z[chosen] += flip
-        g += flip * Q[chosen]
+        _add(g, flip, Q[chosen])
         current += gain
         flipped[chosen] = step
         step += 1
@@ -245,7 +253,7 @@ def _descend_by_exchanges(Q, b, size, y, steps):
             return best
         flip = 1 - 2 * z[chosen]
         z[chosen] += flip
-        g += flip * Q[chosen]
+        _add(g, flip, Q[chosen])
         current += gain
         excess += flip
         flipped[chosen] = step
@@ -324,23 +332,28 @@ def search(C, c, Q, b, size, states, points, bounds, top, upper, best, tolerance
     return top, upper, nodes, low
 
 
-@njit()
-def _sweep(b, R, V, u, g):
-    """Put every vector where it lowers the relaxed energy most, the others held; R: (m, m) couplings; V, u in place."""
-    m, r = V.shape
+@njit(fastmath={"reassoc", "contract", "nsz"})  # so that sums over m run in vector registers
+def _sweep(b, R, W, u):
+    """Put every vector where it lowers the relaxed energy most, the others held; R: (m, m) couplings.
+
+    W: (r, m) the vectors as columns, u (m,), in place.
+    """
+    r, m = W.shape
+    g = np.empty(r)
     for i in range(m):
-        g[:] = 0
-        for j in range(m):
-            coupling = R[i, j]
-            for k in range(r):
-                g[k] += coupling * V[j, k]
-        g[0] += b[i]
-        length = np.sqrt((g**2).sum())
+        length = 0.0
+        for k in range(r):
+            total = 0.0
+            for j in range(m):
+                total += R[i, j] * W[k, j]
+            g[k] = total + b[i] if k == 0 else total
+            length += g[k] ** 2
+        length = np.sqrt(length)
         u[i] = 2 * length
         if length > 0:
             for k in range(r):
-                V[i, k] = -0.5 * g[k] / length
-            V[i, 0] += 0.5
+                W[k, i] = -0.5 * g[k] / length
+            W[0, i] += 0.5
 
 
 @njit()
@@ -356,16 +369,17 @@ def tighten(Q, b, V, N, u, rounds, polish, step):
     >>> V.round(9) + 0, u  # n = 1
     (array([[1., 0.]]), array([2.]))
     """
-    R, g = Q - N, np.empty(V.shape[1])
+    R, W, products = Q - N, V.T.copy(), np.empty(len(b))
     for _ in range(rounds):
-        _sweep(b, R, V, u, g)
+        _sweep(b, R, W, u)
         for i in range(len(b)):
-            for j in range(i):
-                product = 0.0
-                for k in range(V.shape[1]):
-                    product += V[i, k] * V[j, k]
-                N[i, j] = N[j, i] = max(0.0, N[i, j] - step * product)
-                R[i, j] = R[j, i] = Q[i, j] - N[i, j]
-    V = V.copy()
+            products[:] = 0
+            for k in range(len(W)):
+                _add(products, W[k, i], W[k])
+            for j in range(len(b)):
+                multiplier = N[i, j] - step * products[j]
+                N[i, j] = multiplier if multiplier > 0 else 0.0
+                R[i, j] = Q[i, j] - N[i, j]
+    V[:] = W.T
     for _ in range(polish):
-        _sweep(b, R, V, u, g)
+        _sweep(b, R, W, u)

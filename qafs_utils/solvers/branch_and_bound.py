@@ -37,7 +37,7 @@ from .bounds import descend, relax, search, tighten
 from .options import function
 
 TOLERANCE = 1e-9  # of the energy, or of the largest coefficient if that is larger
-PLAIN_NODES, _IMPROVED_NODES = 15_000, 1000  # of one depth-first search: then its bounds are improved; then it is split
+PLAIN_NODES, _IMPROVED_NODES = 30_000, 10_000  # of one depth-first search: then its bounds are improved; then it is split
 _SWEEPS = 200  # of coordinate descent in a first relaxation
 _ROUNDS, _POLISH = 50, 30  # multiplier steps between two bounds, sweeps for the u that fits the last of them
 _STEP = 0.6  # length of these steps, over the couplings' root mean square
