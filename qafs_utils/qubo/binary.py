@@ -54,14 +54,20 @@ def require_model(bqm: dimod.BinaryQuadraticModel):
     Traceback (most recent call last):
     ValueError: the model's energies reach beyond 1e+307, where they may overflow: scale it down
     """
+    _vectors(bqm)
+
+
+def _vectors(bqm):
+    """dimod's arrays of a model that `require_model` takes, in the order of its variables."""
     if not isinstance(bqm, dimod.BinaryQuadraticModel):
         raise ValueError(f"the model must be a dimod.BinaryQuadraticModel, got {type(bqm).__name__}")
-    linear, (_, _, couplings), offset = bqm.to_numpy_vectors(list(bqm.variables))
+    linear, (_, _, couplings), offset = vectors = bqm.to_numpy_vectors(list(bqm.variables))
     biases = np.concatenate([linear, couplings, [offset]]).astype(np.float64, copy=False)
     require.values("the model's biases", biases, remedy=": check the feature maps or data it is made from")
     with np.errstate(over="ignore"):
         if not np.abs(biases).sum() <= 1e307:
             raise ValueError("the model's energies reach beyond 1e+307, where they may overflow: scale it down")
+    return vectors
 
 
 def biases(bqm: dimod.BinaryQuadraticModel) -> tuple[np.ndarray, np.ndarray, float]:
@@ -74,11 +80,12 @@ def biases(bqm: dimod.BinaryQuadraticModel) -> tuple[np.ndarray, np.ndarray, flo
     (array([-1. ,  0.5]), array([[0., 0.],
            [2., 0.]]), 3.0)
     """
-    require_model(bqm)
-    binary = bqm.change_vartype(dimod.BINARY, inplace=False)
-    linear, (rows, columns, values), offset = binary.to_numpy_vectors(list(bqm.variables))
+    vectors = _vectors(bqm)
+    if bqm.vartype is dimod.SPIN:
+        vectors = bqm.change_vartype(dimod.BINARY, inplace=False).to_numpy_vectors(list(bqm.variables))
+    linear, (rows, columns, values), offset = vectors
     couplings = np.zeros((len(linear), len(linear)))
-    np.add.at(couplings, (np.maximum(rows, columns), np.minimum(rows, columns)), values)
+    couplings[np.maximum(rows, columns), np.minimum(rows, columns)] = values  # a model holds each pair once
     return linear.astype(np.float64, copy=False), couplings, float(offset)  # a model of objects may hold fractions
 
 
@@ -131,4 +138,4 @@ def sample_set(bits, bqm: dimod.BinaryQuadraticModel) -> dimod.SampleSet:
     values = np.asarray(bits, dtype=np.int8)[None]
     if bqm.vartype is dimod.SPIN:
         values = 2 * values - 1
-    return dimod.SampleSet.from_samples_bqm((values, list(bqm.variables)), bqm)
+    return dimod.SampleSet.from_samples_bqm((values, list(bqm.variables)), bqm, sort_labels=False)

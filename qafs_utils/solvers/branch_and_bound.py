@@ -38,6 +38,8 @@ from .options import function
 
 TOLERANCE = 1e-9  # of the energy, or of the largest coefficient if that is larger
 PLAIN_NODES, _IMPROVED_NODES = 30_000, 10_000  # of one depth-first search: then its bounds are improved; then it is split
+_ALL_EIGENVALUES = 150  # variables up to which all are computed at once
+_EPSILON = np.finfo(float).eps
 _SWEEPS = 200  # of coordinate descent in a first relaxation
 _ROUNDS, _POLISH = 50, 30  # multiplier steps between two bounds, sweeps for the u that fits the last of them
 _STEP = 0.6  # length of these steps, over the couplings' root mean square
@@ -104,9 +106,9 @@ class _Model:
 
     def with_penalty(self, best):
         """The model plus mu (|n| - size) + w (|n| - size)^2; mu: minus what one variable more adds to `best` (d,)."""
-        d, ones, g = len(self.b), best > 0, self.b + self.Q @ best
+        d, ones, g = len(self.b), best > 0, self.b + self.Q[:, best > 0].sum(1)
         mu = -(g[ones].max() + g[~ones].min()) / 2 if 0 < self.size < d else 0.0
-        w = _WEIGHT * np.linalg.norm(self.Q) / max(d, 1)
+        w = _WEIGHT * _norm(self.Q) / max(d, 1)
         Q, b = self.Q + 2 * w * (1 - np.eye(d)), self.b + mu + w * (1 - 2 * self.size)
         return _Model(Q, b, self.size, w * self.size**2 - mu * self.size)
 
@@ -121,16 +123,44 @@ class _Model:
         return self.size if self.size < 0 else self.size - np.sum(part.values == 1)
 
     def convex(self, part):
-        """C (m, m) positive semidefinite, c (m,), allowance for rounding: n.C.n / 2 + c.n <= energies - constant."""
-        C, b, _ = self.of_part(part)
-        u = np.zeros(len(b)) if part.V is None else part.u
-        if part.V is not None:
-            C = C - part.N
-        C[np.diag_indices_from(C)] = u
-        if len(C):
-            u = u + 4 * np.finfo(float).eps * len(C) * np.linalg.norm(C) - np.linalg.eigvalsh(C)[0]
-        C[np.diag_indices_from(C)] = u
-        return C, b - u / 2, 4 * np.finfo(float).eps * (np.abs(C).sum() + np.abs(b).sum() + 4 * abs(self.offset))
+        """A part and a convex function below it: Q, b and constant as `of_part`, C (m, m), c (m,), slack.
+
+        n.C.n / 2 + c.n <= energies - constant, C positive semidefinite; slack: allowance for rounding.
+        """
+        Q, b, constant = self.of_part(part)
+        C = Q.copy() if part.V is None else Q - part.N
+        diagonal = C.reshape(-1)[:: len(C) + 1]
+        diagonal[:] = 0.0 if part.V is None else part.u
+        diagonal += _shift(C)
+        slack = 4 * _EPSILON * (np.abs(C).sum() + np.abs(b).sum() + 4 * abs(self.offset))
+        return Q, b, constant, C, b - diagonal / 2, slack
+
+
+def _norm(C):
+    """Frobenius norm, summed in an order that does not depend on the threads of BLAS."""
+    return np.sqrt((C**2).sum())
+
+
+def _shift(C):
+    """What to add to the diagonal of C (m, m), symmetric, so that it is positive semidefinite in spite of rounding.
+
+    C may be cosines without their ones. Where their rank is below m / 3, the lowest eigenvalue of a third of the rows
+    is that of all. A Cholesky factorisation tells: once it succeeds, no eigenvalue is below -(m + 1) / 2 epsilon times
+    the trace [rump2006positive]. The shift is a multiple of `unit`, which covers this and the rounding of eigenvalues,
+    so that the last digits of LAPACK, which depend on its threads, do not change it.
+    """
+    m = len(C)
+    for rows in (m // 3, m) if m > _ALL_EIGENVALUES and not C.diagonal().any() else (m,) if m else ():
+        low = np.linalg.eigvalsh(C[:rows, :rows])[0]
+        unit = _EPSILON * m * (4 * _norm(C) + m * 2.0 ** np.frexp(low)[1])
+        shift = unit * (1 - np.floor(low / unit))
+        try:
+            if rows < m:
+                np.linalg.cholesky(C + (shift - unit) * np.eye(m))
+            return shift
+        except np.linalg.LinAlgError:  # an eigenvalue is lower: the rank is higher
+            continue
+    return 0.0  # of no variables
 
 
 class _BranchAndBound:
@@ -143,7 +173,7 @@ class _BranchAndBound:
         self.started = self.told = time.perf_counter()
         self.deadline, self.tell = self.started + time_limit, tell
         self.model, self.best = _Model(Q, b, size), start.astype(float)
-        self.upper = descend(Q, b, size, self.best, 20 * len(b))
+        self.upper = descend(Q, b, size, self.best, 10 * len(b))
         self.low = np.inf  # lowest bound of what is closed
         self.nodes, self.free = 0, len(b)
         self.parts = [_Part(np.full(len(b), -1, np.int8), self.model.trivial_bound(), np.full(len(b), 0.5))]  # open
@@ -190,8 +220,8 @@ class _BranchAndBound:
     def reduced(self, part):
         """Fix what the relaxation's tangent excludes  ->  part, its relaxation; None, None when closed."""
         while True:
-            relaxation = C, c, slack = self.model.convex(part)
-            constant, state, x = self.model.of_part(part)[2], np.full(len(c), -1, np.int8), part.x.copy()
+            relaxation = _, _, constant, C, c, slack = self.model.convex(part)
+            state, x = np.full(len(c), -1, np.int8), part.x.copy()
             goal = self.upper - self.tolerance - constant
             before, bound = -np.inf, -np.inf
             while bound < goal and (before == -np.inf or bound - before > _PROGRESS * (goal - bound)):
@@ -215,7 +245,7 @@ class _BranchAndBound:
         while True:
             Q, b, _ = self.model.of_part(part)
             V, N, u = part.V.copy(), part.N.copy(), part.u.copy()
-            tighten(Q, b, V, N, u, _ROUNDS, _POLISH, _STEP * np.linalg.norm(Q) / max(len(b), 1))
+            tighten(Q, b, V, N, u, _ROUNDS, _POLISH, _STEP * _norm(Q) / max(len(b), 1))
             before = best.bound
             part, tried = self.reduced(replace(part, V=V, N=N, u=u))
             if part is None:
@@ -227,9 +257,8 @@ class _BranchAndBound:
             if stalled == 2 or self.late:
                 return best, relaxation
 
-    def searched(self, part, C, c, slack):
+    def searched(self, part, Q, b, constant, C, c, slack):
         """Depth-first search of a part, raising its bound: whether it could be closed."""
-        Q, b, constant = self.model.of_part(part)
         m, left = len(b), self.model.ones_left(part)
         states, points, bounds = np.full((m + 2, m), -1, np.int8), np.empty((m + 2, m)), np.empty(m + 2)
         points[0], bounds[0], best = part.x, part.bound - constant, np.empty(m)
@@ -325,31 +354,7 @@ def optimum(bqm: dimod.BinaryQuadraticModel, **options) -> tuple[np.ndarray, boo
     (array([False,  True]), True)
     """
     found = ExactSampler().sample(bqm, **options)
-    sample = found.first.sample  # whose labels may be sorted
-    return np.array([sample[v] > 0 for v in bqm.variables], bool), found.info["proven"]
-
-
-def undecided(bqm: dimod.BinaryQuadraticModel) -> dimod.BinaryQuadraticModel:
-    """The model of the variables that the reduced costs of the relaxation at the root do not fix.
-
-    ->  a model of `bqm`'s labels, whose lowest energies are those of `bqm`: every optimum keeps its values. Values are
-    fixed only where the bound of the other value lies above the lowest energy that a descent found; without variables
-    where all are fixed. Raises ValueError as `binary.require_model`.
-
-    >>> bqm = dimod.BinaryQuadraticModel({0: -1.0, 1: -0.75, 2: -0.5}, {(0, 1): 0.8, (1, 2): 0.1}, 0, dimod.BINARY)
-    >>> left = undecided(bqm)
-    >>> left.num_variables, round(float(ExactSampler().sample(left).first.energy), 9)
-    (0, -1.5)
-    """
-    b, Q, _ = biases(bqm)
-    scale = float(max(np.abs(Q).max(initial=0), np.abs(b).max(initial=0))) or 1.0
-    search = _BranchAndBound((Q + Q.T) / scale, b / scale, np.zeros(len(b)), np.inf)
-    search.upper += 4 * search.tolerance  # so that values of the best ones known are not excluded
-    part, _ = search.reduced(search.parts[0])
-    values = search.best if part is None else part.values
-    left, low = bqm.copy(), min(bqm.vartype.value)
-    left.fix_variables({v: 1 if value else low for v, value in zip(bqm.variables, values) if value >= 0})
-    return left
+    return found.record.sample[0] > 0, found.info["proven"]
 
 
 def _values(initial, bqm):
