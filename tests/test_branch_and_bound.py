@@ -180,6 +180,18 @@ def test_improved_bound_is_lovasz_theta():
     assert (N >= 0).all() and np.sqrt(5) - 1e-6 < c @ np.linalg.solve(C, c) / 2 < np.sqrt(5) + 0.02
 
 
+@pytest.mark.parametrize("rank, all_rows", [(20, False), (300, True)])
+def test_shift_of_many_variables_is_no_lower_than_the_lowest_eigenvalue(monkeypatch, rank, all_rows):
+    """Cosines of few pixels need a third of the rows, those of many pixels all: both shifts are those of all."""
+    C, eigvalsh, rows = selection(240, rank, 0).redundancy - np.eye(240), np.linalg.eigvalsh, []
+    monkeypatch.setattr(np.linalg, "eigvalsh", lambda A: rows.append(len(A)) or eigvalsh(A))
+    shift, lowest = branch_and_bound._shift(C), eigvalsh(C)[0]
+    assert rows == ([80, 240] if all_rows else [80])
+    assert -lowest <= shift <= -lowest + 1e-9
+    monkeypatch.setattr(np.linalg, "eigvalsh", lambda A: eigvalsh(A) * (1 + 1e-15))  # as another number of threads
+    assert branch_and_bound._shift(C) == shift
+
+
 @pytest.mark.parametrize("bqm", [gram(14, 5, 0, 0.3), gaussian(14, 1, mean=-0.5), gaussian(14, 2, "SPIN")])
 @pytest.mark.parametrize("sizes, trivial", [("any size", set()), ("every size", {0, 14})])
 def test_time_limit(bqm, sizes, trivial):

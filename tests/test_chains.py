@@ -11,7 +11,6 @@ from qafs_utils.annealing.ising import Ising, ising_of, range_factor
 from qafs_utils.annealing.processors import control_errors, find_processor
 from qafs_utils.qubo import feature_selection
 from qafs_utils.solvers import chains, processor_graphs, thermal
-from qafs_utils.solvers.branch_and_bound import ExactSampler, undecided
 from qafs_utils.solvers.embeddings import graph
 from qafs_utils.solvers.qpu import HardwareError
 
@@ -311,32 +310,3 @@ def test_tables_refuse_by_name(change, message):
     arguments = {"models": [PROBLEM.bqm()], "processor": SMALL, "chain_strengths": [2.0], "reads": 2, "sweeps": 4}
     with pytest.raises(ValueError, match=message):
         thermal.embedded_success(**arguments | change)
-
-
-@pytest.mark.parametrize("vartype", ["BINARY", "SPIN"])
-def test_undecided_models_keep_every_optimum(vartype):
-    sizes = []
-    for seed in range(20):
-        rng = np.random.default_rng(seed)
-        bqm = feature_selection.problem(rng.random((14, 5, 5)) ** 4, rng.random(14)).bqm(0.5 + seed / 50)
-        if seed % 4 == 0:
-            bqm = dimod.generators.randint(14, "BINARY", low=-2, high=2, seed=seed)  # with several optima
-        bqm = bqm.change_vartype(vartype, inplace=False)
-        left, exact = undecided(bqm), dimod.ExactSolver().sample(bqm)
-        sizes.append(left.num_variables)
-        low, energies = exact.first.energy, exact.record.energy
-        best = exact.record.sample[energies < low + 1e-9]
-        if not left.num_variables:
-            assert len(best) == 1 and left.offset == pytest.approx(low)
-            continue
-        ours = dimod.ExactSolver().sample(left)
-        assert ours.first.energy == pytest.approx(low)
-        assert (ours.record.energy < low + 1e-9).sum() == len(best)
-    assert min(sizes) < 14 and max(sizes) > 0
-
-
-def test_undecided_refuses_what_is_no_model():
-    with pytest.raises(ValueError, match="model"):
-        undecided(None)
-    assert undecided(dimod.BQM({}, {}, 2.0, "BINARY")).num_variables == 0
-    assert ExactSampler().sample(undecided(dimod.BQM({0: 0.0, 1: 0.0}, {}, 2.0, "BINARY"))).first.energy == 2.0

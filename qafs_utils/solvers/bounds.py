@@ -23,6 +23,13 @@ def _add(g, factor, row):
 
 
 @_inlined
+def _copy(values, to):
+    """to[:] = values, which numba takes two seconds to compile."""
+    for i in range(len(to)):
+        to[i] = values[i]
+
+
+@_inlined
 def _gradient(Q, b, x):
     """Gradient of x.Q.x / 2 + b.x: (m,)."""
     g = b.copy()
@@ -237,7 +244,7 @@ def _descend_by_flips(Q, b, y, steps):
         step += 1
         if current < best - 1e-12 * abs(best):
             best = current
-            y[:] = z
+            _copy(z, y)
 
 
 @njit()
@@ -262,7 +269,7 @@ def _descend_by_exchanges(Q, b, size, y, steps):
         step += 1
         if excess == 0 and (best == np.inf or current < best - 1e-12 * abs(best)):
             best, last = current, step
-            y[:] = z
+            _copy(z, y)
 
 
 @njit()
@@ -300,11 +307,11 @@ def search(C, c, Q, b, size, states, points, bounds, top, upper, best, tolerance
     (-1, -1.5, array([0., 1.]), True)
     """
     m, nodes, low = len(b), 0, np.inf
-    y = np.empty(m)
+    y, sweeps, no_steps = np.empty(m), np.int64(_NODE_SWEEPS), np.int64(0)  # for literals all would be compiled twice
     while top >= 0 and nodes < limit:
         nodes += 1
         state, x = states[top], points[top]
-        bound, excluded, g = relax(C, c, size, state, x, _NODE_SWEEPS, upper - tolerance, slack)
+        bound, excluded, g = relax(C, c, size, state, x, sweeps, upper - tolerance, slack)
         bound, low = max(bound, bounds[top]), min(low, excluded)
         if bound >= upper - tolerance:
             low = min(low, bound)
@@ -317,17 +324,17 @@ def search(C, c, Q, b, size, states, points, bounds, top, upper, best, tolerance
                 undecided = min(x[i], 1 - x[i]) - 1e-6 * abs(g[i])
                 if undecided > score:
                     branch, score = i, undecided
-        energy = descend(Q, b, size, y, 0)
+        energy = descend(Q, b, size, y, no_steps)
         if energy < upper:
             upper = energy
-            best[:] = y
+            _copy(y, best)
         if branch < 0:
             low = min(low, energy)
             top -= 1
             continue
         bounds[top] = bounds[top + 1] = bound  # two children: the likelier value comes on top, and is taken first
-        states[top + 1] = state
-        points[top + 1] = x
+        _copy(state, states[top + 1])
+        _copy(x, points[top + 1])
         states[top + 1, branch] = 1 if x[branch] >= 0.5 else 0
         state[branch] = 1 - states[top + 1, branch]
         top += 1
@@ -375,13 +382,15 @@ def tighten(Q, b, V, N, u, rounds, polish, step):
     for _ in range(rounds):
         _sweep(b, R, W, u)
         for i in range(len(b)):
-            products[:] = 0
+            for j in range(len(b)):
+                products[j] = 0.0
             for k in range(len(W)):
                 _add(products, W[k, i], W[k])
             for j in range(len(b)):
                 multiplier = N[i, j] - step * products[j]
                 N[i, j] = multiplier if multiplier > 0 else 0.0
                 R[i, j] = Q[i, j] - N[i, j]
-    V[:] = W.T
+    for k in range(len(W)):
+        _copy(W[k], V[:, k])
     for _ in range(polish):
         _sweep(b, R, W, u)

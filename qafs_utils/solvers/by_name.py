@@ -26,6 +26,7 @@ from ..conventions import HEADLINE
 from ..qubo.binary import require_model, sample_set
 from ..qubo.feature_selection import require_problems
 from .branch_and_bound import ExactSampler
+from .emulated_qpu import EmulatedQPUSampler
 from .options import checked
 from .qpu import HybridSampler, QPUSampler
 from .simple import BruteForceSampler, GreedySampler
@@ -42,6 +43,7 @@ SOLVERS = {
     "exact": ExactSampler,
     "qpu": QPUSampler,
     "leap_hybrid": HybridSampler,
+    "emulated_qpu": EmulatedQPUSampler,
 }
 TRIALS = {  # options of each heuristic in a comparison; else the defaults of dwave-samplers
     "schrodinger": {},
@@ -222,6 +224,3 @@ def solve_all(
         row[:] = problem.selected([best.sample[v] for v in range(problem.d)])
         infos.append(dict(samples.info) | {"energy": best.energy})
     return selected, infos
-
-
-from . import emulated_qpu  # noqa: E402, F401  its line of SOLVERS

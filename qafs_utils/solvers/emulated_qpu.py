@@ -4,8 +4,6 @@ The problem becomes spins on chains of working qubits, scaled to the ranges and 
 thermal equilibrium at the freeze-out (`thermal`), each qubit is read out with the published error, and chains vote.
 Limits: there are no dynamics, so that the annealing time changes the timing and not the samples, and short anneals are
 too good; chains stop to move earlier than the single qubits whose freeze-out is published; which qubits work is drawn.
-
-`by_name` imports this module at its end, which then enters "emulated_qpu" in SOLVERS.
 """
 
 from functools import cached_property
@@ -18,7 +16,6 @@ from .. import require
 from ..annealing.ising import CHAIN, H_RANGE, J_RANGE, fields_on_ancilla, ising_of
 from ..annealing.processors import PROTOCOLS, Processor, call_times, control_errors, find_processor
 from ..qubo.binary import sample_set
-from .by_name import SOLVERS
 from .chains import embedded, torque_strength, unembed, with_errors
 from .thermal import sample
 
@@ -214,6 +211,3 @@ def _timing_data(processor):
         "decorrelation_max_nominal_anneal_time": 2000.0,
         "decorrelation_time_range": [0.0, 0.0],
     }
-
-
-SOLVERS["emulated_qpu"] = EmulatedQPUSampler
