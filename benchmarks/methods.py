@@ -111,7 +111,7 @@ def ours_verified(problem, _):
 
 
 def layers(problem, steps, order):
-    """The splitting's (phase, angle) of each layer, a phase and then a rotation of all qubits; the last angle is None."""
+    """The splitting as (phase, angle) of each layer, a phase and then a rotation; the last angle is None."""
     strength = schedules.driver_strength(DRIVER, problem.d)
     phases, angles = splitting_angles(TAU, strength, SCHEDULE, steps, order)
     return zip(phases, [*angles, None])
@@ -148,7 +148,7 @@ def numpy_products(problem, order):
 
 
 def qulacs_circuit(problem, block, built=False):
-    """Our splitting of order 4 as a circuit of Qulacs, a layer a diagonal and dense matrices of `block` qubits; setting:
+    """Our splitting of order 4 as a circuit of Qulacs: a diagonal and dense matrices of `block` qubits. Setting:
     number of steps. built: the circuit is made before the clock starts.
     """
     import qulacs
