@@ -39,14 +39,18 @@ def main():
     def proofs():
         write("proofs", solvers.proofs(asked.images))
         write("provers", table := provers.measure(asked.images))
-        print(provers.ratios(table))
+        print(provers.ratios(table), *provers.summary(table), sep="\n")
+
+    def explains():
+        write("explain", table := explaining.measure())
+        print(table, *explaining.summary(table), sep="\n")
 
     measure = {
         "evolution": lambda: anneals("evolution", asked.ours_to),
         "gap": lambda: anneals("minimum gap", asked.gap_to),
         "proof": proofs,
         "reads": lambda: write("solvers", solvers.measure(max(1, asked.images // 4))),
-        "explain": lambda: write("explain", explaining.measure()),
+        "explain": explains,
     }
     for part in asked.only:
         start = time.perf_counter()

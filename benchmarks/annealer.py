@@ -253,6 +253,39 @@ def speed_ups(table, base="ours"):
     return ratios.stack(NAMES, future_stack=True).dropna().unstack("d")
 
 
+def number(value):
+    """Two digits of a number, without an exponent."""
+    return np.format_float_positional(float(f"{value:.2g}"), trim="-")
+
+
+def summary(table, limit, sizes=(10, 14, 18)):
+    """What docs/running.md says of annealer.csv and limit.csv: yields the lines of its table and sentences."""
+    lines = {  # what, of which the ratios are: quantity, base
+        "anneal": ("evolution", "ours"),
+        "anneal with its error verified": ("evolution", "ours, verified"),
+        "certified minimum gap": ("minimum gap", "ours"),
+    }
+    one = table[(table.threads == 1) & table.d.isin(sizes)]
+    medians = one.groupby(["quantity", "method", "d"]).seconds.median()
+    for what, (quantity, base) in lines.items():
+        ours, ratios = medians[quantity, base], speed_ups(one, base).loc[quantity].reset_index().set_index("method")
+        others = [name for name in STYLES if name in ratios.index and not name.startswith("ours")]
+        of_each = [f"{name} {' / '.join(number(ratios.loc[name, d]) for d in sizes if d in ratios)}" for name in others]
+        of_each = [text.replace(" / nan", "") for text in of_each]
+        yield f"| {what}, s | {' / '.join(map(number, ours))} | {', '.join(of_each)} |"
+    shared = table[(table.method == "ours, verified") & (table.threads > 1)]
+    if len(shared):
+        last = shared[shared.d == shared.d.max()]
+        seconds = number(last.seconds.median())
+        yield f"An anneal at d = {last.d.max()} takes {seconds} s on both cores, verification included."
+    part = limit[(limit.threads == 1) & limit.d.between(12, 20)].groupby("what").ratio
+    low, high = (part.agg(how).map("{:.1f}".format) for how in ("min", "max"))
+    yield (
+        f"At d = 12 to 20 an anneal takes {low.evolution} to {high.evolution} times the least time that arithmetic or "
+        f"bandwidth allow, and Lanczos {low.Lanczos} to {high.Lanczos} times."
+    )
+
+
 def renewed(path, table, key):
     """The table, after the rows of the file whose `key` is none of its own: of another part of the benchmark."""
     before = pd.read_csv(path) if path.exists() else table[:0]
@@ -280,6 +313,8 @@ def measure(sizes, ends, limit, folder):
         if (table.method == base).any():
             print(f"\ntime over that of {base}, one thread:")
             print(speed_ups(table, base).dropna(how="all"))
+    if set(table.quantity) == set(ACCURACY) and {10, 14, 18} <= set(table.d):
+        print("\ndocs/running.md:", *summary(table, limit), sep="\n")
     print("\nmeasured time over the machine's limit:")
     print(limit.to_string(index=False))
     missed = table[(table.error > table.quantity.map(ACCURACY)) & (table.method != "authors")]

@@ -4,7 +4,7 @@ The first call in a new process, with nothing compiled and with the compiled loo
 of 64 at once, beside the network's own time: forward, and gradients of the maps. A ResNet-18 with ImageNet's weights,
 or with random ones where those are absent, on random photographs.
 
-    python benchmarks/explaining.py  ->  the rows of one process, as JSON
+    python benchmarks/explaining.py [all]  ->  the row of the first call, or all rows of one process, as JSON
 """
 
 import json
@@ -38,8 +38,8 @@ def network_alone(net, images):
     torch.autograd.grad(best, found)
 
 
-def process():
-    """->  rows of this process, as dicts of what, seconds (an image's), images, weights."""
+def process(everything):
+    """->  rows of this process, as dicts of what, seconds (an image's), images, weights; or its first."""
     import torch
 
     from qafs_utils import explain
@@ -49,31 +49,44 @@ def process():
     weights = "imagenet" if pretrained.weights_path().exists() else "random"
     net = pretrained.resnet18(weights)
     images = np.random.default_rng(0).integers(0, 256, (BATCH + LATER + 1, 3, 224, 224), dtype=np.uint8)
-    one = [clocked(lambda image=image: explain(image, net, layer="layer4")) for image in images[BATCH:]]
-    clocked(lambda: network_alone(net, images[:2]))
-    batches = {
-        "of 64 at once": lambda: explain(images[:BATCH], net, layer="layer4", batch=BATCH, on_error="keep"),
-        "of 64, the network alone": lambda: network_alone(net, images[:BATCH]),
-    }
-    rows = [("first", one[0], 1), ("later", float(np.median(one[1:])), LATER)]
-    rows += [(what, min(clocked(batch) for _ in range(2)) / BATCH, BATCH) for what, batch in batches.items()]
+    some = images[BATCH:] if everything else images[:1]
+    one = [clocked(lambda image=image: explain(image, net, layer="layer4")) for image in some]
+    rows = [("first", one[0], 1)]
+    if everything:
+        clocked(lambda: network_alone(net, images[:2]))
+        batches = {
+            "of 64 at once": lambda: explain(images[:BATCH], net, layer="layer4", batch=BATCH, on_error="keep"),
+            "of 64, the network alone": lambda: network_alone(net, images[:BATCH]),
+        }
+        rows.append(("later", float(np.median(one[1:])), LATER))
+        rows += [(what, min(clocked(batch) for _ in range(2)) / BATCH, BATCH) for what, batch in batches.items()]
     return [dict(zip(("what", "seconds", "images", "weights"), (*row, weights))) for row in rows]
 
 
 def measure():
-    """->  table: rows of a process with nothing compiled, and of the next one."""
+    """->  table: the first call of a process with nothing compiled, and all rows of the next one."""
     rows = []
     with tempfile.TemporaryDirectory() as folder:
         for compiled in (False, True):
-            found = subprocess.run(
-                [sys.executable, __file__], env=os.environ | {"NUMBA_CACHE_DIR": folder}, capture_output=True, text=True
-            )
+            command = [sys.executable, __file__, *["all"] * compiled]
+            own = os.environ | {"NUMBA_CACHE_DIR": folder}
+            found = subprocess.run(command, env=own, capture_output=True, text=True)
             if found.returncode:
                 raise RuntimeError(f"{__file__} failed: {found.stderr[-2000:]}")
             rows += [{"compiled": compiled} | row for row in json.loads(found.stdout.splitlines()[-1])]
-    table = pd.DataFrame(rows)
-    return table[table.compiled | (table.what == "first")]
+    return pd.DataFrame(rows)
+
+
+def summary(table):
+    """What docs/running.md says of explain.csv: yields its sentence."""
+    first, again = (f"{seconds:.1f}" for seconds in table[table.what == "first"].seconds)
+    seconds = table.set_index("what").seconds
+    over = 100 * (seconds["of 64 at once"] / seconds["of 64, the network alone"] - 1)
+    yield (
+        f"The first `explain` takes {first} s with nothing compiled and {again} s in a later process, a later image "
+        f"{seconds['later']:.2f} s; of 64 at once each takes {over:.0f} % longer than the network alone."
+    )
 
 
 if __name__ == "__main__":
-    print(json.dumps(process()))
+    print(json.dumps(process("all" in sys.argv)))

@@ -16,7 +16,9 @@ from numba.extending import intrinsic
 LANES = 8 if llvmlite.binding.get_host_cpu_features().get("avx512f") else 4  # numbers a register
 REGISTERS = 12  # independent sums: more than a multiply-add takes cycles, times the units; they and two factors fit
 FUSED = ("contract",)  # product and sum become a multiply-add
-PHASE = 35  # operations an amplitude: reduction, sine and cosine polynomials, doublings, product
+PHASE = (
+    23  # of `simd.phase_lanes`, an amplitude: 15 multiply-adds, 5 products, sum, difference, rounding; all of one rate
+)
 SWEEPS = 2  # passes over the state a layer, the least when it is larger than the cache
 VECTORS = 6  # read or written in a Lanczos step
 

@@ -101,3 +101,11 @@ def ratios(table):
     both = table[table.method != "ours"].merge(table[table.method == "ours"], on=problem, suffixes=("", " of ours"))
     both = both.assign(ratio=both.seconds / both["seconds of ours"]).groupby(case)
     return both.agg(median=("ratio", "median"), least=("ratio", "min"), proven=("proven", "mean"))
+
+
+def summary(table):
+    """What docs/running.md says of provers.csv: yields a sentence, if CPLEX took part."""
+    for (pair_sum, beta, method), row in ratios(table).iterrows():
+        if method == "CPLEX, low rank":
+            times = f"{row['median']:.0f} times as long as our proof in the median, {row['least']:.1f} times at least"
+            yield f"At beta = {beta}, pair sum {pair_sum}, CPLEX takes {times}."

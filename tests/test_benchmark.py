@@ -1,15 +1,20 @@
 """Every method of the benchmark computes the same fidelity, minimum gap or optimum."""
 
 import itertools
+import re
 import sys
 from pathlib import Path
 
+import numba
 import numpy as np
 import pandas as pd
 import pytest
 
+from qafs_utils.annealing import simd
+
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "benchmarks"))
 import annealer  # noqa: E402
+import explaining  # noqa: E402
 import machine  # noqa: E402
 import methods  # noqa: E402
 import provers  # noqa: E402
@@ -55,7 +60,35 @@ def test_the_peak_keeps_every_register_busy():
     assert machine.LANES == 4 or assembly.count("zmm") > machine.REGISTERS
 
 
-def test_a_method_without_its_package_is_skipped_by_name(problem, monkeypatch, capsys):
+@pytest.mark.skipif(not hasattr(simd, "phase_lanes") or machine.LANES < 8, reason="counts registers of eight lanes")
+def test_the_operations_of_a_phase_are_counted():
+    """In the loop that is compiled: every floating-point instruction on whole registers."""
+
+    @numba.njit
+    def phases(re, im, energies):
+        for k in range(0, re.size, 8):
+            simd.phase_lanes(re, im, energies, k, 0.5, 2.0 * re.size)
+
+    phases(*np.ones((3, 64)))
+    (assembly,) = phases.inspect_asm().values()
+    loop = next(part for part in re.split(r"\n\.L\w+:", assembly) if "vrndscalepd" in part)
+    assert len(re.findall(r"\tv(?:fn?m(?:add|sub)\d+|mul|add|sub|rndscale)pd\t.*zmm", loop)) == machine.PHASE
+
+
+SUMMARIES = {"provers": provers.summary, "explain": explaining.summary}
+SUMMARIES = {name: of for name, of in SUMMARIES.items() if (Path(annealer.__file__).parent / f"{name}.csv").exists()}
+
+
+def test_docs_state_the_table():
+    folder = Path(annealer.__file__).parent
+    text = " ".join((folder.parent / "docs/running.md").read_text().split())
+    tables = {name: pd.read_csv(folder / f"{name}.csv") for name in ("annealer", "limit", *SUMMARIES)}
+    said = [*annealer.summary(tables["annealer"], tables["limit"])]
+    for line in said + [line for name, summary in SUMMARIES.items() for line in summary(tables[name])]:
+        assert line in text, f"docs/running.md should say: {line}"
+
+
+def test_a_method_without_its_package_is_skipped_by_name(problem, monkeypatch):
     monkeypatch.setattr(methods, "find_spec", lambda name: None)
     benchmark, qulacs = annealer.Benchmark(limit=60), next(m for m in methods.METHODS if m.name == "Qulacs")
     benchmark.add(qulacs, [problem])
