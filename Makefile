@@ -39,9 +39,8 @@ test: $(FULL)   ## all tests and the docstrings' examples; a smoke run of the no
 
 smoke: build/smoke/figures.done   ## all notebooks on small synthetic images
 
-benchmark: $(FULL)   ## time the annealer and the solvers against general packages; writes benchmarks/
-	PYTHONPATH="$(CURDIR)" $(PYTHON) benchmarks/annealer.py
-	PYTHONPATH="$(CURDIR)" $(PYTHON) benchmarks/solvers.py
+benchmark: $(FULL)   ## time the annealer and the solvers against general packages; writes benchmarks/ (ONLY=gap, or evolution, proof, reads, explain)
+	PYTHONPATH="$(CURDIR)" $(PYTHON) benchmarks $(if $(ONLY),--only $(ONLY))
 
 lab: $(VENV)   ## open the notebooks in JupyterLab, which saves what you write but no outputs (LAB=--allow-root: its options)
 	PYTHONPATH="$(CURDIR)" $(PYTHON) -m jupyterlab --ServerApp.root_dir="$(CURDIR)" --ServerApp.preferred_dir="$(CURDIR)/notebooks" \

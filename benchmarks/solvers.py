@@ -1,24 +1,16 @@
 """Seconds of one read of every heuristic, and of one proof, on the problems of notebook 13.
 
-    python benchmarks/solvers.py [--images 5] [--proofs-of 20]
-
-Writes solvers.csv: median over images of the best of three, one thread. Notebook 13 makes times to the optimum of it.
-Writes proofs.csv: the proof of each image at every N_f and beta, and of its most important maps at N_f = 512.
+solvers.csv: median over images of the best of three, one thread. Notebook 13 makes times to the optimum of it.
+proofs.csv: the proof of each image at every N_f and beta, and of its most important maps at N_f = 512.
 """
 
-import os
-
-os.environ |= dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")  # read on import
-
-import argparse
 import time
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
 from tqdm import tqdm
 
-from qafs_utils.artefacts.files import PUBLISHED, to_csv, write_atomically
+from qafs_utils.artefacts.files import PUBLISHED
 from qafs_utils.artefacts.parameters import defaults
 from qafs_utils.conventions import named
 from qafs_utils.qubo import feature_selection
@@ -90,12 +82,3 @@ def proofs(images=20, n_features=PARAMETERS["n_features"], betas=PARAMETERS["bet
                 tables.append(table.assign(image=some[table.image], n_features=n, part=part))
     table = pd.concat([table for table in tables if len(table)], ignore_index=True)
     return table[["n_features", "part", "image", "d", "beta", "seconds", "least", "nodes"]]
-
-
-if __name__ == "__main__":
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--images", type=int, default=5, help="problems timed in every group")
-    parser.add_argument("--proofs-of", type=int, default=20, help="images whose proofs are timed one by one")
-    asked, folder = parser.parse_args(), Path(__file__).parent
-    write_atomically(folder / "proofs.csv", to_csv(proofs(asked.proofs_of)))
-    write_atomically(folder / "solvers.csv", to_csv(measure(asked.images)))
