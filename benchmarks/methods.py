@@ -93,7 +93,7 @@ class Problem:
 def ours(problem, order):
     """The splitting of that order; setting: number of steps."""
     evolution = Evolution(problem.energies, TAU, **PATH)
-    return lambda steps: float(evolution.fidelity(evolution.run([(0.0, 1.0, steps)], order)[2])[0])
+    return lambda steps: float(evolution.fidelity(evolution.run([(0.0, 1.0, steps)], order))[0])
 
 
 def ours_verified(problem, _):

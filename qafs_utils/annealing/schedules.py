@@ -101,6 +101,15 @@ class Schedule:
             self._kept[A, B] = np.array([0.0, 1.0]) if self._exact else self._cut(A, B)
         return self._kept[A, B].copy()
 
+    @functools.cached_property
+    def largest(self):
+        """The largest weights, of A and of B, at 33 places.
+
+        >>> SCHEDULES["linear"].largest["A"]
+        1.0
+        """
+        return {name: float(abs(self.weight(name, np.linspace(0, 1, 33))).max()) for name in "AB"}
+
     def _places(self):
         """Where the schedule is looked at: (n,)."""
         knots = np.asarray(self.knots or (0, 1))
