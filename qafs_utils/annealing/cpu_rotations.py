@@ -178,7 +178,7 @@ def evolve(re: np.ndarray, im: np.ndarray, energies: np.ndarray, phases: np.ndar
         raise ValueError(f"re, im and energies must be (B, 2^d), got {re.shape}, {im.shape} and {energies.shape}")
     if len(phases) != len(angles) + 1:
         raise ValueError(f"phases must be one more than angles, got {len(phases)} and {len(angles)}")
-    tangents = np.clip(np.tan(angles), -1e9, 1e9)  # the butterflies stay accurate up to there
+    tangents = np.minimum(np.maximum(np.tan(angles), -1e9), 1e9)  # the butterflies stay accurate up to there
     factors = np.copysign(1 / np.sqrt(1 + tangents**2), np.cos(angles)) ** (size.bit_length() - 1)
     if size <= 1 << SHARED:
         in_threads(_evolve_states, len(re), re, im, energies, phases, tangents, factors)

@@ -6,6 +6,7 @@ The driver is a sum over qubits and the problem is diagonal, so `splitting` meth
 """
 
 import functools
+import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
@@ -199,8 +200,8 @@ def anneal(
     start: the state at s = 0 instead, normalised, (2^d,) complex or one for each problem. tolerance: of the fidelity and
     of every probability; steps follow from it. Runs of Strang's splitting at 2, 3, 4, 5, ... times as many steps are
     extrapolated, by three at a time, to steps of no length: the error has even orders only (Richardson; a multi-product
-    formula). The last two extrapolations tell the error: half their difference, as each is several times as accurate
-    as the one before. dt: time step of Blanes and Moan's splitting, instead. Its error is that of a second run at other
+    formula). The last two extrapolations tell the error, as that of three runs goes with the square of the product of
+    their steps. dt: time step of Blanes and Moan's splitting, instead. Its error is that of a second run at other
     steps, taken for one order less than the method has, and the difference itself from a hundredth on.
     Steps follow what a schedule does, as far as it matters at this tolerance (`Schedule.cells`). device: None for the
     compiled loops on the CPU, else a PyTorch device ("cuda") on which energies, which may be a tensor, and states are
@@ -247,7 +248,7 @@ def _extrapolated(evolution, tolerance):
             second = _extrapolate(second, latest, n / done[-2])
         if len(done) > 2:
             third -= second
-            error = _difference(evolution, third) / 2
+            error = _difference(evolution, third) / ((n / done[-3]) ** 2 - 1)
             steps = sum(count for *_, count in plan)
             if error <= min(tolerance, _LOOSEST) or error < 0.1 * evolution.loops.rounding * steps:
                 return second, plan, error
@@ -298,7 +299,7 @@ def _first_guess(evolution, tolerance):
         with np.errstate(over="ignore"):  # hopeless energies
             rms = np.sqrt((np.array(costs) ** 2).mean(axis=1).max())
     scale = evolution.annealing_time * max(1.5 * abs(evolution.g) * schedule.largest["A"], rms * schedule.largest["B"])
-    return _require_steps(evolution, max(1, round(min(0.5 * scale * (1e-6 / tolerance) ** (1 / 6), 1e300))))
+    return _require_steps(evolution, max(1, round(min(0.44 * scale * (1e-6 / tolerance) ** (1 / 6), 1e300))))
 
 
 def _require_steps(evolution, steps):
@@ -324,8 +325,8 @@ def _cells(evolution, tolerance):
 
 def _intervals(ends, unit, times):
     """Intervals of s and the steps in each, in proportion to `unit`, and so many times: [(s, s, int)]."""
-    counts = np.ceil(unit * np.diff(ends)).astype(int) * times
-    return list(zip(ends[:-1].tolist(), ends[1:].tolist(), counts.tolist()))
+    ends = ends.tolist()
+    return [(a, b, math.ceil(unit * (b - a)) * times) for a, b in zip(ends, ends[1:])]
 
 
 def states(

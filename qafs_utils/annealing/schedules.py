@@ -78,7 +78,9 @@ class Schedule:
         if values.dtype.kind not in "buif" or values.shape not in ((), np.shape(s)):
             got = f"{values.shape} of {values.dtype} for s {np.shape(s)}"
             raise ValueError(f"schedule {self.name!r}: {name} must give a number for every s, got {got}")
-        values = np.asarray(np.broadcast_to(values, np.shape(s)), dtype=np.float64)
+        if values.shape != np.shape(s):
+            values = np.full(np.shape(s), values)
+        values = values.astype(np.float64, copy=False)
         if not np.isfinite(values).all():
             place = np.asarray(s)[~np.isfinite(values)].flat[0]
             raise ValueError(f"schedule {self.name!r} gives NaN or infinite weights: {name} at s = {place:.6g}")

@@ -15,6 +15,7 @@ _BLANES_MOAN = (
     np.array([_B1, _B2, 0.5 - _B1 - _B2, 0.5 - _B1 - _B2, _B2, _B1]),
 )
 SPLITTINGS = {2: _STRANG, 4: _BLANES_MOAN}  # order: weights of the phases, weights of the rotations
+_JOINED = {order: np.array([a[0] + a[-1], *a[1:-1]]) for order, (a, _) in SPLITTINGS.items()}  # of phases after others
 _STEPS = 2**14  # whose angles are in memory at a time
 
 
@@ -29,15 +30,20 @@ def splitting_angles(annealing_time, g, schedule, steps, order, *, s0=0.0, s1=1.
     (array([0. , 2.5, 2.5]), array([-3.75, -1.25]))
     """
     phase_weights, rotation_weights = SPLITTINGS[order]
-    ds = (s1 - s0) / steps
-    start = s0 + ds * np.arange(steps)[:, None]
-    s_phase = start + ds * np.concatenate([[0.0], np.cumsum(rotation_weights)])  # (steps, parts + 1)
-    s_rotation = start + ds * np.cumsum(phase_weights)[:-1]  # (steps, parts)
-    phase = annealing_time * ds * phase_weights * schedule.weight("B", s_phase)
-    rotations = (annealing_time * ds * rotation_weights * schedule.weight("A", s_rotation) * g).ravel()
-    phases = np.concatenate([phase[:, :-1].ravel(), [0.0]])
-    # a step's last phase joins the first of the next
-    phases[len(rotation_weights) :: len(rotation_weights)] += phase[:, -1]
+    ds, parts = (s1 - s0) / steps, len(rotation_weights)
+    start = s0 + ds * np.arange(steps)
+    s_rotation = (start[:, None] + ds * phase_weights[:-1].cumsum()).ravel()
+    s_phase = np.empty(parts * steps + 1)
+    for j, s in enumerate([0.0, *rotation_weights.cumsum()[:-1].tolist()]):
+        s_phase[j:-1:parts] = start + ds * s
+    s_phase[-1] = s1
+    scale = annealing_time * ds
+    phases, rotations = scale * schedule.weight("B", s_phase), scale * g * schedule.weight("A", s_rotation)
+    if order > 2:
+        rotations.reshape(steps, parts)[:] *= rotation_weights
+    phases[:-1].reshape(steps, parts)[:] *= _JOINED[order]
+    phases[0] *= phase_weights[0] / _JOINED[order][0]
+    phases[-1] *= phase_weights[-1]
     return phases, rotations
 
 
@@ -52,7 +58,7 @@ def angles_in_parts(annealing_time, g, schedule, intervals, order) -> Iterator[t
     [10000, 10000, 10]
     """
     for a, b, count in intervals:
-        bounds = np.linspace(0, count, -(-count // _STEPS) + 1).astype(int)
-        for first, last in zip(bounds, bounds[1:]):
+        parts = -(-count // _STEPS)
+        for first, last in ((count * j // parts, count * (j + 1) // parts) for j in range(parts)):
             s0, s1 = a + (b - a) * (first / count), a + (b - a) * (last / count) if last < count else b
             yield splitting_angles(annealing_time, g, schedule, last - first, order, s0=s0, s1=s1)
