@@ -117,6 +117,13 @@ def _apply_phase(re, im, energies, angle, factor):
         re[k], im[k] = re[k] * cosine + im[k] * sine, im[k] * cosine - re[k] * sine
 
 
+@njit()
+def _layers(angles, qubits):
+    """Tangents of the rotations, and the products of their cosines: (n,)."""
+    tangents = np.minimum(np.maximum(np.tan(angles), -1e9), 1e9)  # the butterflies stay accurate up to there
+    return tangents, (np.copysign(1.0, np.cos(angles)) / np.sqrt(1 + tangents**2)) ** qubits
+
+
 @njit(fastmath=_FAST)
 def _sweep_rows(first, last, re, im, energies, angle, factor, tangent):
     """The phase and the rotations of the lowest qubits, on rows that stay in the cache."""
@@ -178,8 +185,7 @@ def evolve(re: np.ndarray, im: np.ndarray, energies: np.ndarray, phases: np.ndar
         raise ValueError(f"re, im and energies must be (B, 2^d), got {re.shape}, {im.shape} and {energies.shape}")
     if len(phases) != len(angles) + 1:
         raise ValueError(f"phases must be one more than angles, got {len(phases)} and {len(angles)}")
-    tangents = np.minimum(np.maximum(np.tan(angles), -1e9), 1e9)  # the butterflies stay accurate up to there
-    factors = np.copysign(1 / np.sqrt(1 + tangents**2), np.cos(angles)) ** (size.bit_length() - 1)
+    tangents, factors = _layers(angles, size.bit_length() - 1)
     if size <= 1 << SHARED:
         in_threads(_evolve_states, len(re), re, im, energies, phases, tangents, factors)
         return

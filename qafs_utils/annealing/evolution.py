@@ -23,7 +23,7 @@ _MOST_STEPS = 10**7  # of an anneal: more take minutes for two qubits
 _MISSED = 0.1  # share of the tolerance that features of a schedule may matter and not be followed
 _UNSETTLED = 0.01  # difference of two runs at given steps from which no error is extrapolated
 _LOOSEST = 3e-4  # tolerance: coarser runs may agree and be wrong
-_SMALL = 14  # qubits whose start is kept
+_SMALL = 10  # qubits whose start is kept
 
 
 @dataclass(frozen=True)
@@ -125,7 +125,7 @@ class Evolution:
 
     def start(self):
         """The state at s = 0  ->  re, im."""
-        re, im = self.loops.empty((2, *self.batch.shape), self.loops.parts)
+        re, im = (self.loops.empty(tuple(self.batch.shape), self.loops.parts) for _ in range(2))
         if self.given is not None:
             re[:], im[:] = self.given
             return re, im
@@ -216,7 +216,8 @@ def anneal(
     (0.9999, True)
     """
     energies = require.sequence(energies)
-    evolution = Evolution(energies, annealing_time, driver=driver, schedule=schedule, device=device, dtype=dtype)
+    options = {"driver": driver, "schedule": schedule, "start": start, "device": device, "dtype": dtype}
+    evolution = Evolution(energies, annealing_time, **options)
     tolerance = require.number("tolerance", tolerance, "(0, inf)")
     if tolerance < evolution.loops.rounding:
         rounding = f"{evolution.loops.rounding:g}, the rounding error of the states"

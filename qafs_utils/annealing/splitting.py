@@ -3,6 +3,7 @@
 Strang's (order 2) and Blanes and Moan's (order 4) [blanes2002splitting].
 """
 
+import functools
 from collections.abc import Iterator
 
 import numpy as np
@@ -15,7 +16,7 @@ _BLANES_MOAN = (
     np.array([_B1, _B2, 0.5 - _B1 - _B2, 0.5 - _B1 - _B2, _B2, _B1]),
 )
 SPLITTINGS = {2: _STRANG, 4: _BLANES_MOAN}  # order: weights of the phases, weights of the rotations
-_JOINED = {order: np.array([a[0] + a[-1], *a[1:-1]]) for order, (a, _) in SPLITTINGS.items()}  # of phases after others
+_KEPT = 256  # steps whose weights are kept: problems of a study take the same
 _STEPS = 2**14  # whose angles are in memory at a time
 
 
@@ -29,22 +30,27 @@ def splitting_angles(annealing_time, g, schedule, steps, order, *, s0=0.0, s1=1.
     >>> splitting_angles(10.0, -1.0, find_schedule("linear"), steps=2, order=2)  # the sums are 5 and -5
     (array([0. , 2.5, 2.5]), array([-3.75, -1.25]))
     """
+    kept = _kept_weights if steps <= _KEPT else _weights
+    phases, rotations = kept(schedule, steps, order, s0, s1)
+    return annealing_time * phases, annealing_time * g * rotations
+
+
+def _weights(schedule, steps, order, s0, s1):
+    """Integrals of B over the phases and of A over the rotations: (n + 1,), (n,)."""
     phase_weights, rotation_weights = SPLITTINGS[order]
-    ds, parts = (s1 - s0) / steps, len(rotation_weights)
-    start = s0 + ds * np.arange(steps)
-    s_rotation = (start[:, None] + ds * phase_weights[:-1].cumsum()).ravel()
-    s_phase = np.empty(parts * steps + 1)
-    for j, s in enumerate([0.0, *rotation_weights.cumsum()[:-1].tolist()]):
-        s_phase[j:-1:parts] = start + ds * s
-    s_phase[-1] = s1
-    scale = annealing_time * ds
-    phases, rotations = scale * schedule.weight("B", s_phase), scale * g * schedule.weight("A", s_rotation)
-    if order > 2:
-        rotations.reshape(steps, parts)[:] *= rotation_weights
-    phases[:-1].reshape(steps, parts)[:] *= _JOINED[order]
-    phases[0] *= phase_weights[0] / _JOINED[order][0]
-    phases[-1] *= phase_weights[-1]
+    ds = (s1 - s0) / steps
+    start = s0 + ds * np.arange(steps)[:, None]
+    s_phase = start + ds * np.concatenate([[0.0], np.cumsum(rotation_weights)])  # (steps, parts + 1)
+    s_rotation = start + ds * np.cumsum(phase_weights)[:-1]  # (steps, parts)
+    phase = ds * phase_weights * schedule.weight("B", s_phase)
+    rotations = (ds * rotation_weights * schedule.weight("A", s_rotation)).ravel()
+    phases = np.concatenate([phase[:, :-1].ravel(), [0.0]])
+    # a step's last phase joins the first of the next
+    phases[len(rotation_weights) :: len(rotation_weights)] += phase[:, -1]
     return phases, rotations
+
+
+_kept_weights = functools.lru_cache(256)(_weights)
 
 
 def angles_in_parts(annealing_time, g, schedule, intervals, order) -> Iterator[tuple[np.ndarray, np.ndarray]]:
