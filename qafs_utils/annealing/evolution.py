@@ -172,7 +172,11 @@ class Evolution:
         view = psi.reshape(len(psi), 2 ** (self.d - half), 2**half)
         for m, shape in ((self.d - half, (-1, 1)), (half, (-1,))):
             powers = one ** np.bitwise_count(np.arange(2**m)).astype(float)
-            view *= powers.reshape(shape) if isinstance(psi, np.ndarray) else self.loops.array(powers, psi.dtype).reshape(shape)
+            view *= (
+                powers.reshape(shape)
+                if isinstance(psi, np.ndarray)
+                else self.loops.array(powers, psi.dtype).reshape(shape)
+            )
 
     def fidelity(self, probabilities):
         """Probability of the ground states, (B,)."""
@@ -200,8 +204,8 @@ def anneal(
     start: the state at s = 0 instead, normalised, (2^d,) complex or one for each problem. tolerance: of the fidelity and
     of every probability; steps follow from it. Runs of Strang's splitting at 2, 3, 4, 5, ... times as many steps are
     extrapolated, by three at a time, to steps of no length: the error has even orders only (Richardson; a multi-product
-    formula). The last two extrapolations tell the error, as that of three runs goes with the square of the product of
-    their steps. dt: time step of Blanes and Moan's splitting, instead. Its error is that of a second run at other
+    formula). The last two extrapolations tell the error: half their difference, as each is several times as accurate
+    as the one before. dt: time step of Blanes and Moan's splitting, instead. Its error is that of a second run at other
     steps, taken for one order less than the method has, and the difference itself from a hundredth on.
     Steps follow what a schedule does, as far as it matters at this tolerance (`Schedule.cells`). device: None for the
     compiled loops on the CPU, else a PyTorch device ("cuda") on which energies, which may be a tensor, and states are
@@ -222,7 +226,9 @@ def anneal(
     if tolerance < evolution.loops.rounding:
         rounding = f"{evolution.loops.rounding:g}, the rounding error of the states"
         raise ValueError(f"tolerance must be at least {rounding}, got {tolerance}")
-    probabilities, plan, error = _extrapolated(evolution, tolerance) if dt is None else _at_steps(evolution, tolerance, dt)
+    probabilities, plan, error = (
+        _extrapolated(evolution, tolerance) if dt is None else _at_steps(evolution, tolerance, dt)
+    )
     fidelity, energy = np.clip(evolution.fidelity(probabilities), 0, 1), evolution.energy(probabilities)
     probabilities *= probabilities > 0  # extrapolated, one may be negative within the tolerance
     whole = slice(None) if np.ndim(energies) > 1 else 0
@@ -238,7 +244,8 @@ def _difference(evolution, change):
 
 def _extrapolated(evolution, tolerance):
     """The anneal at steps that meet the tolerance  ->  probabilities, plan of the finest run, error."""
-    ends, unit, done = _cells(evolution, tolerance), _first_guess(evolution, min(tolerance, _LOOSEST)), []
+    tolerance = min(tolerance, _LOOSEST)
+    ends, unit, done = _cells(evolution, tolerance), _first_guess(evolution, tolerance), []
     latest = second = third = None  # a run, and its extrapolations by two and by three runs
     for n in _multiples():
         plan = _intervals(ends, _require_steps(evolution, unit * n) // n, n)
@@ -249,9 +256,10 @@ def _extrapolated(evolution, tolerance):
             second = _extrapolate(second, latest, n / done[-2])
         if len(done) > 2:
             third -= second
-            error = _difference(evolution, third) / ((n / done[-3]) ** 2 - 1)
             steps = sum(count for *_, count in plan)
-            if error <= min(tolerance, _LOOSEST) or error < 0.1 * evolution.loops.rounding * steps:
+            rounding, missed = evolution.loops.rounding * steps, _MISSED * tolerance if len(ends) > 2 else 0.0
+            error = _difference(evolution, third) / 2 + 0.01 * rounding + missed
+            if error <= tolerance or error < 0.1 * rounding:
                 return second, plan, error
         latest, second, third = run, latest, second
         done.append(n)
@@ -284,7 +292,11 @@ def _at_steps(evolution, tolerance, dt):
     compared -= probabilities
     difference = _difference(evolution, compared)
     error = difference / abs((np.prod(pairs[1]) / np.prod(pairs[0])) ** 3 - 1)
-    return probabilities, _intervals(ends, *pairs[1]), float(error if difference < _UNSETTLED else max(difference, error))
+    return (
+        probabilities,
+        _intervals(ends, *pairs[1]),
+        float(error if difference < _UNSETTLED else max(difference, error)),
+    )
 
 
 def _first_guess(evolution, tolerance):
@@ -300,7 +312,7 @@ def _first_guess(evolution, tolerance):
         with np.errstate(over="ignore"):  # hopeless energies
             rms = np.sqrt((np.array(costs) ** 2).mean(axis=1).max())
     scale = evolution.annealing_time * max(1.5 * abs(evolution.g) * schedule.largest["A"], rms * schedule.largest["B"])
-    return _require_steps(evolution, max(1, round(min(0.44 * scale * (1e-6 / tolerance) ** (1 / 6), 1e300))))
+    return _require_steps(evolution, max(1, round(min(0.56 * scale * (1e-6 / tolerance) ** (1 / 6), 1e300))))
 
 
 def _require_steps(evolution, steps):
