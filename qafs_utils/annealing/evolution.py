@@ -201,12 +201,12 @@ def anneal(
 ) -> AnnealResult:
     """Anneal from the driver's ground state: energies (2^d,), or (B, 2^d) for a batch  ->  AnnealResult.
 
-    start: the state at s = 0 instead, normalised, (2^d,) complex or one for each problem. tolerance: of the fidelity and
-    of every probability; steps follow from it. Runs of Strang's splitting at 2, 3, 4, 5, ... times as many steps are
-    extrapolated, by three at a time, to steps of no length: the error has even orders only (Richardson; a multi-product
-    formula). The last two extrapolations tell the error: half their difference, as each is several times as accurate
-    as the one before. dt: time step of Blanes and Moan's splitting, instead. Its error is that of a second run at other
-    steps, taken for one order less than the method has, and the difference itself from a hundredth on.
+    start: the state at s = 0 instead, normalised, (2^d,) complex or one for each problem. tolerance: of the fidelity
+    and of every probability; steps follow from it. Runs of Strang's splitting at 2, 3, 4, 5, ... times as many steps
+    are extrapolated, by three at a time, to steps of no length: the error has even orders only (Richardson). The last
+    two extrapolations tell the error: a third of their difference, as each is several times as accurate as the one
+    before. dt: time step of Blanes and Moan's splitting, instead. Its error is that of a second run at other steps,
+    taken for one order less than the method has, and the difference itself from a hundredth on.
     Steps follow what a schedule does, as far as it matters at this tolerance (`Schedule.cells`). device: None for the
     compiled loops on the CPU, else a PyTorch device ("cuda") on which energies, which may be a tensor, and states are
     kept as dtype, "complex128" or "complex64". Raises ValueError for bad input (`checked`, unknown names, a time,
@@ -258,7 +258,7 @@ def _extrapolated(evolution, tolerance):
             third -= second
             steps = sum(count for *_, count in plan)
             rounding, missed = evolution.loops.rounding * steps, _MISSED * tolerance if len(ends) > 2 else 0.0
-            error = _difference(evolution, third) / 2 + 0.01 * rounding + missed
+            error = _difference(evolution, third) / 3 + 0.01 * rounding + missed
             if error <= tolerance or error < 0.1 * rounding:
                 return second, plan, error
         latest, second, third = run, latest, second
@@ -312,7 +312,7 @@ def _first_guess(evolution, tolerance):
         with np.errstate(over="ignore"):  # hopeless energies
             rms = np.sqrt((np.array(costs) ** 2).mean(axis=1).max())
     scale = evolution.annealing_time * max(1.5 * abs(evolution.g) * schedule.largest["A"], rms * schedule.largest["B"])
-    return _require_steps(evolution, max(1, round(min(0.56 * scale * (1e-6 / tolerance) ** (1 / 6), 1e300))))
+    return _require_steps(evolution, max(3, round(min(0.44 * scale * (1e-6 / tolerance) ** (1 / 6), 1e300))))
 
 
 def _require_steps(evolution, steps):
