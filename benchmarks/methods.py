@@ -97,7 +97,7 @@ def ours(problem, order):
 
 
 def ours_verified(problem, _):
-    """`anneal`, which verifies the error by a second run; setting: tolerance."""
+    """`anneal`, which extrapolates runs at several steps and tells the error; setting: tolerance."""
     return lambda tolerance: float(anneal(problem.energies, TAU, **PATH, tolerance=tolerance).fidelity)
 
 
