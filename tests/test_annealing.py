@@ -203,6 +203,55 @@ def test_error_estimate_holds(driver, tolerance):
     assert np.abs(result.probabilities - exact.probabilities).max() <= result.error
 
 
+@pytest.mark.parametrize("given", ["one", "a batch"])
+def test_an_anneal_from_a_given_start_is_scipys(given, device):
+    d, tau, rng = 4, 6.0, np.random.default_rng(3)
+    E = np.stack([energies(random_bqm(d, seed=seed)) for seed in range(2)])
+    start = rng.normal(size=(2, 2**d)) + 1j * rng.normal(size=(2, 2**d))
+    start /= np.linalg.norm(start, axis=1, keepdims=True)
+    start[1] = start[1] if given == "a batch" else start[0]
+    H = dense_driver(d, "scaled")
+    result = anneal(E, tau, start=start if given == "a batch" else start[0], tolerance=1e-7, device=device)
+    for psi, levels, found, state in zip(start, E, host(result.probabilities), host(result.state)):
+
+        def slope(t, psi, levels=levels):
+            return -1j * ((1 - t / tau) * (H @ psi) + t / tau * levels * psi)
+
+        exact = scipy.integrate.solve_ivp(slope, (0, tau), psi, "DOP853", rtol=1e-10, atol=1e-12).y[:, -1]
+        np.testing.assert_allclose(found, abs(exact) ** 2, atol=1e-7)
+        np.testing.assert_allclose(state, exact, atol=1e-5)
+
+
+@pytest.mark.parametrize("start", [np.ones(4), np.ones(2) / np.sqrt(2), np.eye(4), [np.nan] * 4])
+def test_a_start_that_is_no_state_is_refused(start):
+    with pytest.raises(ValueError, match="start must be normalised"):
+        anneal([0.0, 1.0, 2.0, 3.0], start=start)
+
+
+def test_extrapolation_removes_even_orders():
+    """Runs whose error is 3 / n^2 - 7 / n^4 give their limit by three."""
+    runs = {n: np.array([0.25 + 3 / n**2 - 7 / n**4]) for n in (3, 4, 6)}
+    first = evolution._extrapolate(runs[3].copy(), runs[4], 4 / 3)
+    second = evolution._extrapolate(runs[4].copy(), runs[6], 6 / 4)
+    assert abs(second - 0.25) > 1e-3
+    assert evolution._extrapolate(first, second, 6 / 3) == pytest.approx(0.25, abs=1e-14)
+
+
+def test_phases_are_exact_at_any_size():
+    """Two qubits have no register; energies from none to a million turns."""
+    from qafs_utils.annealing.cpu_rotations import evolve
+
+    rng = np.random.default_rng(0)
+    for size in (4, 8, 256):
+        E = rng.normal(size=(1, size)) * np.logspace(-9, 6, size)
+        re, im = np.ones((1, size)), np.zeros((1, size))
+        evolve(re, im, E, np.array([1.0]), np.empty(0))
+        exact = [complex(math.cos(e), -math.sin(e)) for e in E[0]]
+        np.testing.assert_allclose((re + 1j * im)[0], exact, atol=4e-16 * (1 + abs(E).max()) + 1e-15)
+        small = abs(E[0]) < 20
+        np.testing.assert_allclose((re + 1j * im)[0][small], np.array(exact)[small], atol=1e-14)
+
+
 def test_fixed_step_and_slow_anneal():
     E = energies(random_bqm(5))
     assert anneal(E, 10.0, dt=0.1).steps == 100

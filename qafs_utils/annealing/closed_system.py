@@ -24,7 +24,7 @@ from tqdm import tqdm
 from .. import require
 from ..conventions import HEADLINE
 from ..qubo.binary import checked, energies
-from .evolution import AnnealResult, Evolution, _verified, anneal, start_state
+from .evolution import AnnealResult, anneal, start_state
 from .instances import _table
 from .ising import Ising, as_taken, fields_on_ancilla, ising_of, range_factor
 from .processors import GHZ_PER_MK, PROTOCOLS, Processor, find_processor, processors
@@ -268,21 +268,6 @@ def start_overlap(energies, schedule) -> float:
     return float((start_state(d, DRIVER) @ _ground(batch[0], schedule)) ** 2)
 
 
-class _FromGround(Evolution):
-    """The anneal from the ground state of H(0), in which a processor begins: its kT is far below the gap there."""
-
-    _kept = None
-
-    def start(self):
-        if self._kept is None:
-            psi = np.array([_ground(E, self.schedule) for E in self.batch])
-            turned = psi * np.array([1, 1j, -1, -1j])[np.bitwise_count(np.arange(psi.shape[1])) % 4]
-            self._kept = turned.real, turned.imag
-        re, im = self.loops.empty((2, *self.batch.shape), self.loops.parts)
-        re[:], im[:] = self._kept
-        return re, im
-
-
 def anneal_from_ground(energies, annealing_time: float, *, schedule, tolerance: float = 1e-3) -> AnnealResult:
     """`evolution.anneal` with the "uniform" driver, but from the ground state of H(0), found by `spectrum.levels`.
 
@@ -295,14 +280,11 @@ def anneal_from_ground(energies, annealing_time: float, *, schedule, tolerance: 
     >>> round(float(anneal_from_ground(E, 20.0, schedule=schedule).fidelity), 3)
     1.0
     """
-    energies = require.sequence(energies)
+    batch, schedule = np.atleast_2d(require.sequence(energies)), find_schedule(schedule)
     tolerance = require.number("tolerance", tolerance, "[1e-9, inf)")
-    evolution = _FromGround(energies, annealing_time, driver=DRIVER, schedule=schedule)
-    re, im, probabilities, plan, error = _verified(evolution, tolerance, None)
-    results = evolution.state(re, im), probabilities, evolution.fidelity(probabilities), evolution.energy(probabilities)
-    if np.ndim(energies) < 2:
-        results = (x[0] for x in results)
-    return AnnealResult(*results, steps=sum(count for *_, count in plan), error=error, plan=plan)
+    start = np.array([_ground(E, schedule) for E in batch])
+    given = batch if np.ndim(energies) > 1 else batch[0]
+    return anneal(given, annealing_time, driver=DRIVER, schedule=schedule, start=start, tolerance=tolerance)
 
 
 def closed_anneals(

@@ -11,7 +11,7 @@ blocks that stay in a cache.
 
 import numpy as np
 
-from .simd import BLOCK, njit, rotate_block
+from .simd import BLOCK, LANES, njit, phase_lanes, rotate_block
 from .threads import in_threads
 
 SHARED = 17  # log2 of the largest vector that one thread treats alone
@@ -107,22 +107,21 @@ def rotate(x, t):
 
 @njit(fastmath=_FAST)
 def _apply_phase(re, im, energies, angle, factor):
-    """phi_k <- factor exp(-i angle E_k) phi_k, in place.
-
-    Sine and cosine by Taylor polynomials of a quarter of the reduced angle and two doublings: unlike the
-    library's functions they have no branches, so the loop vectorises; accurate to 1e-15.
-    """
+    """phi_k <- factor exp(-i angle E_k) phi_k, in place."""
+    if re.size >= LANES:
+        for start in range(0, re.size, LANES):
+            phase_lanes(re, im, energies, start, angle, factor)
+        return
     for k in range(re.size):
-        turns = angle * energies[k] * (1 / (2 * np.pi))
-        x = (turns - np.rint(turns)) * (np.pi / 2)
-        y = x * x
-        sine = -1 / 5040 + y * (1 / 362880 + y * (-1 / 39916800 + y * (1 / 6227020800)))
-        sine = x * (1 + y * (-1 / 6 + y * (1 / 120 + y * sine)))
-        cosine = -1 / 3628800 + y * (1 / 479001600 - y * (1 / 87178291200))
-        cosine = 1 + y * (-1 / 2 + y * (1 / 24 + y * (-1 / 720 + y * (1 / 40320 + y * cosine))))
-        sine, cosine = 2 * sine * cosine, 1 - 2 * sine * sine
-        sine, cosine = 2 * sine * cosine * factor, (1 - 2 * sine * sine) * factor
+        sine, cosine = factor * np.sin(angle * energies[k]), factor * np.cos(angle * energies[k])
         re[k], im[k] = re[k] * cosine + im[k] * sine, im[k] * cosine - re[k] * sine
+
+
+@njit()
+def _layers(angles, qubits):
+    """Tangents of the rotations, and the products of their cosines: (n,)."""
+    tangents = np.minimum(np.maximum(np.tan(angles), -1e9), 1e9)  # the butterflies stay accurate up to there
+    return tangents, (np.copysign(1.0, np.cos(angles)) / np.sqrt(1 + tangents**2)) ** qubits
 
 
 @njit(fastmath=_FAST)
@@ -134,6 +133,13 @@ def _sweep_rows(first, last, re, im, energies, angle, factor, tangent):
         _apply_phase(re[part], im[part], energies[part], angle, factor)
         rotate(re[part], tangent)
         rotate(im[part], tangent)
+
+
+@njit(fastmath=_FAST)
+def _phase_rows(first, last, re, im, energies, angle):
+    """The phase alone."""
+    part = slice(first << _ROW, last << _ROW)
+    _apply_phase(re[part], im[part], energies[part], angle, 1.0)
 
 
 @njit(fastmath=_FAST)
@@ -179,8 +185,7 @@ def evolve(re: np.ndarray, im: np.ndarray, energies: np.ndarray, phases: np.ndar
         raise ValueError(f"re, im and energies must be (B, 2^d), got {re.shape}, {im.shape} and {energies.shape}")
     if len(phases) != len(angles) + 1:
         raise ValueError(f"phases must be one more than angles, got {len(phases)} and {len(angles)}")
-    tangents = np.clip(np.tan(angles), -1e9, 1e9)  # the butterflies stay accurate up to there
-    factors = np.copysign(1 / np.sqrt(1 + tangents**2), np.cos(angles)) ** (size.bit_length() - 1)
+    tangents, factors = _layers(angles, size.bit_length() - 1)
     if size <= 1 << SHARED:
         in_threads(_evolve_states, len(re), re, im, energies, phases, tangents, factors)
         return
@@ -193,4 +198,4 @@ def evolve(re: np.ndarray, im: np.ndarray, energies: np.ndarray, phases: np.ndar
                 rows = min(_PANEL, size // stride)
                 in_threads(_sweep_panels, size // (rows * _WIDTH), *state[:2], stride, rows, tangent)
                 stride *= rows
-        in_threads(lambda a, b, *state: _apply_phase(*(x[a:b] for x in state), phases[-1], 1.0), size, *state)
+        in_threads(_phase_rows, size // row, *state, phases[-1])

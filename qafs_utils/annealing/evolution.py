@@ -6,7 +6,9 @@ The driver is a sum over qubits and the problem is diagonal, so `splitting` meth
 """
 
 import functools
-from dataclasses import dataclass
+import math
+from collections.abc import Callable
+from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -19,30 +21,36 @@ from .splitting import angles_in_parts
 
 _MOST_STEPS = 10**7  # of an anneal: more take minutes for two qubits
 _MISSED = 0.1  # share of the tolerance that features of a schedule may matter and not be followed
-_UNSETTLED, _LOOSE = 0.01, 1e-3  # difference of two runs, and tolerance, from which no error is extrapolated
+_UNSETTLED = 0.01  # difference of two runs at given steps from which no error is extrapolated
+_LOOSEST = 3e-4  # tolerance: coarser runs may agree and be wrong
+_SMALL = 10  # qubits whose start is kept
 
 
 @dataclass(frozen=True)
 class AnnealResult:
-    """Final states of one anneal, or of a batch (B first everywhere but in steps and error).
+    """What one anneal ends with, or a batch (B first everywhere but in steps and error).
 
-    state: (2^d,) complex, probabilities: (2^d,), both tensors if a device was asked for; fidelity: probability of the
-    ground states, all of them when degenerate (paper, Eq. 7); energy: expected; steps: of the splitting; error:
-    estimated for the fidelity and for each probability, the largest of the batch; plan: intervals of s and the steps in
-    each.
+    probabilities: (2^d,), a tensor if a device was asked for; fidelity: probability of the ground states, all of them
+    when degenerate (paper, Eq. 7); energy: expected; steps: of the finest run; error: estimated for the fidelity and
+    for each probability, the largest of the batch; plan: intervals of s and the steps in each.
 
     >>> result = anneal([0.0, -1.0, 0.5, 0.5], annealing_time=200.0)
     >>> result.state.shape, bool(result.fidelity > 0.99), bool(abs(result.energy + 1) < 0.01)
     ((4,), True, True)
     """
 
-    state: np.ndarray
     probabilities: np.ndarray
     fidelity: np.ndarray
     energy: np.ndarray
     steps: int
     error: float
     plan: list
+    _state: Callable = field(repr=False)
+
+    @functools.cached_property
+    def state(self) -> np.ndarray:
+        """The final state, (2^d,) complex: evolved when asked for, to order 4 with the steps of the plan."""
+        return self._state()
 
 
 def loops_on(device: str | None = None, dtype: str = "complex128"):
@@ -73,45 +81,62 @@ def start_state(d: int, driver: str = HEADLINE.driver) -> np.ndarray:
 
 
 @functools.cache
-def _turns_back(d):
-    """(-i)^(number of ones), (2^d,) complex: out of the frame in which the loops rotate. d: half of the qubits."""
-    turns = np.ones(1, dtype=complex)
+def _start(d, sign):
+    """The ground state of the driver in the frame of the loops, (2, 2^d): real and imaginary part."""
+    psi = np.ones(1, dtype=complex)
     for _ in range(d):
-        turns = np.concatenate([turns, -1j * turns])
-    return turns
+        psi = np.concatenate([psi, -1j * sign * psi])
+    return np.stack([psi.real, psi.imag]) + 0.0
 
 
 class Evolution:
-    """The anneal of a batch from the driver's ground state, at any number of steps: energies (2^d,) or (B, 2^d).
+    """The anneal of a batch at any number of steps: energies (2^d,) or (B, 2^d).
 
     States are held as real and imaginary part, re and im (B, 2^d), of i^(number of ones of k) psi_k, a frame in which
-    the loops rotate them. device, dtype: as for `anneal`.
-    Raises ValueError as `binary.checked`, for unknown names and devices, a schedule that is not finite or a time that
-    is not positive, MemoryError when it does not fit.
+    the loops rotate them. start, device, dtype: as for `anneal`.
+    Raises ValueError as `binary.checked`, for unknown names and devices, a start of another shape, a schedule that is
+    not finite or a time that is not positive, MemoryError when it does not fit.
 
     >>> evolution = Evolution([0.0, -1.0], 50.0, driver="scaled", schedule="linear")
-    >>> re, im, probabilities = evolution.run([(0.0, 1.0, 200)], order=4)
+    >>> probabilities = evolution.run([(0.0, 1.0, 200)], order=4)
     >>> evolution.fidelity(probabilities).round(3), evolution.energy(probabilities).round(3)
     (array([1.]), array([-1.]))
     """
 
-    def __init__(self, energies, annealing_time, *, driver, schedule, device=None, dtype="complex128"):
+    def __init__(self, energies, annealing_time, *, driver, schedule, start=None, device=None, dtype="complex128"):
         self.loops = loops_on(device, dtype)
         self.batch, self.d = self.loops.checked(energies)
-        self.loops.require_memory(self.d, 6.5 * len(self.batch) * np.finfo(dtype).bits / 64, "the state")
+        numbers = 5.5 + 2 * (start is not None)
+        self.loops.require_memory(self.d, numbers * len(self.batch) * np.finfo(dtype).bits / 64, "the state")
         self.annealing_time = require.number("annealing_time", annealing_time, "(0, inf)")
         self.g, self.schedule = driver_strength(driver, self.d), find_schedule(schedule)
         self.ground = [ground_states(E) for E in self.batch]  # B times (2^d,) bool
         self.spread = max(float(E.max() - E.min()) for E in self.batch)
+        self.given = None if start is None else self._turned(start)
+
+    def _turned(self, start):
+        """A start state as re and im: broadcast to the batch, in the frame of the loops."""
+        psi = np.array(np.atleast_2d(require.sequence(start)), dtype=complex)
+        shapes = (1, 2**self.d), tuple(self.batch.shape)
+        if psi.shape not in shapes or not abs((abs(psi) ** 2).sum(axis=1) - 1).max() < 1e-9:
+            raise ValueError(f"start must be normalised, (2^d,) or {shapes[1]} complex, got shape {np.shape(start)}")
+        self._turn(psi, 1j)
+        return [self.loops.array(part, self.loops.parts) for part in (psi.real, psi.imag)]
 
     def start(self):
-        """The driver's ground state  ->  re, im."""
-        re, im = self.loops.empty((2, *self.batch.shape), self.loops.parts)
-        re[:, 0], im[:, 0] = 2 ** (-self.d / 2), 0
-        sign = -np.sign(self.g)
-        for p in range(self.d):  # times i sign for n_p = 1
+        """The state at s = 0  ->  re, im."""
+        re, im = (self.loops.empty(tuple(self.batch.shape), self.loops.parts) for _ in range(2))
+        if self.given is not None:
+            re[:], im[:] = self.given
+            return re, im
+        sign, small = np.sign(self.g), min(self.d, _SMALL)
+        first = self.loops.array(_start(small, sign) * 2 ** (-self.d / 2), self.loops.parts)
+        re[:, : 2**small], im[:, : 2**small] = first
+        for p in range(small, self.d):  # times -i sign for n_p = 1
             zero, one = slice(2**p), slice(2**p, 2 ** (p + 1))
-            re[:, one], im[:, one] = -sign * im[:, zero], sign * re[:, zero]
+            re[:, one], im[:, one] = im[:, zero], re[:, zero]
+            re[:, one] *= sign
+            im[:, one] *= -sign
         return re, im
 
     def advance(self, re, im, intervals, order):
@@ -120,22 +145,38 @@ class Evolution:
             self.loops.evolve(re, im, self.batch, phases, angles)
 
     def run(self, intervals, order):
-        """From the start through these intervals  ->  re, im, probabilities (B, 2^d)."""
+        """From the start through these intervals  ->  probabilities (B, 2^d)."""
         re, im = self.start()
         self.advance(re, im, intervals, order)
-        probabilities = re**2
-        probabilities += im**2
-        return re, im, probabilities
+        re *= re
+        im *= im
+        re += im
+        return re
+
+    def final_state(self, intervals):
+        """From the start through these intervals, to order 4  ->  psi (B, 2^d), complex."""
+        re, im = self.start()
+        self.advance(re, im, intervals, 4)
+        return self.state(re, im)
 
     def state(self, re, im):
         """psi (B, 2^d), complex."""
         psi = 1j * im
         psi += re
-        high, low = (self.loops.array(_turns_back(m), psi.dtype) for m in (self.d - self.d // 2, self.d // 2))
-        view = psi.reshape(len(psi), len(high), len(low))
-        view *= high[:, None]
-        view *= low
+        self._turn(psi, -1j)
         return psi
+
+    def _turn(self, psi, one):
+        """psi (B, 2^d) times one^(number of ones), in place."""
+        half = self.d // 2
+        view = psi.reshape(len(psi), 2 ** (self.d - half), 2**half)
+        for m, shape in ((self.d - half, (-1, 1)), (half, (-1,))):
+            powers = one ** np.bitwise_count(np.arange(2**m)).astype(float)
+            view *= (
+                powers.reshape(shape)
+                if isinstance(psi, np.ndarray)
+                else self.loops.array(powers, psi.dtype).reshape(shape)
+            )
 
     def fidelity(self, probabilities):
         """Probability of the ground states, (B,)."""
@@ -152,6 +193,7 @@ def anneal(
     *,
     driver=HEADLINE.driver,
     schedule="linear",
+    start=None,
     tolerance=1e-6,
     dt: float | None = None,
     device: str | None = None,
@@ -159,9 +201,12 @@ def anneal(
 ) -> AnnealResult:
     """Anneal from the driver's ground state: energies (2^d,), or (B, 2^d) for a batch  ->  AnnealResult.
 
-    tolerance: of the fidelity and of every probability; steps and order follow from it. dt: time step, instead. The
-    error is verified by a second run at other steps, and taken for one order less than the method has, because
-    coarse steps converge irregularly; it is the difference itself from a hundredth on, and at tolerances from 1e-3 on.
+    start: the state at s = 0 instead, normalised, (2^d,) complex or one for each problem. tolerance: of the fidelity
+    and of every probability; steps follow from it. Runs of Strang's splitting at 2, 3, 4, 5, ... times as many steps
+    are extrapolated, by three at a time, to steps of no length: the error has even orders only (Richardson). The last
+    two extrapolations tell the error: a third of their difference, as each is several times as accurate as the one
+    before. dt: time step of Blanes and Moan's splitting, instead. Its error is that of a second run at other steps,
+    taken for one order less than the method has, and the difference itself from a hundredth on.
     Steps follow what a schedule does, as far as it matters at this tolerance (`Schedule.cells`). device: None for the
     compiled loops on the CPU, else a PyTorch device ("cuda") on which energies, which may be a tensor, and states are
     kept as dtype, "complex128" or "complex64". Raises ValueError for bad input (`checked`, unknown names, a time,
@@ -175,68 +220,99 @@ def anneal(
     (0.9999, True)
     """
     energies = require.sequence(energies)
-    evolution = Evolution(energies, annealing_time, driver=driver, schedule=schedule, device=device, dtype=dtype)
+    options = {"driver": driver, "schedule": schedule, "start": start, "device": device, "dtype": dtype}
+    evolution = Evolution(energies, annealing_time, **options)
     tolerance = require.number("tolerance", tolerance, "(0, inf)")
     if tolerance < evolution.loops.rounding:
         rounding = f"{evolution.loops.rounding:g}, the rounding error of the states"
         raise ValueError(f"tolerance must be at least {rounding}, got {tolerance}")
-    re, im, probabilities, plan, error = _verified(evolution, tolerance, dt)
-    results = evolution.state(re, im), probabilities, evolution.fidelity(probabilities), evolution.energy(probabilities)
-    if np.ndim(energies) < 2:
-        results = (x[0] for x in results)
-    return AnnealResult(*results, steps=sum(count for *_, count in plan), error=error, plan=plan)
+    probabilities, plan, error = (
+        _extrapolated(evolution, tolerance) if dt is None else _at_steps(evolution, tolerance, dt)
+    )
+    fidelity, energy = np.clip(evolution.fidelity(probabilities), 0, 1), evolution.energy(probabilities)
+    probabilities *= probabilities > 0  # extrapolated, one may be negative within the tolerance
+    whole = slice(None) if np.ndim(energies) > 1 else 0
+    state = lambda: evolution.final_state(plan)[whole]  # noqa: E731
+    results = (x[whole] for x in (probabilities, fidelity, energy))
+    return AnnealResult(*results, steps=sum(count for *_, count in plan), error=error, plan=plan, _state=state)
 
 
-def _verified(evolution, tolerance, dt):
-    """The anneal at steps that meet the tolerance, or at dt  ->  re, im, probabilities, plan, error."""
-    if dt is None:
-        steps, order = _first_guess(evolution, tolerance)
-    else:
-        steps, order = evolution.annealing_time / require.number("dt", dt, "(0, inf)"), 4
-        steps = _require_steps(evolution, max(1, round(min(steps, 1e300))))
-    ends = _cells(evolution, tolerance)
-    unit = 1 if len(ends) == 2 else max(steps // 2, 4)  # of which the number of steps has to be a multiple
-    other, steps = (steps // 2 or 2, steps) if unit == 1 else (unit, 2 * unit)
-    compared = evolution.run(_intervals(ends, unit, other), order)[2]
+def _difference(evolution, change):
+    """The largest change of a probability or a fidelity."""
+    return float(max(change.max(), -change.min(), abs(evolution.fidelity(change)).max()))
+
+
+def _extrapolated(evolution, tolerance):
+    """The anneal at steps that meet the tolerance  ->  probabilities, plan of the finest run, error."""
+    tolerance = min(tolerance, _LOOSEST)
+    ends, unit, done = _cells(evolution, tolerance), _first_guess(evolution, tolerance), []
+    latest = second = third = None  # a run, and its extrapolations by two and by three runs
+    for n in _multiples():
+        plan = _intervals(ends, _require_steps(evolution, unit * n) // n, n)
+        run = evolution.run(plan, order=2)
+        if done:
+            latest = _extrapolate(latest, run, n / done[-1])
+        if len(done) > 1:
+            second = _extrapolate(second, latest, n / done[-2])
+        if len(done) > 2:
+            third -= second
+            steps = sum(count for *_, count in plan)
+            rounding, missed = evolution.loops.rounding * steps, _MISSED * tolerance if len(ends) > 2 else 0.0
+            error = _difference(evolution, third) / 3 + 0.01 * rounding + missed
+            if error <= tolerance or error < 0.1 * rounding:
+                return second, plan, error
+        latest, second, third = run, latest, second
+        done.append(n)
+
+
+def _multiples():
+    """Steps of the runs, in units: 2, 3, 4, ..., then a quarter more each."""
+    n = 2
     while True:
-        plan = _intervals(ends, unit, steps)
-        re, im, probabilities = evolution.run(plan, order)
-        change = probabilities - compared
-        difference = float(max(abs(change).max(), abs(evolution.fidelity(change)).max()))
-        extrapolated = difference / abs((steps / other) ** (order - 1) - 1)
-        settled = difference < _UNSETTLED and tolerance < _LOOSE
-        error = extrapolated if settled else max(difference, extrapolated)
-        if dt is not None or error <= tolerance or difference < 0.1 * evolution.loops.rounding * steps:
-            return re, im, probabilities, plan, error
-        other, compared = steps, probabilities
-        factor = np.clip(1.2 * (extrapolated / tolerance) ** (1 / order), 1.4, 4)
-        steps = _require_steps(evolution, steps * factor) + 1
-        steps += -steps % unit
+        yield n
+        n += max(1, n // 4)
+
+
+def _extrapolate(coarse, fine, ratio):
+    """Richardson's extrapolation, in place of the coarse one, whose error is ratio^2 times that of the fine one."""
+    coarse -= fine
+    coarse *= -1 / (ratio**2 - 1)
+    coarse += fine
+    return coarse
+
+
+def _at_steps(evolution, tolerance, dt):
+    """The anneal at a time step, and at another for its error  ->  probabilities, plan, error."""
+    steps = evolution.annealing_time / require.number("dt", dt, "(0, inf)")
+    steps = _require_steps(evolution, max(1, round(min(steps, 1e300))))
+    ends = _cells(evolution, tolerance)
+    unit = max(steps // 2, 4)  # of which the number of steps is a multiple where the schedule bends
+    pairs = [(steps // 2 or 2, 1), (steps, 1)] if len(ends) == 2 else [(unit, 1), (unit, 2)]
+    compared, probabilities = (evolution.run(_intervals(ends, *pair), order=4) for pair in pairs)
+    compared -= probabilities
+    difference = _difference(evolution, compared)
+    error = difference / abs((np.prod(pairs[1]) / np.prod(pairs[0])) ** 3 - 1)
+    return (
+        probabilities,
+        _intervals(ends, *pairs[1]),
+        float(error if difference < _UNSETTLED else max(difference, error)),
+    )
 
 
 def _first_guess(evolution, tolerance):
-    """Steps and order that usually meet the tolerance.
+    """A quarter of the steps at which extrapolated runs usually meet the tolerance.
 
     H is scaled by the driver's strength or the root mean square energy of a flip out of the ground state;
-    the factors were found on cosine and Gaussian couplings, d = 5 to 18.
+    the factors were found on cosine and Gaussian couplings, d = 5 to 12.
     """
-    s, schedule, rms = np.linspace(0, 1, 33), evolution.schedule, 0.0
+    schedule, rms = evolution.schedule, 0.0
     if evolution.d:
         flips = 1 << np.arange(evolution.d)
         costs = [(E[int(E.argmin()) ^ flips] - E.min()).tolist() for E in evolution.batch]  # B times d
         with np.errstate(over="ignore"):  # hopeless energies
             rms = np.sqrt((np.array(costs) ** 2).mean(axis=1).max())
-    driver = 1.5 * abs(evolution.g) * np.abs(schedule.weight("A", s)).max()
-    problem = np.abs(schedule.weight("B", s)).max()
-    scale = evolution.annealing_time * max(driver, rms * problem)
-    if tolerance >= 1e-4 and driver > 1:  # a strong driver leaves the fourth order no large steps
-        steps, order = 2 * scale * (1e-4 / tolerance) ** 0.5, 2
-    else:
-        steps, order = 1.3 * scale * (1e-6 / tolerance) ** 0.2, 4
-    if tolerance >= _LOOSE:  # runs whose steps let the highest level turn too far may agree and be wrong
-        turns = evolution.annealing_time * problem / (2 * np.pi)
-        steps = max(steps, turns * evolution.spread)
-    return _require_steps(evolution, max(8, steps)), order
+    scale = evolution.annealing_time * max(1.5 * abs(evolution.g) * schedule.largest["A"], rms * schedule.largest["B"])
+    return _require_steps(evolution, max(3, round(min(0.44 * scale * (1e-6 / tolerance) ** (1 / 6), 1e300))))
 
 
 def _require_steps(evolution, steps):
@@ -260,10 +336,10 @@ def _cells(evolution, tolerance):
     return evolution.schedule.cells(*(2.0 ** np.floor(np.log2(allowed / max(r, 1e-300))) for r in ranges))
 
 
-def _intervals(ends, unit, steps):
-    """Intervals of s and the steps in each, in proportion to `steps`, a multiple of `unit`: [(s, s, int)]."""
-    counts = np.ceil(unit * np.diff(ends)).astype(int) * (steps // unit)
-    return list(zip(ends[:-1].tolist(), ends[1:].tolist(), counts.tolist()))
+def _intervals(ends, unit, times):
+    """Intervals of s and the steps in each, in proportion to `unit`, and so many times: [(s, s, int)]."""
+    ends = ends.tolist()
+    return [(a, b, math.ceil(unit * (b - a)) * times) for a, b in zip(ends, ends[1:])]
 
 
 def states(

@@ -78,7 +78,9 @@ class Schedule:
         if values.dtype.kind not in "buif" or values.shape not in ((), np.shape(s)):
             got = f"{values.shape} of {values.dtype} for s {np.shape(s)}"
             raise ValueError(f"schedule {self.name!r}: {name} must give a number for every s, got {got}")
-        values = np.asarray(np.broadcast_to(values, np.shape(s)), dtype=np.float64)
+        if values.shape != np.shape(s):
+            values = np.full(np.shape(s), values)
+        values = values.astype(np.float64, copy=False)
         if not np.isfinite(values).all():
             place = np.asarray(s)[~np.isfinite(values)].flat[0]
             raise ValueError(f"schedule {self.name!r} gives NaN or infinite weights: {name} at s = {place:.6g}")
@@ -100,6 +102,15 @@ class Schedule:
         if (A, B) not in self._kept:
             self._kept[A, B] = np.array([0.0, 1.0]) if self._exact else self._cut(A, B)
         return self._kept[A, B].copy()
+
+    @functools.cached_property
+    def largest(self):
+        """The largest weights, of A and of B, at 33 places.
+
+        >>> SCHEDULES["linear"].largest["A"]
+        1.0
+        """
+        return {name: float(abs(self.weight(name, np.linspace(0, 1, 33))).max()) for name in "AB"}
 
     def _places(self):
         """Where the schedule is looked at: (n,)."""

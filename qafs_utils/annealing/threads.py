@@ -8,7 +8,6 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 
 import joblib
-import numpy as np
 
 THREADS = joblib.cpu_count()  # the cores that this process may use
 POOL = ThreadPoolExecutor(THREADS)
@@ -31,6 +30,7 @@ def in_threads(kernel: Callable, count: int, *arguments) -> list:
     >>> sum(parts, [])  # as many parts as there are threads
     [0, 1, 2, 3, 4]
     """
-    bounds = np.linspace(0, count, max(1, min(count, THREADS)) + 1).astype(int).tolist()
+    parts = max(1, min(count, THREADS))
+    bounds = [count * j // parts for j in range(parts + 1)]
     others = [POOL.submit(kernel, *pair, *arguments) for pair in zip(bounds[1:-1], bounds[2:])]
     return [kernel(*bounds[:2], *arguments), *(other.result() for other in others)]

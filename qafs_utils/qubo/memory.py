@@ -6,6 +6,8 @@ from pathlib import Path
 import numpy as np
 import psutil
 
+_SMALL = 2**20  # bytes that are there: to ask takes longer than many a calculation with them
+
 
 def free_bytes() -> float:
     """Memory that is available here: what the system says, or less in a container.
@@ -43,6 +45,8 @@ def require_memory(d: int, numbers: float, what: str, *, free: float | None = No
     Traceback (most recent call last):
     MemoryError: the energies of d = 60 needs 3.44e+10 GiB, 1.02e+03 GiB are free on cuda: d = 35 would fit
     """
+    if free is None and 8 * numbers * 2**d < _SMALL:
+        return
     free = free_bytes() if free is None else free
     if 8 * numbers * 2**d > free:
         fits = max(0, int(np.floor(np.log2(max(free, 1) / (8 * numbers)))))
