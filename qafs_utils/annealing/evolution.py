@@ -204,9 +204,9 @@ def anneal(
     start: the state at s = 0 instead, normalised, (2^d,) complex or one for each problem. tolerance: of the fidelity
     and of every probability; steps follow from it. Runs of Strang's splitting at 2, 3, 4, 5, ... times as many steps
     are extrapolated, by three at a time, to steps of no length: the error has even orders only (Richardson). The last
-    two extrapolations tell the error: a third of their difference, as each is several times as accurate as the one
-    before. dt: time step of Blanes and Moan's splitting, instead. Its error is that of a second run at other steps,
-    taken for one order less than the method has, and the difference itself from a hundredth on.
+    two extrapolations tell the error: half their difference, as each is several times as accurate as the one before.
+    dt: time step of Blanes and Moan's splitting, instead. Its error is that of a second run at other steps, taken for
+    one order less than the method has, and the difference itself from a hundredth on.
     Steps follow what a schedule does, as far as it matters at this tolerance (`Schedule.cells`). device: None for the
     compiled loops on the CPU, else a PyTorch device ("cuda") on which energies, which may be a tensor, and states are
     kept as dtype, "complex128" or "complex64". Raises ValueError for bad input (`checked`, unknown names, a time,
@@ -226,15 +226,14 @@ def anneal(
     if tolerance < evolution.loops.rounding:
         rounding = f"{evolution.loops.rounding:g}, the rounding error of the states"
         raise ValueError(f"tolerance must be at least {rounding}, got {tolerance}")
-    probabilities, plan, error = (
-        _extrapolated(evolution, tolerance) if dt is None else _at_steps(evolution, tolerance, dt)
-    )
+    run = _extrapolated(evolution, tolerance) if dt is None else _at_steps(evolution, tolerance, dt)
+    probabilities, plan, error = run
     fidelity, energy = np.clip(evolution.fidelity(probabilities), 0, 1), evolution.energy(probabilities)
     probabilities *= probabilities > 0  # extrapolated, one may be negative within the tolerance
     whole = slice(None) if np.ndim(energies) > 1 else 0
-    state = lambda: evolution.final_state(plan)[whole]  # noqa: E731
     results = (x[whole] for x in (probabilities, fidelity, energy))
-    return AnnealResult(*results, steps=sum(count for *_, count in plan), error=error, plan=plan, _state=state)
+    given = {"steps": sum(count for *_, count in plan), "error": error, "plan": plan}
+    return AnnealResult(*results, **given, _state=lambda: evolution.final_state(plan)[whole])
 
 
 def _difference(evolution, change):
@@ -258,7 +257,7 @@ def _extrapolated(evolution, tolerance):
             third -= second
             steps = sum(count for *_, count in plan)
             rounding, missed = evolution.loops.rounding * steps, _MISSED * tolerance if len(ends) > 2 else 0.0
-            error = _difference(evolution, third) / 3 + 0.01 * rounding + missed
+            error = _difference(evolution, third) / 2 + 0.03 * rounding + missed
             if error <= tolerance or error < 0.1 * rounding:
                 return second, plan, error
         latest, second, third = run, latest, second
@@ -292,11 +291,8 @@ def _at_steps(evolution, tolerance, dt):
     compared -= probabilities
     difference = _difference(evolution, compared)
     error = difference / abs((np.prod(pairs[1]) / np.prod(pairs[0])) ** 3 - 1)
-    return (
-        probabilities,
-        _intervals(ends, *pairs[1]),
-        float(error if difference < _UNSETTLED else max(difference, error)),
-    )
+    error = float(error if difference < _UNSETTLED else max(difference, error))
+    return probabilities, _intervals(ends, *pairs[1]), error
 
 
 def _first_guess(evolution, tolerance):
