@@ -1,7 +1,6 @@
 """The ImageNet weights of ResNet-18: fetched, verified, identified."""
 
 import hashlib
-import os
 import weakref
 from pathlib import Path
 
@@ -12,6 +11,7 @@ from torch import nn
 from .. import require
 from ..artefacts.files import sha256
 from .datasets import DataError
+from .resnet import ResNet
 from .tensors import require_kind, state_arrays
 
 WEIGHTS = ("imagenet", "random")
@@ -27,10 +27,7 @@ def weights_path() -> Path:
     >>> weights_path().name
     'resnet18-f37072fd.pth'
     """
-    from torchvision.models import ResNet18_Weights  # torchvision takes seconds, and not every notebook needs it
-
-    url = ResNet18_Weights.IMAGENET1K_V1.url
-    return Path(torch.hub.get_dir()) / "checkpoints" / os.path.basename(url)
+    return Path(torch.hub.get_dir()) / "checkpoints" / "resnet18-f37072fd.pth"  # the name that torchvision gives it
 
 
 def resnet18(weights: str = "imagenet", seed: int = 0) -> nn.Module:
@@ -43,19 +40,22 @@ def resnet18(weights: str = "imagenet", seed: int = 0) -> nn.Module:
     >>> net.training, torch.equal(net.conv1.weight, resnet18("random", seed=3).conv1.weight)
     (False, True)
     """
-    import torchvision
-
     if require.choice("weights", weights, WEIGHTS) == "random":
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(require.whole("seed", seed))
-            return torchvision.models.resnet18(weights=None).eval().requires_grad_(False)
+            return ResNet().eval().requires_grad_(False)
     path = weights_path()
     if path.exists() and not sha256(path).startswith(WEIGHTS_SHA256):
         raise DataError(
             f"{path} is truncated or corrupt (unknown SHA-256). Delete it and run `python -m qafs_utils weights`."
         )
+    net = ResNet()
     try:
-        net = torchvision.models.resnet18(weights="IMAGENET1K_V1", progress=False)
+        if not path.exists():
+            import torchvision  # which takes seconds, and downloads it
+
+            torchvision.models.resnet18(weights="IMAGENET1K_V1", progress=False)
+        net.load_state_dict(torch.load(path, map_location="cpu", weights_only=True))
     except Exception as error:  # of many kinds: URLError, http.client's, torch.hub's RuntimeError for a wrong hash
         raise DataError(
             f"the ImageNet weights are not at {path} and could not be downloaded: {error}. With a network run "
