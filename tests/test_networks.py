@@ -7,6 +7,7 @@ import pandas as pd
 import pytest
 import torch
 import torchvision
+from torch import nn
 
 from qafs_utils.artefacts.run import Artefacts
 from qafs_utils.cnn import checkpoints, datasets, networks, preprocessing, pretrained, tensors, training
@@ -576,3 +577,26 @@ def test_arrays_of_any_layout_become_tensors(change):
     given = np.arange(6, dtype=np.float32).reshape(2, 3)
     found = tensors.dense("x", change(given), "B N")
     assert np.array_equal(found, given) and not np.shares_memory(found.numpy(), given)
+
+
+CHANGES = {
+    "in place": lambda net: net[0].weight.mul_(2),
+    "unseen by PyTorch": lambda net: net[0].weight.data.mul_(2),
+    "through NumPy": lambda net: net[0].bias.detach().numpy().__setitem__(1, 5.0),
+    "rows exchanged": lambda net: net[0].weight.copy_(net[0].weight.flip(0)),
+    "another tensor": lambda net: setattr(net[0], "weight", nn.Parameter(net[0].weight.flip(0))),
+    "a buffer": lambda net: net[1].running_mean.add_(1),
+    "loaded": lambda net: net.load_state_dict(nn.Sequential(nn.Linear(3, 5), nn.BatchNorm1d(5)).state_dict()),
+}
+
+
+@pytest.mark.parametrize("change", CHANGES)
+@torch.no_grad()
+def test_a_known_fingerprint_follows_every_change(monkeypatch, change):
+    net, taken = nn.Sequential(nn.Linear(3, 5), nn.BatchNorm1d(5)), []
+    full = pretrained.fingerprint
+    monkeypatch.setattr(pretrained, "fingerprint", lambda network: taken.append(1) or full(network))
+    before = pretrained.known_fingerprint(net)
+    assert before == pretrained.known_fingerprint(net) == full(net) and len(taken) == 1
+    CHANGES[change](net)
+    assert pretrained.known_fingerprint(net) == full(net) != before

@@ -221,11 +221,11 @@ def _require_differentiable(network, modules):
 
 def _run(network, *inputs):
     """Logits (B, classes) of a network's inputs, the first B images; parameters take no part in any gradient."""
-    state = {name: value.detach() for name, value in network.named_parameters()}
-    state |= {name: value for name, value in network.named_buffers() if value.is_inference()}
-    state = {name: value.clone() if value.is_inference() else value for name, value in state.items()}
+    state = {name: value.detach() for name, value in network.named_parameters() if value.requires_grad}
+    kept = (*network.named_parameters(), *network.named_buffers())
+    state |= {name: value.detach().clone() for name, value in kept if value.is_inference()}
     first, *others = inputs
-    own = first.clone().to(next(iter(state.values()), first))  # the first layer may work in place
+    own = first.clone().to(next(network.parameters(), first))  # the first layer may work in place
     try:
         logits = torch.func.functional_call(network, state, (own, *others))
     except (ValueError, MemoryError, torch.OutOfMemoryError):
@@ -315,7 +315,7 @@ def _derivatives(forward, inputs, class_index, batch, origin):
             if gradients is None:
                 raise ValueError("no gradient reaches the maps: what follows does not use them")
         maps, gradients = (t if places is None else t.flatten()[places] for t in (leaf, gradients))
-        outputs.append([t.detach().float().cpu() for t in (maps, gradients, logits)])
+        outputs.append([t.detach().float().cpu().contiguous() for t in (maps, gradients, logits)])
     found = [torch.cat(part) for part in zip(*outputs)]
     for name, part in zip(("feature maps", "logits", "gradients"), (found[0], found[2], found[1])):
         require.values(name, part, remedy=f": check {origin}")

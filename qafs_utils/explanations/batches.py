@@ -58,7 +58,7 @@ class Batches:
     failed, unproven: how many images have no explanation, and how many answers no proof, so far.
     """
 
-    def __init__(self, chain: Chain, images, class_index=None, *, batch: int = 16, on_error: str = "raise"):
+    def __init__(self, chain: Chain, images, class_index=None, *, batch: int = 8, on_error: str = "raise"):
         self.chain, self.images = chain, images
         self.batch, self.failed, self.unproven = require.whole("batch", batch, 1), 0, 0
         self.keep = require.choice("on_error", on_error, ON_ERROR) == "keep"

@@ -42,7 +42,7 @@ class Chain:
     options: dict
 
     def __post_init__(self):
-        self.class_names = require.sequence(self.class_names)
+        self.class_names, self.set_name = require.sequence(self.class_names), set_name(self.use)
         require_options(self.solver, self.options)
         self.options = _of_solver(self.use, self.solver) | self.options
         self.size = None if self.size is None else require.whole("size", self.size)
@@ -85,7 +85,7 @@ class Chain:
             selected=selected,
             heatmap=cams.heatmap(cam, self.view.image_size, resampling=self.use.resampling)[0].numpy(),
             matrix=problem.matrix(**given),
-            info=info | {"conventions": set_name(self.use), "pair_sum": self.use.pair_sum},
+            info=info | {"conventions": self.set_name, "pair_sum": self.use.pair_sum},
             made=self._record(class_index, source),
         )
 

@@ -32,7 +32,7 @@ def explain(
     reshape: Callable | None = None,
     mean=None,
     deviation=None,
-    batch: int = 16,
+    batch: int = 8,
     on_error: str = "raise",
     **options,
 ) -> Explanation | list[Explanation]:
@@ -104,7 +104,7 @@ def explain(
     return chain.explanation(read, chain.view.derivatives([read], [number]), number, image)
 
 
-def explanations(images, model, *, class_index=None, batch: int = 16, on_error: str = "raise", **settings) -> Batches:
+def explanations(images, model, *, class_index=None, batch: int = 8, on_error: str = "raise", **settings) -> Batches:
     """What `explain` finds for each of several images, one after the other, so that not all must fit in memory.
 
     Arguments and errors as of `explain`; settings: its other keywords.

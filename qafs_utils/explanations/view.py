@@ -1,5 +1,6 @@
 """How a network sees photographs: its input, and the maps of one layer with the gradients of a class score."""
 
+import contextlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
@@ -61,13 +62,18 @@ class View:
         if isinstance(self.network, Trained):
             features = self.network.trunk(pixels.to(self.network.trunk.mean.device))
             return capture(self.network.head, features, self.layer, chosen, batch=batch)
-        return capture_layer(self.network, self.layer, pixels, chosen, batch=batch, reshape=self.reshape)
+        options = {"batch": batch, "reshape": self.reshape}
+        if batch > 1:  # channels last: a fifth faster for several images, not for one
+            with contextlib.suppress(ValueError):  # from `Tensor.view`, for which numbers lie in another order then
+                last = pixels.contiguous(memory_format=torch.channels_last)
+                return capture_layer(self.network, self.layer, last, chosen, **options)
+        return capture_layer(self.network, self.layer, pixels, chosen, **options)
 
     @cached_property
     def record(self) -> dict:
         """Which network this is: its name and the fingerprint of its weights."""
         parts = (self.network.trunk, self.network.head) if isinstance(self.network, Trained) else (self.network,)
-        return {"name": self.name, "fingerprint": [pretrained.fingerprint(part) for part in parts]}
+        return {"name": self.name, "fingerprint": [pretrained.known_fingerprint(part) for part in parts]}
 
     @property
     def call(self) -> dict:

@@ -9,7 +9,6 @@ from .. import require
 from ..cnn import feature_maps
 from ..cnn.feature_maps import NoPositiveMapError, cosine_matrix
 from ..conventions import CHOICES, HEADLINE
-from .binary import biases
 
 PAIR_SUMS = CHOICES["pair_sum"]  # "p!=q", "p<q", "half"
 FIELDS = CHOICES["field"]  # "max", "min-max"
@@ -82,8 +81,8 @@ class Problem:
 
     def matrix(self, beta: float = HEADLINE.beta, pair_sum: str = HEADLINE.pair_sum) -> np.ndarray:
         """Q of the energy n.Q.n: (d, d), linear terms on the diagonal, every pair once above it."""
-        linear, couplings, _ = biases(self.bqm(beta, pair_sum))
-        return couplings.T + np.diag(linear)
+        linear, couplings = _terms(self.redundancy, self.field, beta, pair_sum)
+        return np.triu(couplings, 1) + np.diag(linear)
 
     def selected(self, bits: np.ndarray) -> np.ndarray:
         """The maps that a bit-string of the candidates selects: (d,)  ->  (N_f,) bool.
@@ -342,6 +341,15 @@ def feature_selection_bqm(
     >>> feature_selection_bqm(J, h, beta=0.5, pair_sum="half").linear  # J_pp / 4 more
     {0: -0.25, 1: 0.0}
     """
+    linear, couplings = _terms(redundancy, field, beta, pair_sum)
+    rows, columns = np.triu_indices(len(linear), 1)
+    return dimod.BinaryQuadraticModel.from_numpy_vectors(
+        linear, (rows, columns, couplings[rows, columns]), 0.0, dimod.BINARY
+    )
+
+
+def _terms(redundancy, field, beta, pair_sum):
+    """Linear terms (d,) of `feature_selection_bqm`, and couplings (d, d), every pair twice: once above the diagonal."""
     beta, sizes = require.number("beta", beta, "[0, 1]"), {}
     remedy = ": the authors' diagonal J_pp is 0, so their sum over all p, q is 'p!=q'"
     require.choice("pair_sum", pair_sum, PAIR_SUMS, remedy if isinstance(pair_sum, str) and pair_sum == "all" else "")
@@ -350,8 +358,4 @@ def feature_selection_bqm(
     linear = beta * field
     if pair_sum == "half":
         linear = linear + (1 - beta) / 2 * np.diag(redundancy)
-    rows, columns = np.triu_indices(len(field), 1)
-    each = (2 if pair_sum == "p!=q" else 1) * (1 - beta)
-    return dimod.BinaryQuadraticModel.from_numpy_vectors(
-        linear, (rows, columns, each * redundancy[rows, columns]), 0.0, dimod.BINARY
-    )
+    return linear, (2 if pair_sum == "p!=q" else 1) * (1 - beta) * redundancy
