@@ -130,6 +130,7 @@ class Choosy(nn.Module):
         super().__init__()
         self.maps = nn.Conv2d(3, 4, 3)
         self.last = nn.Linear(4, 3)
+        self.last.weight.data[:, 0] = 1.0  # a map speaks for every class
 
     def forward(self, pixels):
         red = pixels[:, :1, 0, 0] > 1.5 + pixels[:, 1:2, 0, 0]
