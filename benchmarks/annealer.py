@@ -213,11 +213,8 @@ STYLES = {  # colour (Okabe-Ito), marker, name in each panel
     "Qulacs": ("#999999", "<", {"evolution": "Qulacs, our splitting"}),
     "Qulacs, prebuilt": ("#666666", ">", {"evolution": "Qulacs, circuit not timed"}),
     "QuTiP": ("#E69F00", "^", {"evolution": "QuTiP sesolve"}),
-    "QuSpin": ("#009E73", "v", {"evolution": "QuSpin evolve"}),
-    "SciPy": ("#CC79A7", "D", {"evolution": "SciPy expm_multiply", "minimum gap": "SciPy eigsh"}),
     "SciPy, our product": ("#882255", "d", {"minimum gap": "SciPy eigsh, our product"}),
     "PRIMME": ("#999999", "<", {"minimum gap": "PRIMME, our product"}),
-    "LAPACK": ("#000000", "P", {"minimum gap": "LAPACK eigh"}),
     "authors": ("#D55E00", "X", {"evolution": "authors' algorithm", "minimum gap": "authors' algorithm"}),
 }
 
