@@ -127,7 +127,7 @@ class Run(Artefacts):
     """One notebook's run: `Run("04_annealing", globals())` takes the values of the notebook's parameters.
 
     Those are the names of its parameter cell; whatever else the kernel holds is left alone. Opened in JupyterLab, it
-    writes to build/lab/<profile>, where others in the lab find it first: what `make` has made stays as it is. From here on
+    writes to build/lab/<profile>, where others in the lab find it first: what `make` has made stays. From here on
     BLAS has one thread in a kernel: sums by several differ with their number. Raises ValueError for an unknown notebook
     or profile, and, naming the parameter, for one that is missing or no literal.
 
