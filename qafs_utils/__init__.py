@@ -4,6 +4,9 @@ import os
 import re
 import sys
 
+# PyTorch's threads wait for each other in a loop, beside another program ten times as long as asleep. For kernels, too.
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+
 
 def __getattr__(name):  # what it needs is loaded only for those who use it
     if name == "explain":

@@ -50,10 +50,15 @@ def mean_with_interval(values, *, n_resamples: int = 1000, seed: int = 0, method
     return {"value": nan_mean(values), "low": low, "high": high}
 
 
-def _checked(statistic):
-    """The statistic, whose values are numbers of finite size, or NaN. Raises ValueError, then or when called."""
+def _callable(statistic):
     if not callable(statistic):
         raise ValueError(f"statistic must be a function of an array, got {require.described(statistic)}")
+    return statistic
+
+
+def _checked(statistic):
+    """The statistic, whose values are numbers of finite size, or NaN. Raises ValueError, then or when called."""
+    _callable(statistic)
 
     @wraps(statistic)  # scipy asks whether it takes an axis
     def checked(*samples, **options):
@@ -166,11 +171,12 @@ def cluster_interval(
     >>> cluster_interval(clusters, lambda index: values[index].mean())
     (1.0, 5.0)
     """
-    groups, rng, values = _groups("clusters", clusters), require.generator("seed", seed), []
-    tail, statistic = (1 - require.number("confidence", confidence, "(0, 1)")) / 2, _checked(statistic)
-    for _ in range(require.whole("n_resamples", n_resamples, 1, MOST)):
-        values.append(statistic(np.concatenate([groups[g] for g in rng.integers(len(groups), size=len(groups))])))
-    defined = np.array([value for value in values if not np.isnan(value)], dtype=float)
+    groups, rng = _groups("clusters", clusters), require.generator("seed", seed)
+    tail, statistic = (1 - require.number("confidence", confidence, "(0, 1)")) / 2, _callable(statistic)
+    drawn = rng.integers(len(groups), size=(require.whole("n_resamples", n_resamples, 1, MOST), len(groups)))
+    values = [statistic(np.concatenate([groups[g] for g in row])) for row in drawn]
+    values = require.array("values of the statistic", values, "R", interval=SUMMABLE, nan=True)
+    defined = values[~np.isnan(values)]
     return tuple(map(float, np.quantile(defined, (tail, 1 - tail)))) if len(defined) else (float("nan"), float("nan"))
 
 

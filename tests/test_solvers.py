@@ -380,6 +380,7 @@ def test_lasso_order_does_not_depend_on_scale(scale):
 
 
 SMALL = dimod.BQM({0: -1.0, 1: 1.0, 2: -0.5}, {(0, 1): 1.0}, 0.0, "BINARY")
+TIED = dimod.BQM({"c": 0.0, "a": 0.5, "b": -0.5}, {"ab": 0.5, "bc": 0.0}, 0.0, "SPIN")
 ODD = {
     "timeout": [-1, None, np.nan, np.inf, "x", 2.5, 2**31, [1]],
     "num_restarts": [-1, None, 2**31],
@@ -445,6 +446,21 @@ def test_a_guarded_solver_draws_what_the_sampler_itself_draws():
         given = by_name.TRIALS[name] | {"seed": 3}
         ours, theirs = (sampler.sample(bqm, **given) for sampler in (by_name.solver(name), by_name.SOLVERS[name]()))
         assert np.array_equal(ours.record.sample, theirs.record.sample)
+
+
+@pytest.mark.parametrize("bqm", [p.bqm(beta) for p in PROBLEMS for beta in (0.0, 0.7, 1.0)] + [SMALL, TIED])
+def test_temperatures_are_those_of_the_sampler(bqm):
+    for model in (bqm, bqm.change_vartype("SPIN", inplace=False)):
+        theirs = SimulatedAnnealingSampler().sample(model, seed=1)
+        assert (
+            by_name.solver("simulated_annealing").sample(model, seed=1).info["beta_range"] == theirs.info["beta_range"]
+        )
+        assert options.beta_range(model) == theirs.info["beta_range"]
+
+
+def test_a_model_of_zeros_is_left_to_the_sampler():
+    with pytest.warns(UserWarning, match="biases are zero"):
+        by_name.solver("simulated_annealing").sample(dimod.BQM({0: 0.0, 1: 0.0}, {(0, 1): 0.0}, 1.0, "SPIN"))
 
 
 @pytest.mark.parametrize("name", LOCAL)

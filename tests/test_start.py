@@ -1,12 +1,15 @@
-"""What one waits for: imports load only what is used."""
+"""What one waits for: imports load only what is used, and notebooks run beside each other share the cores."""
 
+import os
 import subprocess
 import sys
 
+import joblib
 import pytest
 
 from qafs_utils.artefacts.definitions import bare, parsed
 from qafs_utils.artefacts.provenance import ROOT
+from qafs_utils.make import execute
 
 EXPLAIN = "from qafs_utils import explain"
 CALLED = """
@@ -80,3 +83,53 @@ def test_any_other_condition_counts(change):
 def test_another_import_for_type_checkers_means_another_thing():
     other = TYPES.replace("from torch", "from jax")
     assert parsed("wing.ours", other).definitions["f"] != parsed("wing.ours", TYPES).definitions["f"]
+
+
+@pytest.mark.parametrize(
+    "flags, cores, share",
+    [
+        ("", 8, 8),
+        ("ks", 8, 8),
+        ("s -j1", 8, 8),
+        (" -- PYTHON=-j2", 8, 8),  # a variable of the user's
+        ("s -j2 --jobserver-auth=3,4 -- INPUT=images", 8, 4),
+        (" -j3 --jobserver-auth=fifo:/tmp/GMfifo1", 8, 2),
+        ("ks -j2 --jobserver-auth=3,4", 2, 1),
+        (" -j16 --jobserver-auth=3,4", 2, 1),
+        (" -j", 8, 1),
+        ("w --jobserver-fds=3,4 -j", 8, 1),  # make 3.81 does not tell the number
+    ],
+)
+def test_kernels_share_the_cores(flags, cores, share):
+    given = {"MAKEFLAGS": flags, "PATH": "/bin"}
+    assert execute.shared_cores(given, cores) == dict.fromkeys(execute.THREADS, str(share))
+    assert execute.shared_cores(given | {"OMP_NUM_THREADS": "3"}, cores)["OMP_NUM_THREADS"] == "3"
+
+
+IN_KERNEL = """
+import numpy, scipy.linalg, torch
+from qafs_utils.annealing import threads
+from qafs_utils.artefacts.parameters import defaults
+from qafs_utils.artefacts.run import Run
+import threadpoolctl
+Run("03_qubo", defaults("03_qubo") | {"get_ipython": print})
+blas = {pool["num_threads"] for pool in threadpoolctl.threadpool_info() if pool["user_api"] == "blas"}
+print(blas, threads.THREADS, torch.get_num_threads())
+"""
+
+
+@pytest.mark.parametrize("options, share", [(["-j2"], 1), (["-j"], 1), ([], 2), (["-j1"], 2)], ids=str)
+def test_threads_of_a_kernel(tmp_path, options, share):
+    """With the flags that this make writes, through the function that prepares a kernel: BLAS has one, always."""
+    prepare = (
+        "import os, subprocess, sys, joblib; joblib.cpu_count = lambda: 2; from qafs_utils.make import execute; "
+        f"execute._prepare_kernel('03_qubo', '{tmp_path}'); assert os.environ['OMP_WAIT_POLICY'] == 'PASSIVE'; "
+        "subprocess.run([sys.executable, '-c', os.environ['IN_KERNEL']], check=True)"
+    )
+    (tmp_path / "Makefile").write_text(f'all:\n\t@{sys.executable} -c "$$CODE"\n')
+    unset = ("MAKEFLAGS", "OPENBLAS_NUM_THREADS", "OMP_WAIT_POLICY", *execute.THREADS)
+    kept = {name: value for name, value in os.environ.items() if name not in unset}
+    command = ["make", "-s", "-C", str(tmp_path), *options]
+    environment = kept | {"CODE": prepare, "IN_KERNEL": IN_KERNEL, "PYTHONPATH": str(ROOT), "OPENBLAS_NUM_THREADS": "2"}
+    done = subprocess.run(command, env=environment, capture_output=True, text=True)
+    assert done.stdout == f"{{1}} {min(share, joblib.cpu_count())} {share}\n", done.stderr

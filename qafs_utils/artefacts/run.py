@@ -16,6 +16,7 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+from threadpoolctl import threadpool_limits
 
 from .. import require
 from .answers import answered
@@ -126,8 +127,9 @@ class Run(Artefacts):
     """One notebook's run: `Run("04_annealing", globals())` takes the values of the notebook's parameters.
 
     Those are the names of its parameter cell; whatever else the kernel holds is left alone. Opened in JupyterLab, it
-    writes to build/lab/<profile>, where others in the lab find it first: what `make` has made stays as it is. Raises
-    ValueError for an unknown notebook or profile, and, naming the parameter, for one that is missing or no literal.
+    writes to build/lab/<profile>, where others in the lab find it first: what `make` has made stays. From here on
+    BLAS has one thread in a kernel: sums by several differ with their number. Raises ValueError for an unknown notebook
+    or profile, and, naming the parameter, for one that is missing or no literal.
 
     >>> run = Run("04_annealing", defaults("04_annealing") | {"seed": 1, "token": "mine", "np": np})
     >>> run.parameters["seed"], "token" in run.parameters
@@ -140,7 +142,11 @@ class Run(Artefacts):
         if missing:
             raise ValueError(f"{notebook}: no value for {', '.join(missing)}: run the cell of its parameters first")
         self.notebook, self.parameters = notebook, {name: literal(name, namespace[name]) for name in names}
-        super().__init__(self.parameters["profile"], "get_ipython" in namespace and WITHIN_MAKE not in os.environ)
+        in_kernel = "get_ipython" in namespace
+        super().__init__(self.parameters["profile"], in_kernel and WITHIN_MAKE not in os.environ)
+        if in_kernel:
+            os.environ["OPENBLAS_NUM_THREADS"] = "1"  # of what is loaded later, and of worker processes
+            threadpool_limits(1, "blas")
         self.sources, self.made = {}, {"artefacts": {}, "figures": {}}
         self.answers = {}  # to the paper's statements, by id
         self.code = code_hash(notebook, ROOT)

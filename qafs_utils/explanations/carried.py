@@ -94,14 +94,16 @@ def causal_test_of_heads(
     pair_sum=HEADLINE.pair_sum,
     field=HEADLINE.field,
     time_limit: float = 600.0,
+    n_jobs: int | None = None,
     **options,
 ) -> list[dict]:
     """`causal_test` of several heads on the same maps: the QUBO's proven optimum, the top k and random candidates.
 
     heads: {training seed: (weight (C, N_f), bias (C,))} of classifiers on globally pooled maps; maps: (B, N_f, H, W);
-    time_limit: seconds a proof; options: n_resamples and seed  ->  rows of `causal_test` with head, the training seed,
-    and margin_whole, the mean margin with all maps. The class of an image is that which the head predicts; its
-    candidates are the maps of positive weight for it. Raises ValueError for an optimum without proof.
+    time_limit: seconds a proof; n_jobs: processes for the proofs; options: n_resamples and seed  ->  rows of
+    `causal_test` with head, the training seed, and margin_whole, the mean margin with all maps. The class of an image
+    is that which the head predicts; its candidates are the maps of positive weight for it. Raises ValueError for an
+    optimum without proof.
 
     >>> maps = np.array([[[[1.0]], [[2.0]], [[0.5]]]] * 2)
     >>> rows = causal_test_of_heads({3: (np.array([[3.0, 1, 0], [0, -1, 1]]), np.zeros(2))}, maps, n_resamples=5)
@@ -113,7 +115,7 @@ def causal_test_of_heads(
         classifier = LinearClassifier.of_maps(maps, weight, bias)
         importance = np.asarray(weight)[classifier.target]  # but for a factor, which the field divides by
         problems = feature_selection.problems(maps, importance, field=field)
-        model = {"beta": beta, "pair_sum": pair_sum, "time_limit": time_limit}
+        model = {"beta": beta, "pair_sum": pair_sum, "time_limit": time_limit, "n_jobs": n_jobs}
         optimum, infos = by_name.solve_all(problems, "exact", desc=f"head {head}", **model)
         if not all(info["proven"] for info in infos):
             raise ValueError(f"an optimum of head {head} is not proven: give a longer time_limit")

@@ -6,6 +6,7 @@ import numpy as np
 import scipy.special
 
 from .. import require
+from ..annealing.threads import in_threads
 from ..intervals import SUMMABLE, mean_with_interval, per_image
 
 MEASURES = ("probability", "argmax", "argmax_alone", "margin", "matched")  # of `class_measures`
@@ -149,12 +150,18 @@ def best_subset_measures(contributions, bias, target, keep: bool = True) -> dict
     size, best = bits.sum(1), {measure: np.empty((len(contributions), n + 1)) for measure in MEASURES}
     order = np.argsort(size, kind="stable")
     starts = np.searchsorted(size[order], np.arange(n + 1))
-    ranked = bits[order].astype(float)
-    for b, (added, c) in enumerate(zip(contributions, target)):
-        logits = (ranked if keep else 1 - ranked) @ added + bias  # (2^N_f, C)
-        whole = np.broadcast_to(added.sum(0) + bias, logits.shape)
-        for measure, values in class_measures(logits, np.full(len(logits), c), whole, bias).items():
-            best[measure][b] = (np.maximum if keep else np.minimum).reduceat(values, starts)
+    ranked = bits[order].T.astype(float)
+    extreme, ranked = (np.maximum, ranked) if keep else (np.minimum, 1 - ranked)
+
+    def search(first, last):
+        for b in range(first, last):
+            added = contributions[b].T  # (C, N_f): sums over classes are faster along the first axis
+            logits = (added @ ranked + bias[:, None]).T  # (2^N_f, C)
+            whole = np.broadcast_to((added.sum(1) + bias)[:, None], logits.T.shape).T
+            for measure, values in class_measures(logits, np.full(len(logits), target[b]), whole, bias).items():
+                best[measure][b] = extreme.reduceat(values, starts)
+
+    in_threads(search, len(contributions))
     return best
 
 

@@ -5,12 +5,16 @@ import errno
 import json
 import logging
 import os
+import re
 import socket
 import sys
 import tempfile
 import time
+from collections.abc import Mapping
+from itertools import takewhile
 from pathlib import Path
 
+import joblib
 import psutil
 from filelock import FileLock, Timeout
 
@@ -21,7 +25,23 @@ from ..artefacts.run import WITHIN_MAKE
 UNWRITABLE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES)
 # glibc gives large blocks back and faults them in again: a third of a forward pass. Notebook kernels inherit this.
 ALLOCATOR = {"MALLOC_MMAP_MAX_": "0", "MALLOC_TRIM_THRESHOLD_": str(2**40)}
+THREADS = ("OMP_NUM_THREADS", "LOKY_MAX_CPU_COUNT")  # PyTorch's, and those of joblib, which ours follow too
 BARS = 30.0  # seconds between two states of a progress bar in a log that is no terminal
+
+
+def shared_cores(environment: Mapping[str, str], cores: int) -> dict[str, str]:
+    """Variables that give a kernel its share of the cores beside those of `make -jN`: environment of make's recipe.
+
+    cores // N threads or processes, at least one; one for `make -j`, which runs all at once. All cores for one run
+    after the other, and what the user has set.
+
+    >>> shared_cores({"MAKEFLAGS": "k -j2 --jobserver-auth=3,4 -- INPUT=images"}, cores=8)
+    {'OMP_NUM_THREADS': '4', 'LOKY_MAX_CPU_COUNT': '4'}
+    """
+    flags = takewhile(lambda word: word != "--", environment.get("MAKEFLAGS", "").split())  # variables come after it
+    jobs = [word[2:] for word in flags if re.fullmatch(r"-j\d*", word)] or ["1"]
+    share = str(max(1, cores // int(jobs[-1] or cores)))
+    return {name: environment.get(name, share) for name in THREADS}
 
 
 @contextlib.contextmanager
@@ -166,6 +186,7 @@ def _prepare_kernel(notebook, folder):
     first = {"JUPYTER_PATH": os.pathsep.join(filter(None, [folder, os.environ.get("JUPYTER_PATH")]))}
     os.environ |= first | {"IPYTHONDIR": folder, "JUPYTER_RUNTIME_DIR": f"{folder}/runtime", WITHIN_MAKE: "1"}
     os.environ.pop("PYTHONSTARTUP", None)
+    os.environ |= shared_cores(os.environ, joblib.cpu_count())
     for name, value in (ALLOCATOR if sys.stderr.isatty() else ALLOCATOR | {"TQDM_MININTERVAL": str(BARS)}).items():
         os.environ.setdefault(name, value)
 

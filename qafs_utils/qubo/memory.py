@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import psutil
 
-_SMALL = 2**20  # bytes that are there: to ask takes longer than many a calculation with them
+_SMALL = 2**24  # bytes that are free wherever Python runs: to ask what is free takes as long as the energies of d = 10
 
 
 def free_bytes() -> float:
@@ -45,12 +45,12 @@ def require_memory(d: int, numbers: float, what: str, *, free: float | None = No
     Traceback (most recent call last):
     MemoryError: the energies of d = 60 needs 3.44e+10 GiB, 1.02e+03 GiB are free on cuda: d = 35 would fit
     """
-    if free is None and 8 * numbers * 2**d < _SMALL:
-        return
-    free = free_bytes() if free is None else free
-    if 8 * numbers * 2**d > free:
+    needed = 8 * numbers * 2**d
+    if free is None:
+        free = free_bytes() if needed > _SMALL else np.inf
+    if needed > free:
         fits = max(0, int(np.floor(np.log2(max(free, 1) / (8 * numbers)))))
         raise MemoryError(
-            f"{what} of d = {d} needs {8 * numbers * 2**d / 2**30:.3g} GiB, {free / 2**30:.3g} GiB are free{place}: "
+            f"{what} of d = {d} needs {needed / 2**30:.3g} GiB, {free / 2**30:.3g} GiB are free{place}: "
             f"d = {fits} would fit"
         )

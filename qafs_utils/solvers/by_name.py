@@ -27,7 +27,7 @@ from ..qubo.binary import require_model, sample_set
 from ..qubo.feature_selection import require_problems
 from .branch_and_bound import ExactSampler
 from .emulated_qpu import EmulatedQPUSampler
-from .options import checked
+from .options import beta_range, checked
 from .qpu import HybridSampler, QPUSampler
 from .simple import BruteForceSampler, GreedySampler
 
@@ -78,6 +78,9 @@ class _Checked(dimod.Sampler):
             options = checked(self.kind, options, max(1, bqm.num_variables))
             if not bqm.num_variables:  # one of them warns, another has no answer
                 return sample_set([], bqm)
+        schedule = (options.get(name) for name in ("beta_range", "beta_schedule"))
+        if self.kind is SimulatedAnnealingSampler and not any(given is not None for given in schedule):
+            options["beta_range"] = beta_range(bqm)
         return self.sampler.sample(dimod.BQM(bqm, dtype=float) if bqm.dtype == object else bqm, **options)
 
     def __reduce__(self):  # to another process by its name

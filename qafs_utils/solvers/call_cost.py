@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 import pandas as pd
+from joblib import Parallel, delayed
 
 from .. import intervals, require
 from ..annealing.processors import Processor, call_times
@@ -32,26 +33,38 @@ def call_seconds(processor: str | Processor, qubits: int, reads: int = 1, *, ann
     return round(1e-6 * call_times(processor, qubits, reads, anneal_us)["qpu_access_time"], 12)
 
 
-def call_costs(names: Sequence[str], sizes, *, reads: int = 1, anneal_us: float = 20.0, seed: int = 0) -> pd.DataFrame:
+def call_costs(
+    names: Sequence[str], sizes, *, reads: int = 1, anneal_us: float = 20.0, seed: int = 0, n_jobs: int | None = None
+) -> pd.DataFrame:
     """Calls for dense problems of these sizes: table of processor, d, qubits (of all chains), seconds; a row each.
 
-    qubits is NA and seconds NaN where the problem does not fit. seed: draws the qubits that do not work. Raises
-    ValueError as `call_times` and `processor_graphs.clique`.
+    qubits is NA and seconds NaN where the problem does not fit. seed: draws the qubits that do not work; n_jobs:
+    processes, one processor's cliques each. Raises ValueError as `call_times` and `processor_graphs.clique`.
 
     >>> call_costs(["Advantage2_system4"], [8, 400]).round(5)
                 processor    d  qubits  seconds
     0  Advantage2_system4    8      16  0.00807
     1  Advantage2_system4  400    <NA>      NaN
     """
-    rows = []
-    for name, d in itertools.product(names, sizes):
-        try:
-            qubits = sum(map(len, clique(name, d, seed=seed).values()))
-        except HardwareError:
-            rows.append((name, d, None, np.nan))
-        else:
-            rows.append((name, d, qubits, call_seconds(name, qubits, reads, anneal_us=anneal_us)))
+    sizes = list(sizes)
+    found = zip(names, Parallel(n_jobs=n_jobs)(delayed(_clique_qubits)(name, sizes, seed) for name in names))
+    rows = [
+        (name, d, count, call_seconds(name, count, reads, anneal_us=anneal_us) if count else np.nan)
+        for name, counts in found
+        for d, count in zip(sizes, counts)
+    ]
     return pd.DataFrame(rows, columns=["processor", "d", "qubits", "seconds"]).astype({"qubits": "Int64"})
+
+
+def _clique_qubits(name, sizes, seed):
+    """Qubits of all chains of dense problems, None where one does not fit."""
+    counts = []
+    for d in sizes:
+        try:
+            counts.append(sum(map(len, clique(name, d, seed=seed).values())))
+        except HardwareError:
+            counts.append(None)
+    return counts
 
 
 def most_important(problem: Problem, d: int) -> Problem:
