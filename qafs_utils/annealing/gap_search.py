@@ -1,136 +1,292 @@
 """Branch and bound for the minimum gap over s, with a certificate: what `spectrum.minimum_gap` runs."""
 
-import heapq
-from dataclasses import dataclass
-
 import numpy as np
 
+from .. import require
+from ..compiled import njit
 from . import threads as pool
 from .evolution import loops_on
-from .level_solver import LevelSolver
+from .level_solver import LevelSolver, lowest_of_tridiagonal
 from .schedules import SCHEDULES
 
-_GRID = np.delete(np.linspace(0, 1, 9), 1)  # where the search begins; near 0 the levels are clustered
-_WAVE = 2  # values of s solved at a time
+_GRID = (0.55, 0.85)  # where levels are solved for first
 _LARGE = 1 << 13  # vectors for which threads pay
-_NEAR = 3  # solved values of s whose vectors are combined into the start at another
-_GUARD = 3e-3  # residual of the third level, kept so that its crossing with the second is seen
-_SAMPLES = 120  # vectors that all samples of a search may take
-_CELLS = 64  # cells in which an interval's bound is evaluated
+_GUARD = 3e-3  # residual of the third level
+_SAMPLES = 120  # vectors that the samples of a search may take
 _NARROW = 1e-13  # intervals of s that are cut no further
+_ROW = 1 << 11  # numbers that stay in the first-level cache
 _FOLLOWED = 1e-6  # how closely the search follows a schedule without knots
+_S, _E0, _E1, _PAIR, _THREE, _D0, _P0, _D1, _P1 = range(9)  # columns of samples
 
 
-@dataclass(frozen=True)
-class _Sample:
-    """The levels of the linear schedule at one s."""
+@njit(fastmath=True)
+def _lowest(T, k):
+    """The k lowest eigenpairs of a symmetric matrix (n, n), overwritten  ->  values (k,), vectors (k, n)."""
+    n = len(T)
+    alpha, beta, scale = np.empty(n), np.zeros(n - 1), np.zeros(n)
+    for i in range(n - 1):  # reflections, of which row i keeps the vector
+        alpha[i], x = T[i, i], T[i, i + 1 :]
+        norm = np.sqrt((x * x).sum())
+        beta[i] = -norm if x[0] > 0 else norm
+        if i == n - 2 or norm == 0.0:
+            beta[i] = x[0]
+            continue
+        x[0] -= beta[i]
+        scale[i] = -beta[i] * x[0]
+        y = np.zeros(n - i - 1)
+        for j in range(n - i - 1):
+            y += x[j] * T[i + 1 + j, i + 1 :]
+        y /= scale[i]
+        y -= (x * y).sum() / (2 * scale[i]) * x
+        for j in range(n - i - 1):
+            T[i + 1 + j, i + 1 :] -= x[j] * y + y[j] * x
+    alpha[n - 1] = T[n - 1, n - 1]
+    values, vectors = lowest_of_tridiagonal(alpha, beta, k)
+    for i in range(n - 2, -1, -1):
+        if scale[i] != 0.0:
+            x = T[i, i + 1 :]
+            for level in range(k):
+                vectors[level, i + 1 :] -= (x * vectors[level, i + 1 :]).sum() / scale[i] * x
+    return values, vectors
 
-    s: float
-    A: float
-    B: float
-    values: np.ndarray  # (3,) eigenvalues, the third roughly
-    driver: np.ndarray  # (3,) expected H_D
-    problem: np.ndarray  # (3,) expected H_P
-    vectors: np.ndarray  # (3, 2^d)
 
-    @property
-    def gap(self):
-        return self.values[1] - self.values[0]
+@njit()
+def _between(samples, column, s):
+    """The chord of a column of the samples (m, 9) at s, which its concave function exceeds."""
+    right = 1
+    while samples[right, _S] < s:
+        right += 1
+    a, b = samples[right - 1], samples[right]
+    return a[column] + (s - a[_S]) / (b[_S] - a[_S]) * (b[column] - a[column])
 
-    def slope(self, dA, dB):
-        """Derivative of the gap by s (Hellmann-Feynman)."""
-        return dA * (self.driver[1] - self.driver[0]) + dB * (self.problem[1] - self.problem[0])
+
+@njit(fastmath=True)
+def _form(x, M):
+    """x M x."""
+    total = 0.0
+    for i in range(len(x)):
+        total += x[i] * (M[i] * x).sum()
+    return total
+
+
+@njit()
+def _sample(s, forms, samples):
+    """What the basis says of the levels at s: forms (5, n, n), solved samples (m, 9)  ->  (9,)."""
+    values, x = _lowest((1 - s) * forms[0] + s * forms[1], 2)
+    square = (1 - s) ** 2 * forms[2] + s * (1 - s) * forms[3] + s * s * forms[4]  # of H
+    row = np.array([s, values[0], values[1], _between(samples, _PAIR, s), -np.inf, 0.0, 0.0, 0.0, 0.0])
+    third, total = _between(samples, _THREE, s) - values.sum(), values.sum()
+    for level in range(2):
+        row[_D0 + 2 * level], row[_P0 + 2 * level] = _form(x[level], forms[0]), _form(x[level], forms[1])
+        if third > values[1]:
+            total -= max(_form(x[level], square) - values[level] ** 2, 0.0) / (third - values[level])
+    if third > values[1]:
+        row[_PAIR] = max(row[_PAIR], total)
+    return row
+
+
+@njit()
+def _interval(rows, left, right):
+    """[left, right, least bound of the gap between these two samples, where it is attained]."""
+    a, b = rows[left], rows[right]
+    ends = np.empty((2, 2))  # of both vectors, at both ends
+    for i, row in enumerate((a, b)):
+        for j, at in enumerate((a, b)):
+            ends[i, j] = at[_PAIR] - 2 * ((1 - at[_S]) * row[_D0] + at[_S] * row[_P0])
+    best, place = max(ends[0, 0], ends[1, 0]), a[_S]
+    if max(ends[0, 1], ends[1, 1]) < best:
+        best, place = max(ends[0, 1], ends[1, 1]), b[_S]
+    turn = (ends[0, 0] - ends[1, 0]) - (ends[0, 1] - ends[1, 1])
+    share = (ends[0, 0] - ends[1, 0]) / turn if turn != 0.0 else 0.0
+    if 0.0 < share < 1.0:
+        crossing = ends[0, 0] + share * (ends[0, 1] - ends[0, 0])
+        if crossing < best:
+            best, place = crossing, a[_S] + share * (b[_S] - a[_S])
+    return np.array([left, right, max(best, 0.0), place])
+
+
+@njit()
+def _split(a, b, lowest):
+    """Next s to look at: at the zero of the gap's slope if it is bracketed, else where the bound is lowest."""
+    left, right, margin = (a[_P1] - a[_P0]) - (a[_D1] - a[_D0]), (b[_P1] - b[_P0]) - (b[_D1] - b[_D0]), 0.2
+    width = b[_S] - a[_S]
+    if left < 0.0 < right:
+        lowest, margin = a[_S] - left / (right - left) * width, 0.1
+    return min(max(lowest, a[_S] + margin * width), b[_S] - margin * width)
+
+
+@njit()
+def _search(samples, forms, tolerance):
+    """Branch and bound on what the basis says  ->  sample of least gap, lower bound, s to solve at or NaN, looks."""
+    count, rows, intervals = len(samples), np.empty((1000, 9)), np.empty((1000, 4))
+    rows[:count] = samples
+    for i in range(count - 1):
+        intervals[i] = _interval(rows, i, i + 1)
+    best, least = 0, np.inf
+    for i in range(count):
+        upper = 2 * rows[i, _E1] - rows[i, _PAIR]  # of the gap
+        if upper < least:
+            best, least = i, upper
+    while True:
+        i = intervals[: count - 1, 2].argmin()
+        a, b = int(intervals[i, 0]), int(intervals[i, 1])
+        bound = min(intervals[i, 2], rows[best, _E1] - rows[best, _E0])
+        if bound >= least - tolerance or rows[b, _S] - rows[a, _S] < 1e-9 or count == len(rows):
+            return rows[best], bound, np.nan, count
+        rows[count] = row = _sample(_split(rows[a], rows[b], intervals[i, 3]), forms, samples)
+        upper = 2 * row[_E1] - row[_PAIR]
+        if upper < least:
+            best, least = count, upper
+        if row[_PAIR] - 2 * row[_E0] < least - tolerance:
+            return rows[best], bound, row[_S], count
+        intervals[i] = _interval(rows, a, count)
+        intervals[count - 1] = _interval(rows, count, b)
+        count += 1
+
+
+@njit(fastmath=True)
+def _orthogonalise(basis, n):
+    """Take from row n its parts along the n orthonormal rows before it, twice, and normalise it  ->  what was left."""
+    x, norm = basis[n], 1.0
+    for _ in range(2):
+        overlaps, square = np.zeros(n), 0.0
+        for start in range(0, x.size, _ROW):
+            x_ = x[start : start + _ROW]
+            for i in range(n):
+                row, overlap = basis[i, start : start + _ROW], 0.0
+                for k in range(x_.size):
+                    overlap += x_[k] * row[k]
+                overlaps[i] += overlap
+        for start in range(0, x.size, _ROW):
+            x_ = x[start : start + _ROW]
+            for i in range(n):
+                row, overlap = basis[i, start : start + _ROW], overlaps[i]
+                for k in range(x_.size):
+                    x_[k] -= overlap * row[k]
+            for k in range(x_.size):
+                square += x_[k] * x_[k]
+        scale = 1 / np.sqrt(square) if square > 0 else 0.0
+        for k in range(x.size):
+            x[k] *= scale
+        norm *= np.sqrt(square)
+    return norm
+
+
+@njit(fastmath=True)
+def _products(basis, driven, energies, n, old):
+    """Scalar products of the basis (n, 2^d), H_D times it and H_P times it: `old` (5, m, m) and those of new rows."""
+    forms, m, width = np.zeros((5, n, n)), old.shape[1], min(_ROW, energies.size)
+    forms[:, :m, :m] = old
+    for start in range(0, energies.size, width):
+        part = slice(start, start + width)
+        E = energies[part]
+        for i in range(m, n):
+            x, Dx = basis[i, part], driven[i, part]
+            for j in range(i + 1):
+                y, Dy = basis[j, part], driven[j, part]
+                D, P, DD, DP, PP = 0.0, 0.0, 0.0, 0.0, 0.0
+                for k in range(width):
+                    xy = E[k] * x[k] * y[k]
+                    D += x[k] * Dy[k]
+                    P += xy
+                    DD += Dx[k] * Dy[k]
+                    DP += E[k] * (x[k] * Dy[k] + Dx[k] * y[k])
+                    PP += E[k] * xy
+                for q, term in enumerate((D, P, DD, DP, PP)):
+                    forms[q, i, j] += term
+    for q in range(5):
+        for i in range(m, n):
+            for j in range(i):
+                forms[q, j, i] = forms[q, i, j]
+    return forms
 
 
 class GapSearch:
     """Samples of one problem's levels, and what they prove about its gap: energies (2^d,).
 
-    As functions of (A, B), E0 and E0 + E1 are concave and of degree one. So E0 lies below the expectation of
-    H in any vector, and E0 + E1 at (A, B) = a (A_l, B_l) + b (A_r, B_r) with a, b >= 0 lies above a times
-    its value at l plus b times that at r: together a lower bound of the gap between two samples. Samples are of the
-    linear schedule; that of other weights is A + B times that at s = B / (A + B).
+    Levels are solved for at few s. The vectors span a basis, in which all levels between are nearly exact. Proven is:
+    E0 lies below the expectation of H in any vector. E0 + E1 and E0 + E1 + E2 are concave in (A, B) and of degree one,
+    so above their chords. With E2 >= rho, E0 + E1 lies above theta_0 + theta_1 - sum_i r_i^2 / (rho - theta_i) for two
+    expected energies theta_i < rho of residuals r_i [lehmann1949]. Samples are of the linear schedule; that of
+    other weights is A + B times that at s = B / (A + B).
 
-    >>> search = GapSearch([0.0, 1.0], driver="scaled", residual=1e-5)
-    >>> sample, lower_bound = search.minimise(1e-6)
-    >>> float(sample.gap.round(4)), round(sample.s, 2), bool(sample.gap - 1e-6 <= lower_bound <= sample.gap)
+    >>> search = GapSearch([0.0, 1.0], driver="scaled", residual=1e-5, tolerance=1e-6)
+    >>> gap, s, lower_bound = search.minimise()
+    >>> round(gap, 4), round(s, 2), gap - 1e-6 <= lower_bound <= gap
     (0.8944, 0.8, True)
     """
 
-    def __init__(self, energies, *, driver, residual, threads=None, device=None):
+    def __init__(self, energies, *, driver, residual, tolerance, threads=None, device=None):
         k = min(3, max(len(energies), 2))
-        number = min(threads or pool.THREADS, _WAVE, loops_on(device).solvers) if len(energies) >= _LARGE else 1
+        number = min(threads or pool.THREADS, len(_GRID), loops_on(device).solvers) if len(energies) >= _LARGE else 1
         options = {"driver": driver, "schedule": "linear", "k": k, "residual": [residual, residual, _GUARD][:k]}
-        options |= {"device": device, "samples": _SAMPLES}
-        self.solvers = [LevelSolver(energies, **options, solvers=number - i) for i in range(number)]
-        self.schedule, self.samples = SCHEDULES["linear"], {}
+        samples = [_SAMPLES, *[0] * (number - 1)]
+        self.solvers = [
+            LevelSolver(energies, **options, device=device, solvers=number - i, samples=room)
+            for i, room in enumerate(samples)
+        ]
+        solver, self.tolerance = self.solvers[0], tolerance
+        self.loops, self.d, self.offset = solver.loops, solver.d, float(solver.energies.min())
+        self.energies, (self.basis, self.driven) = solver.energies - self.offset, solver.room.reshape(2, -1, 2**self.d)
+        lowest, g = np.array(self.energies[solver.lowest[:k]].tolist()), solver.g
+        mean, top = float(self.energies.mean()), [self.d * g, (self.d - 2) * g]
+        three = [sum(top) + top[1], lowest.sum()] if k == 3 else [1e300, 1e300]
+        self.samples = np.array([
+            [0, *top, sum(top), three[0], top[0], mean, top[1], mean],
+            [1, *lowest[:2], lowest[:2].sum(), three[1], 0, lowest[0], 0, lowest[1]],
+        ])
+        self.solves, self.n, self.forms = 0, 0, np.zeros((5, 0, 0))
+        start = self.loops.empty((1 + k, 2**self.d))
+        start[:] = 0
+        start[0] = 1
+        for row, string in zip(start[1:], solver.lowest):
+            row[string] = 1
+        self._extend(start)
 
-    def _at(self, *points):
-        """Samples at these s. New ones are solved _WAVE at a time, from the vectors of their nearest neighbours."""
-        new = [s for s in points if s not in self.samples]
-        for first in range(0, len(new), _WAVE):
-            wave = new[first : first + _WAVE]
-            solvers = self.solvers if len(self.solvers) == len(wave) else self.solvers[:1] * len(wave)
-            run = pool.POOL.map if len(self.solvers) > 1 < len(wave) else map
-            self.samples |= {sample.s: sample for sample in list(run(self._solve, solvers, wave))}
-        return [self.samples[s] for s in points]
+    def _extend(self, vectors):
+        """Vectors (m, 2^d) that the basis is to span, too."""
+        if self.n + len(vectors) > len(self.basis):
+            self.n, self.forms = 0, np.zeros((5, 0, 0))
+        for vector in vectors:
+            n = self.n
+            self.basis[n] = vector
+            if _orthogonalise(self.basis, n) > 1e-7:
+                self.loops.hamiltonian(self.basis[n], 0 * self.energies, self.solvers[0].g, self.driven[n])
+                self.n += 1
+        self.forms = _products(self.basis, self.driven, self.energies, self.n, self.forms)
 
-    def _solve(self, solver, s):
-        near = sorted(self.samples.values(), key=lambda sample: abs(sample.s - s))[:_NEAR]
-        near = [vector for sample in near for vector in sample.vectors]  # (2^d,) each
-        values, vectors = solver.solve(s, near or None, spanned=len(self.samples) >= len(_GRID))
-        weights = float(self.schedule.A(s)), float(self.schedule.B(s))
-        return _Sample(s, *weights, values, *solver.expected(vectors), vectors)
+    def _start(self, s):
+        """Approximate levels at s, (k, 2^d)."""
+        k = self.solvers[0].k
+        weights = _lowest((1 - s) * self.forms[0] + s * self.forms[1], k)[1]
+        return self.loops.combine(weights, self.basis[: self.n])
 
-    def minimise(self, tolerance):
-        """->  sample of least gap, lower bound, which is at most the tolerance below: of the linear schedule."""
-        samples, heap = self._at(*_GRID), []
-        best = min(samples, key=lambda sample: sample.gap)
+    def _solve(self, *points):
+        """Solve for the levels at these s, in threads."""
+        run = pool.POOL.map if len(self.solvers) >= len(points) > 1 else map
+        starts = [self._start(s) for s in points]
+        solvers = self.solvers if len(self.solvers) == len(points) else self.solvers[:1] * len(points)
+        found = list(run(lambda solver, s, start: solver.solve(s, start, spanned=True), solvers, points, starts))
+        for s, (values, vectors) in zip(points, found):
+            self._extend(vectors)
+            values = values - s * self.offset
+            three = values.sum() - self.solvers[0].residuals.sum() if len(values) > 2 else 1e300
+            row = np.array([s, 0, 0, -np.inf, three, 0, 0, 0, 0])
+            place = np.searchsorted(self.samples[:, 0], s)
+            self.samples = np.insert(self.samples, place, row, axis=0)
+            row = _sample(s, self.forms, self.samples)
+            row[_THREE], row[_PAIR] = three, max(row[_PAIR], row[_E0] + row[_E1] - self.tolerance / 8)
+            self.samples[place] = row
+            self.solves += 1
 
-        def push(left, right):
-            bound, lowest = self._bound(left, right)
-            heapq.heappush(heap, (bound, left.s, right.s, lowest))
-
-        for left, right in zip(samples, samples[1:]):
-            push(left, right)
+    def minimise(self):
+        """->  least gap, its s, lower bound, which is at most the tolerance below: of the linear schedule."""
+        self._solve(*_GRID)
         while True:
-            wave = []
-            while heap and len(wave) < _WAVE and heap[0][0] < best.gap - tolerance and heap[0][2] - heap[0][1] > 1e-9:
-                _, left, right, lowest = heapq.heappop(heap)
-                left, right = self._at(left, right)
-                wave.append((left, right, self._split(left, right, lowest)))
-            if not wave:
-                return best, min(heap[0][0], best.gap)
-            for (left, right, _), middle in zip(wave, self._at(*(s for _, _, s in wave))):
-                best = min(best, middle, key=lambda sample: sample.gap)
-                push(left, middle)
-                push(middle, right)
-
-    def _bound(self, left, right):
-        """Lower bound of the gap between two samples, cell by cell, and where it is attained."""
-        s = np.linspace(left.s, right.s, _CELLS + 1)
-        A, B = self.schedule.A(s), self.schedule.B(s)
-        area = left.A * right.B - right.A * left.B
-        chord = (A * right.B - right.A * B) / area * left.values[:2].sum()  # below E0 + E1
-        chord += (left.A * B - A * left.B) / area * right.values[:2].sum()
-        cells = np.full(_CELLS, -np.inf)
-        for sample in (left, right):
-            line = chord - 2 * (A * sample.driver[0] + B * sample.problem[0])
-            cells = np.maximum(cells, np.minimum(line[:-1], line[1:]))
-        lowest = int(cells.argmin())
-        return max(cells[lowest], 0.0), (s[lowest] + s[lowest + 1]) / 2
-
-    def _split(self, left, right, lowest):
-        """Next s to sample: at the zero of the gap's slope if it is bracketed, else where the bound is lowest."""
-        width, weights = right.s - left.s, (self.schedule.A, self.schedule.B)
-        step = 1e-6 * width
-        slopes = []
-        for sample, sign in ((left, 1), (right, -1)):
-            inwards = sample.s + sign * step
-            slopes.append(sample.slope(*((weight(inwards) - weight(sample.s)) * sign / step for weight in weights)))
-        margin = 0.2
-        if slopes[0] < 0 < slopes[1]:
-            lowest, margin = left.s - slopes[0] / (slopes[1] - slopes[0]) * width, 0.1
-        return float(np.clip(lowest, left.s + margin * width, right.s - margin * width))
+            row, bound, s, self.looks = _search(self.samples, self.forms, self.tolerance)
+            if np.isnan(s):
+                return float(row[_E1] - row[_E0]), float(row[_S]), float(bound)
+            self._solve(s)
 
     def minimise_along(self, schedule, tolerance):
         """->  least gap found along a schedule, its s, lower bound, true if the schedule is monotone between its knots.
@@ -161,30 +317,6 @@ class GapSearch:
             left, right = (np.concatenate([e[unknown], c.ravel()]) for e, c in ((left, cut[:-1]), (right, cut[1:])))
         return least, place, min(low, least)
 
-    def gap_along(self, schedule, s):
-        """Gap along a schedule at s, from a sample of the linear schedule at the same proportion of weights."""
-        A, B = weights(schedule, s)
-        return float((A + B) * self._at(float(_problem_share(A, B)))[0].gap)
-
-    def _lower(self, schedule, s, least, place):
-        """The lower of the gap along the schedule at s and of the least one, with its place."""
-        gap = self.gap_along(schedule, s)
-        return (gap, float(s)) if gap < least else (least, place)
-
-    def _envelope(self):
-        """Places x, rising, and lower bounds of the linear schedule's gap there, which lines may join: two (n,)."""
-        samples = [self.samples[s] for s in sorted(self.samples)]
-        places, bounds = [], []
-        for left, right in zip(samples, samples[1:]):
-            sums = [sample.values[:2].sum() for sample in (left, right)]
-            expected = [[(1 - s) * v.driver[0] + s * v.problem[0] for s in (left.s, right.s)] for v in (left, right)]
-            # the bounds that each of both vectors gives, at both ends
-            by_left, by_right = (np.subtract(sums, np.multiply(2, energies)) for energies in expected)
-            fall, rise = by_left[0] - by_right[0], by_right[1] - by_left[1]
-            share = np.clip(fall / (fall + rise), 0, 1) if fall + rise > 0 else 0.5
-            places += [left.s, left.s + share * (right.s - left.s)]  # the higher bound turns where the two cross
-            bounds += [left.gap, by_left[0] + share * (by_left[1] - by_left[0])]
-        return np.array([*places, samples[-1].s]), np.array([*bounds, samples[-1].gap])
 
 
 def weights(schedule, s):
