@@ -120,28 +120,46 @@ def _search(samples, forms, tolerance):
     """Branch and bound on what the basis says  ->  sample of least gap, lower bound, s to solve at or NaN, looks."""
     count, rows, intervals = len(samples), np.empty((1000, 9)), np.empty((1000, 4))
     rows[:count] = samples
+    best, least, lowest = 0, np.inf, -1
+    for i in range(count):
+        best, least = _better(rows, i, best, least)
+    for i in range(1, count - 1):
+        if _lower(rows[i]) < least - tolerance:
+            rows[i] = _sample(samples[i, _S], forms, samples)
+            rows[i, _PAIR] = max(rows[i, _PAIR], samples[i, _PAIR])
+            best, least = _better(rows, i, best, least)
+            if lowest < 0 or _lower(rows[i]) < _lower(rows[lowest]):
+                lowest = i
     for i in range(count - 1):
         intervals[i] = _interval(rows, i, i + 1)
-    best, least = 0, np.inf
-    for i in range(count):
-        upper = 2 * rows[i, _E1] - rows[i, _PAIR]  # of the gap
-        if upper < least:
-            best, least = i, upper
     while True:
         i = intervals[: count - 1, 2].argmin()
         a, b = int(intervals[i, 0]), int(intervals[i, 1])
         bound = min(intervals[i, 2], rows[best, _E1] - rows[best, _E0])
         if bound >= least - tolerance or rows[b, _S] - rows[a, _S] < 1e-9 or count == len(rows):
             return rows[best], bound, np.nan, count
-        rows[count] = row = _sample(_split(rows[a], rows[b], intervals[i, 3]), forms, samples)
-        upper = 2 * row[_E1] - row[_PAIR]
-        if upper < least:
-            best, least = count, upper
-        if row[_PAIR] - 2 * row[_E0] < least - tolerance:
-            return rows[best], bound, row[_S], count
+        rows[count] = _sample(_split(rows[a], rows[b], intervals[i, 3]), forms, samples)
+        best, least = _better(rows, count, best, least)
+        if _lower(rows[count]) < least - tolerance:
+            if lowest < 0 or _lower(rows[count]) < _lower(rows[lowest]):
+                lowest = count
+            return rows[best], bound, rows[lowest, _S], count
         intervals[i] = _interval(rows, a, count)
         intervals[count - 1] = _interval(rows, count, b)
         count += 1
+
+
+@njit()
+def _lower(row):
+    """Lower bound of a sample's gap."""
+    return row[_PAIR] - 2 * row[_E0]
+
+
+@njit()
+def _better(rows, i, best, least):
+    """Sample whose gap has the least upper bound, that bound: of row i and the best so far."""
+    upper = 2 * rows[i, _E1] - rows[i, _PAIR]
+    return (i, upper) if upper < least else (best, least)
 
 
 @njit(fastmath=True)
@@ -201,6 +219,22 @@ def _products(basis, driven, energies, n, old):
     return forms
 
 
+import os
+CC = float(os.environ.get("CC", 0.3)); G0=float(os.environ.get("G0",1e-3)); GG=float(os.environ.get("GG",.25))
+@njit()
+def _with(samples, forms, s, three, slack):
+    """The samples (m, 9) and that at s, where E0 + E1 + E2 is at least `three`, E0 + E1 no less by more than `slack`."""
+    place = np.searchsorted(samples[:, _S], s)
+    after = place + 1 if samples[place, _S] == s else place
+    found = np.empty((place + 1 + len(samples) - after, 9))
+    found[:place], found[place + 1 :] = samples[:place], samples[after:]
+    found[place, _S], found[place, _PAIR], found[place, _THREE] = s, -np.inf, three
+    row = _sample(s, forms, found)
+    row[_THREE], row[_PAIR] = three, max(row[_PAIR], row[_E0] + row[_E1] - slack)
+    found[place] = row
+    return found
+
+
 class GapSearch:
     """Samples of one problem's levels, and what they prove about its gap: energies (2^d,).
 
@@ -225,7 +259,7 @@ class GapSearch:
             LevelSolver(energies, **options, device=device, solvers=number - i, samples=room)
             for i, room in enumerate(samples)
         ]
-        solver, self.tolerance = self.solvers[0], tolerance
+        solver, self.tolerance, self.residual, self.k = self.solvers[0], tolerance, residual, k
         self.loops, self.d, self.offset = solver.loops, solver.d, float(solver.energies.min())
         self.energies, (self.basis, self.driven) = solver.energies - self.offset, solver.room.reshape(2, -1, 2**self.d)
         lowest, g = np.array(self.energies[solver.lowest[:k]].tolist()), solver.g
@@ -235,6 +269,7 @@ class GapSearch:
             [0, *top, sum(top), three[0], top[0], mean, top[1], mean],
             [1, *lowest[:2], lowest[:2].sum(), three[1], 0, lowest[0], 0, lowest[1]],
         ])
+        self.goals, self.nothing = {}, 0 * self.energies
         self.solves, self.n, self.forms = 0, 0, np.zeros((5, 0, 0))
         start = self.loops.empty((1 + k, 2**self.d))
         start[:] = 0
@@ -251,33 +286,40 @@ class GapSearch:
             n = self.n
             self.basis[n] = vector
             if _orthogonalise(self.basis, n) > 1e-7:
-                self.loops.hamiltonian(self.basis[n], 0 * self.energies, self.solvers[0].g, self.driven[n])
+                self.loops.hamiltonian(self.basis[n], self.nothing, self.solvers[0].g, self.driven[n])
                 self.n += 1
         self.forms = _products(self.basis, self.driven, self.energies, self.n, self.forms)
 
-    def _start(self, s):
-        """Approximate levels at s, (k, 2^d)."""
-        k = self.solvers[0].k
-        weights = _lowest((1 - s) * self.forms[0] + s * self.forms[1], k)[1]
-        return self.loops.combine(weights, self.basis[: self.n])
+    def _goal(self, s, least):
+        """Weights (k, n) of approximate levels at s, residuals that should do if the least gap is known to be below."""
+        values, weights = _lowest((1 - s) * self.forms[0] + s * self.forms[1], self.k)
+        if self.k < 3:
+            return weights, [self.residual] * 2
+        apart, above = values[2] - values[1], max(values[1] - values[0] - least, self.tolerance)
+        goal = [min(CC * (apart * above) ** 0.5, apart / 4, _GUARD)] * 2 + [min(apart * GG, _GUARD)]
+        if self.n < 7:
+            goal = [G0] * 3
+        goal = np.minimum(goal, self.goals.get(s, 3.0) / 3)
+        self.goals[s] = np.maximum(goal, self.residual)
+        return weights, self.goals[s]
 
     def _solve(self, *points):
         """Solve for the levels at these s, in threads."""
         run = pool.POOL.map if len(self.solvers) >= len(points) > 1 else map
-        starts = [self._start(s) for s in points]
+        least = (2 * self.samples[:, _E1] - self.samples[:, _PAIR]).min()
+        goals = [self._goal(s, least) for s in points]
         solvers = self.solvers if len(self.solvers) == len(points) else self.solvers[:1] * len(points)
-        found = list(run(lambda solver, s, start: solver.solve(s, start, spanned=True), solvers, points, starts))
-        for s, (values, vectors) in zip(points, found):
+        found = run(self._found, solvers, points, goals)
+        for s, (_, goal), (values, vectors) in zip(points, goals, list(found)):
             self._extend(vectors)
             values = values - s * self.offset
-            three = values.sum() - self.solvers[0].residuals.sum() if len(values) > 2 else 1e300
-            row = np.array([s, 0, 0, -np.inf, three, 0, 0, 0, 0])
-            place = np.searchsorted(self.samples[:, 0], s)
-            self.samples = np.insert(self.samples, place, row, axis=0)
-            row = _sample(s, self.forms, self.samples)
-            row[_THREE], row[_PAIR] = three, max(row[_PAIR], row[_E0] + row[_E1] - self.tolerance / 8)
-            self.samples[place] = row
+            three = values.sum() - goal.sum() if len(values) > 2 else 1e300
+            slack = self.tolerance / 8 if goal[0] <= self.residual else 2 * goal[0]
+            self.samples = _with(self.samples, self.forms, s, three, slack)
             self.solves += 1
+
+    def _found(self, solver, s, goal):
+        return solver.solve(s, self.loops.combine(goal[0], self.basis[: self.n]), goal[1])
 
     def minimise(self):
         """->  least gap, its s, lower bound, which is at most the tolerance below: of the linear schedule."""

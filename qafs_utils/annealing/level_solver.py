@@ -3,15 +3,24 @@
 All computations use the driver -|g| sum sigma_x, whose lowest vector has no negative component.
 """
 
+from functools import lru_cache
+from types import FunctionType
+
 import numpy as np
 from scipy.linalg import eigh
 
 from .. import require
-from ..compiled import njit
+from .cpu import _combine, _dot, _lanczos
 from .evolution import loops_on
 from .schedules import driver_strength, find_schedule
+from .simd import njit
 
 _BASIS_BYTES = 2**31  # Lanczos restarts when its basis outgrows this
+LOG = []
+TURNS = 2
+import os
+M1=float(os.environ.get('M1',.1));M2=float(os.environ.get('M2',.3))
+_LITTLE = 1 << 22  # numbers for which there is always memory
 _LANES = 8  # shifts at which eigenvalues are counted together
 
 
@@ -30,13 +39,13 @@ def lowest_of_tridiagonal(alpha, beta, k):
     reach[:-1] += reach[1:]
     low, high = (alpha - reach).min(), (alpha + reach).max()
     close = 4e-16 * max(abs(low), abs(high)) + 1e-300
-    low, high = low - close, high + close
+    low, high, near = low - close, high + close, 1e-10 * (high - low) + close
     values, vectors = np.full(k, high), np.empty((k, n))
     shifts, pivots, counts = np.empty(_LANES), np.empty(_LANES), np.empty(_LANES)
     main, upper, second, factor, swapped = np.empty(n), np.zeros(n), np.zeros(n), np.zeros(n), np.zeros(n, np.bool_)
     for level in range(k):
         left, right = low, high
-        while right - left > close:
+        while right - left > near:
             for i in range(_LANES):
                 shifts[i], pivots[i], counts[i] = left + (right - left) * (i + 1) / (_LANES + 1), 1.0, 0.0
             for j in range(n):
@@ -50,8 +59,8 @@ def lowest_of_tridiagonal(alpha, beta, k):
             left, right = (shifts[below - 1] if below else left), (shifts[below] if below < _LANES else right)
             if right - left > 0.5 * step * (_LANES + 1):  # rounding: no shift lies between
                 break
-        values[level] = low = (left + right) / 2
-        main[:], upper[:-1], second[:] = alpha - low, beta, 0.0
+        low = left
+        main[:], upper[:-1], second[:] = alpha - (left + right) / 2, beta, 0.0
         for j in range(n - 1):  # rows j and j + 1
             swapped[j] = abs(beta[j]) > abs(main[j])
             if swapped[j]:
@@ -66,7 +75,7 @@ def lowest_of_tridiagonal(alpha, beta, k):
         x = vectors[level]
         for j in range(n):
             x[j] = 1.0 + 0.1 * ((j * (7 + level)) % 5)
-        for turn in range(3):
+        for turn in range(TURNS):
             if turn:
                 for j in range(n - 1):
                     if swapped[j]:
@@ -80,7 +89,45 @@ def lowest_of_tridiagonal(alpha, beta, k):
             for other in range(level):
                 x -= (x * vectors[other]).sum() * vectors[other]
             x /= np.sqrt((x * x).sum())
+        values[level] = (alpha * x * x).sum() + 2 * (beta * x[1:] * x[:-1]).sum()
     return values, vectors
+
+
+@njit()
+def _krylov(basis, start, diagonal, flip, alpha, norms, below, residuals, more):
+    """Lanczos steps from `start` until the lowest levels orthogonal to `below` have these residuals (j,).
+
+    ->  their values and those of some more levels, vectors, whether they have them: not if the basis (m, 2^d) is full.
+    """
+    basis[0] = start
+    for vector in below:
+        basis[0] -= _dot(vector, start) * vector
+    norms[0], done, goal, excess = np.sqrt(_dot(basis[0], basis[0])), 0, min(8, len(alpha)), np.inf
+    while True:
+        before, previous = done, excess
+        done = _lanczos(basis, diagonal, flip, done, goal, alpha, norms, below)
+        mix = lowest_of_tridiagonal(alpha[:done], norms[1:done], min(done, len(residuals)))[1]
+        excess = (norms[done] * np.abs(mix[:, -1]) / residuals[: len(mix)]).max()
+        if done < goal or excess < 1 or done == len(alpha):
+            break
+        steps = done // 3
+        if excess < previous < np.inf:  # by as much a step as before
+            steps = int(np.log(excess) / np.log(previous / excess) * (done - before)) + 1
+        goal = min(len(alpha), done + max(4, min(steps, done // 3)))
+    values, mix = lowest_of_tridiagonal(alpha[:done], norms[1:done], min(done, len(residuals) + more))
+    return values, _combine(mix / norms[:done], basis[:done]), done < goal or excess < 1
+
+
+@lru_cache(maxsize=2)
+def _random(k, size):
+    """Random vectors (k, size), of norm 1 about."""
+    return np.random.default_rng(0).normal(size=(k, size)) * size**-0.5
+
+
+def _krylov_by(loops):
+    """`_krylov`, not compiled, with another device's loops."""
+    names = {"_lanczos": loops.lanczos, "_combine": loops.combine, "_dot": loops.dot}
+    return FunctionType(getattr(_krylov, "py_func", _krylov).__code__, globals() | names)
 
 
 class LevelSolver:
@@ -102,6 +149,7 @@ class LevelSolver:
         self.loops = loops_on(device)
         batch, self.d = self.loops.checked(energies)
         size = 2**self.d
+        self.krylov = _krylov if isinstance(batch, np.ndarray) else _krylov_by(self.loops)
         self.energies, self.k = batch[0], require.whole("k", k, 1, size)
         spread = float(self.energies.max() - self.energies.min())
         self.residuals = np.maximum(np.broadcast_to(residual, self.k), 1e-12 * spread)  # rounding allows no less
@@ -111,17 +159,19 @@ class LevelSolver:
         if not self.dense:
             rows = int(np.clip(_BASIS_BYTES // self.energies.nbytes, 24, min(300, size - self.k)))
             needed = solvers * (rows + 4 * self.k + 20) + samples - self.loops.spare_numbers() / size
-            self.loops.require_memory(self.d, needed, "the Lanczos basis")
+            if needed * size > _LITTLE:
+                self.loops.require_memory(self.d, needed, "the Lanczos basis")
             self.alpha, self.norms = np.empty(rows), np.empty(rows + 1)
-            self.random = self.loops.array(np.random.default_rng(0).normal(size=(self.k, size)) * size**-0.5)
+            self.random = self.loops.array(_random(self.k, size))
         memory = self.loops.lend(self, (rows + 1 + samples, size))
         self.basis, self.room = memory[: rows + 1], memory[rows + 1 :]
 
-    def solve(self, s, near=None, spanned=False):
+    def solve(self, s, near=None, residuals=None):
         """Eigenvalues (k,) and vectors (k, 2^d) at s.
 
         near: (k, 2^d), approximate vectors to start from. The starts are mixed with classical and random states, to see
-        a level that crosses from above; only the last one's if `near` is known to span the lowest levels.
+        a level that crosses from above. residuals: (k,), if `near` is known to span the levels:
+        those are then found together, and only the last one's start is mixed.
         """
         flip, weight = float(self.schedule.A(s)) * self.g, float(self.schedule.B(s))
         if self.dense:
@@ -130,17 +180,18 @@ class LevelSolver:
             return self._solve_classical(weight)
         diagonal = weight * self.energies
         diagonal -= (shift := float(diagonal.min()))
-        values, vectors = np.empty(self.k), self.loops.empty((self.k, 2**self.d))
-        for level in range(self.k):  # one after the other: a degenerate level has several vectors
-            start = self.random[level] if near is None else near[level]
-            if not spanned or level == self.k - 1:
-                start = start + 0.05 * self.random[level]
-                start[self.lowest] += 0.1
-            residual = self.residuals[level]
-            values[level], vectors[level] = self._lowest(diagonal, flip, start, vectors[:level], residual)
+        values, vectors, done = np.empty(self.k), self.loops.empty((self.k, 2**self.d)), 0
+        starts = self.random if near is None else near
+        if residuals is not None:
+            values[:2], (vectors[0],vectors[1], starts[2]) = self._lowest(diagonal, flip, self._mixed(starts.sum(0),0, M1), vectors[:0], residuals[:-1], more=1)
+            done = 2
+        for level in range(done, self.k):  # one after the other: a degenerate level has several vectors
+            start = self._mixed(starts[level],level, M2 if done else 1)
+            found = self._lowest(diagonal, flip, start, vectors[:level], (self.residuals if residuals is None else residuals)[level : level + 1])
+            values[level], vectors[level] = found[0][0], found[1][0]
         order = np.argsort(values)
-        if (np.diff(values) < -self.residuals[1:]).any():  # a level was missed and found by the next, less exactly
-            return self.solve(s, vectors[order], spanned=True)
+        if (np.diff(values) < -(self.residuals if residuals is None else residuals)[1:]).any():  # a level was missed and found by the next, less exactly
+            return self.solve(s, vectors[order], residuals)
         return values[order] + shift, vectors[order]
 
     def _solve_dense(self, flip, weight):
@@ -159,21 +210,16 @@ class LevelSolver:
             vector[string] = 1
         return weight * np.array(self.energies[self.lowest[: self.k]].tolist()), vectors
 
-    def _lowest(self, diagonal, flip, start, below, residual):
-        """Lowest eigenpair orthogonal to `below`, to this residual."""
-        basis, alpha, norms, rows = self.basis, self.alpha, self.norms, len(self.alpha)
+    def _mixed(self, start, level, m):
+        start = start + 0.05 * m* self.random[level]
+        start[self.lowest] += 0.1*m
+        return start
+
+    def _lowest(self, diagonal, flip, start, below, residuals, more=0):
+        """Lowest eigenpairs orthogonal to `below`, to these residuals (j,)  ->  values (j,), vectors (j, 2^d)."""
+        options = diagonal, flip, self.alpha, self.norms, below, residuals, more
         while True:  # a start a turn
-            basis[0] = start
-            for vector in below:
-                basis[0] -= self.loops.dot(vector, start) * vector
-            norms[0], done = np.sqrt(self.loops.dot(basis[0], basis[0])), 0
-            while True:
-                goal = min(rows, done + max(6, done // 5))
-                done = self.loops.lanczos(basis, diagonal, flip, done, goal, alpha, norms, below)
-                value, vector = lowest_of_tridiagonal(alpha[:done], norms[1:done], 1)
-                converged = done < goal or norms[done] * abs(vector[0, -1]) < residual
-                if converged or done == rows:
-                    break
-            start = self.loops.combine(vector / norms[:done], basis[:done])[0]
+            values, vectors, converged = self.krylov(self.basis, start, *options)
             if converged:
-                return value[0], start / np.sqrt(self.loops.dot(start, start))
+                return values[:len(residuals)], vectors
+            start = vectors.sum(0)
