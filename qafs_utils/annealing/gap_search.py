@@ -2,19 +2,20 @@
 
 import numpy as np
 
-from .. import require
 from ..compiled import njit
 from . import threads as pool
 from .evolution import loops_on
 from .level_solver import LevelSolver, lowest_of_tridiagonal
-from .schedules import SCHEDULES
 
-_GRID = (0.55, 0.85)  # where levels are solved for first
+_GRID = (0.3, 0.7)  # where levels are solved for first
 _LARGE = 1 << 13  # vectors for which threads pay
-_GUARD = 3e-3  # residual of the third level
+_COARSE = 3e-3  # largest residual
+_NONE = 1e300  # the third of two levels
+_SPANNED = 1e-7  # length of a vector outside of the basis that is as good as none
 _SAMPLES = 120  # vectors that the samples of a search may take
 _NARROW = 1e-13  # intervals of s that are cut no further
-_ROW = 1 << 11  # numbers that stay in the first-level cache
+_ROWS = 1000  # samples that a search may look at
+_WIDTH = 1 << 11  # numbers that stay in the first-level cache
 _FOLLOWED = 1e-6  # how closely the search follows a schedule without knots
 _S, _E0, _E1, _PAIR, _THREE, _D0, _P0, _D1, _P1 = range(9)  # columns of samples
 
@@ -116,17 +117,22 @@ def _split(a, b, lowest):
 
 
 @njit()
-def _search(samples, forms, tolerance):
-    """Branch and bound on what the basis says  ->  sample of least gap, lower bound, s to solve at or NaN, looks."""
-    count, rows, intervals = len(samples), np.empty((1000, 9)), np.empty((1000, 4))
-    rows[:count] = samples
-    best, least, lowest = 0, np.inf, -1
+def _search(samples, rows, forms, tolerance):
+    """Branch and bound on what the basis says: samples solved for, `rows` of these and of earlier looks.
+
+    ->  rows, index of the sample of least gap, lower bound, s to solve at or NaN.
+    """
+    count, known = len(rows), rows
+    rows, intervals = np.empty((count + _ROWS, 9)), np.empty((count + _ROWS, 4))
+    rows[:count] = known
+    best, least, lowest, s = 0, np.inf, -1, np.nan
     for i in range(count):
         best, least = _better(rows, i, best, least)
     for i in range(1, count - 1):
         if _lower(rows[i]) < least - tolerance:
-            rows[i] = _sample(samples[i, _S], forms, samples)
-            rows[i, _PAIR] = max(rows[i, _PAIR], samples[i, _PAIR])
+            pair = rows[i, _PAIR]
+            rows[i] = _sample(rows[i, _S], forms, samples)
+            rows[i, _PAIR] = max(rows[i, _PAIR], pair)
             best, least = _better(rows, i, best, least)
             if lowest < 0 or _lower(rows[i]) < _lower(rows[lowest]):
                 lowest = i
@@ -137,16 +143,17 @@ def _search(samples, forms, tolerance):
         a, b = int(intervals[i, 0]), int(intervals[i, 1])
         bound = min(intervals[i, 2], rows[best, _E1] - rows[best, _E0])
         if bound >= least - tolerance or rows[b, _S] - rows[a, _S] < 1e-9 or count == len(rows):
-            return rows[best], bound, np.nan, count
+            break
         rows[count] = _sample(_split(rows[a], rows[b], intervals[i, 3]), forms, samples)
+        if _lower(rows[count]) < _better(rows, count, best, least)[1] - tolerance:
+            s = rows[count, _S] if lowest < 0 or _lower(rows[count]) < _lower(rows[lowest]) else rows[lowest, _S]
+            break
         best, least = _better(rows, count, best, least)
-        if _lower(rows[count]) < least - tolerance:
-            if lowest < 0 or _lower(rows[count]) < _lower(rows[lowest]):
-                lowest = count
-            return rows[best], bound, rows[lowest, _S], count
         intervals[i] = _interval(rows, a, count)
         intervals[count - 1] = _interval(rows, count, b)
         count += 1
+    order = np.argsort(rows[:count, _S])
+    return rows[order], np.argmax(order == best), bound, s
 
 
 @njit()
@@ -168,17 +175,17 @@ def _orthogonalise(basis, n):
     x, norm = basis[n], 1.0
     for _ in range(2):
         overlaps, square = np.zeros(n), 0.0
-        for start in range(0, x.size, _ROW):
-            x_ = x[start : start + _ROW]
+        for start in range(0, x.size, _WIDTH):
+            x_ = x[start : start + _WIDTH]
             for i in range(n):
-                row, overlap = basis[i, start : start + _ROW], 0.0
+                row, overlap = basis[i, start : start + _WIDTH], 0.0
                 for k in range(x_.size):
                     overlap += x_[k] * row[k]
                 overlaps[i] += overlap
-        for start in range(0, x.size, _ROW):
-            x_ = x[start : start + _ROW]
+        for start in range(0, x.size, _WIDTH):
+            x_ = x[start : start + _WIDTH]
             for i in range(n):
-                row, overlap = basis[i, start : start + _ROW], overlaps[i]
+                row, overlap = basis[i, start : start + _WIDTH], overlaps[i]
                 for k in range(x_.size):
                     x_[k] -= overlap * row[k]
             for k in range(x_.size):
@@ -193,7 +200,7 @@ def _orthogonalise(basis, n):
 @njit(fastmath=True)
 def _products(basis, driven, energies, n, old):
     """Scalar products of the basis (n, 2^d), H_D times it and H_P times it: `old` (5, m, m) and those of new rows."""
-    forms, m, width = np.zeros((5, n, n)), old.shape[1], min(_ROW, energies.size)
+    forms, m, width = np.zeros((5, n, n)), old.shape[1], min(_WIDTH, energies.size)
     forms[:, :m, :m] = old
     for start in range(0, energies.size, width):
         part = slice(start, start + width)
@@ -219,20 +226,56 @@ def _products(basis, driven, energies, n, old):
     return forms
 
 
-import os
-CC = float(os.environ.get("CC", 0.3)); G0=float(os.environ.get("G0",1e-3)); GG=float(os.environ.get("GG",.25))
 @njit()
 def _with(samples, forms, s, three, slack):
-    """The samples (m, 9) and that at s, where E0 + E1 + E2 is at least `three`, E0 + E1 no less by more than `slack`."""
-    place = np.searchsorted(samples[:, _S], s)
-    after = place + 1 if samples[place, _S] == s else place
-    found = np.empty((place + 1 + len(samples) - after, 9))
-    found[:place], found[place + 1 :] = samples[:place], samples[after:]
-    found[place, _S], found[place, _PAIR], found[place, _THREE] = s, -np.inf, three
-    row = _sample(s, forms, found)
+    """The samples (m, 9) with that at s: E0 + E1 + E2 is at least `three`, E0 + E1 lower by at most `slack`."""
+    samples = _inserted(samples, np.array([s, 0.0, 0.0, -np.inf, three, 0.0, 0.0, 0.0, 0.0]))
+    row = _sample(s, forms, samples)
     row[_THREE], row[_PAIR] = three, max(row[_PAIR], row[_E0] + row[_E1] - slack)
-    found[place] = row
+    return _inserted(samples, row), row
+
+
+@njit()
+def _inserted(rows, row):
+    """Rows (m, 9), rising in s, with this one in its place, also instead of one at the same s."""
+    before, after = np.searchsorted(rows[:, _S], row[_S]), np.searchsorted(rows[:, _S], row[_S], side="right")
+    found = np.empty((before + 1 + len(rows) - after, 9))
+    found[:before], found[before], found[before + 1 :] = rows[:before], row, rows[after:]
     return found
+
+
+@njit()
+def _goals(s, k, forms, least, tolerance):
+    """Weights (k, n) of approximate levels at s, residuals (k,) that show the gap there to be above `least`."""
+    values, weights = _lowest((1 - s) * forms[0] + s * forms[1], k)
+    goals = np.full(k, _COARSE)
+    if k > 2 and len(forms[0]) > 1 + k:  # more than the basis that a search begins with
+        apart, above = values[2] - values[1], max(values[1] - values[0] - least, tolerance)
+        goals[:2], goals[2] = min(0.3 * (apart * above) ** 0.5, apart / 4), apart / 4
+    return weights, np.minimum(goals, _COARSE)
+
+
+def _orthogonalise_on(basis, n):
+    """`_orthogonalise` on another device."""
+    norm = 1.0
+    for _ in range(2):
+        basis[n] -= (basis[:n] @ basis[n]) @ basis[:n]
+        size = float(basis[n] @ basis[n]) ** 0.5
+        basis[n] /= size or 1.0
+        norm *= size
+    return norm
+
+
+def _products_on(basis, driven, energies, n, old):
+    """`_products` on another device."""
+    m, (x, Dx) = old.shape[1], (basis[:n], driven[:n])
+    forms = np.zeros((5, n, n))
+    forms[:, :m, :m] = old
+    for i in range(m, n):
+        Px, PDx = energies * x[i], energies * Dx[i]
+        rows = Dx @ x[i], x @ Px, Dx @ Dx[i], Dx @ Px + x @ PDx, x @ (energies * Px)
+        forms[:, i, :] = forms[:, :, i] = [row.tolist() for row in rows]
+    return forms
 
 
 class GapSearch:
@@ -253,82 +296,77 @@ class GapSearch:
     def __init__(self, energies, *, driver, residual, tolerance, threads=None, device=None):
         k = min(3, max(len(energies), 2))
         number = min(threads or pool.THREADS, len(_GRID), loops_on(device).solvers) if len(energies) >= _LARGE else 1
-        options = {"driver": driver, "schedule": "linear", "k": k, "residual": [residual, residual, _GUARD][:k]}
-        samples = [_SAMPLES, *[0] * (number - 1)]
+        options = {"driver": driver, "schedule": "linear", "k": k, "residual": residual, "device": device}
+        samples = [_SAMPLES, *[0] * (number - 1)]  # the first solver's memory holds them
         self.solvers = [
-            LevelSolver(energies, **options, device=device, solvers=number - i, samples=room)
-            for i, room in enumerate(samples)
+            LevelSolver(energies, **options, solvers=number - i, samples=room) for i, room in enumerate(samples)
         ]
-        solver, self.tolerance, self.residual, self.k = self.solvers[0], tolerance, residual, k
-        self.loops, self.d, self.offset = solver.loops, solver.d, float(solver.energies.min())
-        self.energies, (self.basis, self.driven) = solver.energies - self.offset, solver.room.reshape(2, -1, 2**self.d)
-        lowest, g = np.array(self.energies[solver.lowest[:k]].tolist()), solver.g
-        mean, top = float(self.energies.mean()), [self.d * g, (self.d - 2) * g]
-        three = [sum(top) + top[1], lowest.sum()] if k == 3 else [1e300, 1e300]
-        self.samples = np.array([
-            [0, *top, sum(top), three[0], top[0], mean, top[1], mean],
-            [1, *lowest[:2], lowest[:2].sum(), three[1], 0, lowest[0], 0, lowest[1]],
-        ])
-        self.goals, self.nothing = {}, 0 * self.energies
-        self.solves, self.n, self.forms = 0, 0, np.zeros((5, 0, 0))
-        start = self.loops.empty((1 + k, 2**self.d))
-        start[:] = 0
-        start[0] = 1
-        for row, string in zip(start[1:], solver.lowest):
-            row[string] = 1
-        self._extend(start)
+        solver, self.tolerance, self.k = self.solvers[0], tolerance, k
+        self.loops, self.g, self.offset = solver.loops, solver.g, float(solver.energies.min())
+        self.energies, self.nothing = solver.energies - self.offset, 0 * solver.energies
+        self.basis, self.driven = solver.room.reshape(2, -1, 2**solver.d)
+        lowest = np.array(self.energies[solver.lowest[:k]].tolist())
+        mean, low, high = float(self.energies.mean()), solver.d * self.g, (solver.d - 2) * self.g
+        three = [low + 2 * high, lowest.sum()] if k == 3 else [_NONE, _NONE]
+        start = [0, low, high, low + high, three[0], low, mean, high, mean]
+        end = [1, *lowest[:2], lowest[:2].sum(), three[1], 0, lowest[0], 0, lowest[1]]
+        self.samples = self.rows = np.array([start, end], dtype=float)  # those solved for, and all
+        self.goals, self.solves, self.n, self.forms = {}, 0, 0, np.zeros((5, 0, 0))
+        vectors = self.loops.array(np.zeros((1 + k, 2**solver.d)))
+        vectors[0] = 1
+        for vector, string in zip(vectors[1:], solver.lowest):
+            vector[string] = 1
+        self._extend(vectors)
 
     def _extend(self, vectors):
-        """Vectors (m, 2^d) that the basis is to span, too."""
+        """Vectors (m, 2^d) that the basis is to span, too. A full one begins anew: the samples stay."""
         if self.n + len(vectors) > len(self.basis):
             self.n, self.forms = 0, np.zeros((5, 0, 0))
+        compiled = isinstance(self.basis, np.ndarray)
         for vector in vectors:
-            n = self.n
-            self.basis[n] = vector
-            if _orthogonalise(self.basis, n) > 1e-7:
-                self.loops.hamiltonian(self.basis[n], self.nothing, self.solvers[0].g, self.driven[n])
+            self.basis[self.n] = vector
+            if (_orthogonalise if compiled else _orthogonalise_on)(self.basis, self.n) > _SPANNED:
+                self.loops.hamiltonian(self.basis[self.n], self.nothing, self.g, self.driven[self.n])
                 self.n += 1
-        self.forms = _products(self.basis, self.driven, self.energies, self.n, self.forms)
+        products = _products if compiled else _products_on
+        self.forms = products(self.basis, self.driven, self.energies, self.n, self.forms)
 
-    def _goal(self, s, least):
-        """Weights (k, n) of approximate levels at s, residuals that should do if the least gap is known to be below."""
-        values, weights = _lowest((1 - s) * self.forms[0] + s * self.forms[1], self.k)
-        if self.k < 3:
-            return weights, [self.residual] * 2
-        apart, above = values[2] - values[1], max(values[1] - values[0] - least, self.tolerance)
-        goal = [min(CC * (apart * above) ** 0.5, apart / 4, _GUARD)] * 2 + [min(apart * GG, _GUARD)]
-        if self.n < 7:
-            goal = [G0] * 3
-        goal = np.minimum(goal, self.goals.get(s, 3.0) / 3)
-        self.goals[s] = np.maximum(goal, self.residual)
-        return weights, self.goals[s]
-
-    def _solve(self, *points):
-        """Solve for the levels at these s, in threads."""
-        run = pool.POOL.map if len(self.solvers) >= len(points) > 1 else map
-        least = (2 * self.samples[:, _E1] - self.samples[:, _PAIR]).min()
-        goals = [self._goal(s, least) for s in points]
+    def _solve(self, *points, least):
+        """Solve for the levels at these s, in threads, to show that the gap there is above `least`."""
+        residual, goals = self.solvers[0].residuals, []
+        for s in points:
+            weights, wanted = _goals(s, self.k, self.forms, least, self.tolerance)
+            exact = self.solvers[0].dense
+            self.goals[s] = residual if exact else np.maximum(np.minimum(wanted, self.goals.get(s, 1) / 3), residual)
+            goals.append((self.loops.combine(weights, self.basis[: self.n]), self.goals[s]))
         solvers = self.solvers if len(self.solvers) == len(points) else self.solvers[:1] * len(points)
-        found = run(self._found, solvers, points, goals)
+        run = pool.POOL.map if len(self.solvers) >= len(points) > 1 else map
+        found = run(lambda solver, s, goal: solver.solve(s, *goal), solvers, points, goals)
         for s, (_, goal), (values, vectors) in zip(points, goals, list(found)):
             self._extend(vectors)
-            values = values - s * self.offset
-            three = values.sum() - goal.sum() if len(values) > 2 else 1e300
-            slack = self.tolerance / 8 if goal[0] <= self.residual else 2 * goal[0]
-            self.samples = _with(self.samples, self.forms, s, three, slack)
-            self.solves += 1
-
-    def _found(self, solver, s, goal):
-        return solver.solve(s, self.loops.combine(goal[0], self.basis[: self.n]), goal[1])
+            three = values.sum() - self.k * s * self.offset - goal.sum() if self.k == 3 else _NONE
+            slack = self.tolerance / 8 if (goal <= residual)[:2].all() else 2 * goal[0]
+            self.samples, row = _with(self.samples, self.forms, s, three, slack)
+            self.rows, self.solves = _inserted(self.rows, row), self.solves + 1
 
     def minimise(self):
         """->  least gap, its s, lower bound, which is at most the tolerance below: of the linear schedule."""
-        self._solve(*_GRID)
+        points = _GRID
         while True:
-            row, bound, s, self.looks = _search(self.samples, self.forms, self.tolerance)
+            self._solve(*points, least=(2 * self.samples[:, _E1] - self.samples[:, _PAIR]).min())
+            self.rows, best, bound, s = _search(self.samples, self.rows, self.forms, self.tolerance)
             if np.isnan(s):
-                return float(row[_E1] - row[_E0]), float(row[_S]), float(bound)
-            self._solve(s)
+                return float(self.rows[best, _E1] - self.rows[best, _E0]), float(self.rows[best, _S]), float(bound)
+            points = (s,)
+
+    def _row(self, s, enough=np.inf):
+        """Sample at s, to the tolerance or until its gap is known to be above `enough`: solved for if need be."""
+        row = _sample(s, self.forms, self.samples) if 0 < s < 1 else self.samples[-int(s)]
+        while _lower(row) < enough and row[_E0] + row[_E1] - row[_PAIR] > self.tolerance / 4:
+            self._solve(s, least=enough if enough < np.inf else 0.0)
+            row = self.samples[np.searchsorted(self.samples[:, _S], s)]
+        self.rows = _inserted(self.rows, row)
+        return row
 
     def minimise_along(self, schedule, tolerance):
         """->  least gap found along a schedule, its s, lower bound, true if the schedule is monotone between its knots.
@@ -337,11 +375,11 @@ class GapSearch:
         than the least A + B times the least bound for such weights. A cell whose bound is too low is cut if the bound
         in its middle is not, else the levels there are solved for.
         """
-        self._at(*_GRID)
+        self._solve(*_GRID, least=0.0)
         s = _monotone_ends(schedule)
         left, right, least, place, low = s[:-1], s[1:], np.inf, 0.0, np.inf
         for end in (0.0, 1.0):
-            least, place = self._lower(schedule, end, least, place)
+            least, place = self._lower(schedule, end, least, place, tolerance)
         while len(left):
             x, bounds = self._envelope()
             cell_bounds = _cell_bounds(schedule, left, right, x, bounds)
@@ -353,17 +391,50 @@ class GapSearch:
             middle_bounds = (A + B) * np.interp(_problem_share(A, B), x, bounds)
             unknown = middle_bounds < least - tolerance / 2
             lowest_first = np.argsort(middle_bounds[unknown], kind="stable")
-            for s in middle[unknown][lowest_first[:_WAVE]]:
-                least, place = self._lower(schedule, s, least, place)
+            for s in middle[unknown][lowest_first[:2]]:
+                least, place = self._lower(schedule, s, least, place, tolerance)
             cut = np.linspace(left[~unknown], right[~unknown], 5)  # (5, n): in four
             left, right = (np.concatenate([e[unknown], c.ravel()]) for e, c in ((left, cut[:-1]), (right, cut[1:])))
         return least, place, min(low, least)
 
+    def gap_along(self, schedule, s):
+        """Gap along a schedule at s, from a sample of the linear schedule at the same proportion of weights."""
+        A, B = weights(schedule, s)
+        row = self._row(float(_problem_share(A, B)))
+        return float((A + B) * (row[_E1] - row[_E0]))
+
+    def _lower(self, schedule, s, least, place, tolerance):
+        """The lower of the gap along the schedule at s and of the least one, with its place."""
+        A, B = weights(schedule, s)
+        row = self._row(float(_problem_share(A, B)), (least - tolerance / 2) / max(A + B, 1e-300))
+        gap = float((A + B) * (row[_E1] - row[_E0]))
+        known = row[_E0] + row[_E1] - row[_PAIR] <= self.tolerance / 4
+        return (gap, float(s)) if known and gap < least else (least, place)
+
+    def _envelope(self):
+        """Places x, rising, and lower bounds of the linear schedule's gap there, which lines may join: two (n,)."""
+        left, right = self.rows[:-1], self.rows[1:]
+        # the bounds that the lowest vectors of both give, at both ends
+        at = [
+            [end[:, _PAIR] - 2 * ((1 - end[:, _S]) * v[:, _D0] + end[:, _S] * v[:, _P0]) for end in (left, right)]
+            for v in (left, right)
+        ]
+        (left_first, left_last), (right_first, right_last) = at
+        fall, rise = left_first - right_first, right_last - left_last
+        turns = fall + rise > 0
+        share = np.clip(np.divide(fall, fall + rise, out=np.full(len(fall), 0.5), where=turns), 0, 1)
+        x, bounds = np.empty((2, 2 * len(left) + 1))
+        x[::2], bounds[::2] = self.rows[:, _S], self.rows[:, _PAIR] - 2 * self.rows[:, _E0]
+        # the higher bound turns where the two cross
+        x[1::2] = left[:, _S] + share * (right[:, _S] - left[:, _S])
+        bounds[1::2] = left_first + share * (left_last - left_first)
+        return x, bounds
 
 
 def weights(schedule, s):
     """A and B at s, of which none is below 0 by rounding.
 
+    >>> from .schedules import SCHEDULES
     >>> weights(SCHEDULES["linear"], np.array([0.25]))
     [array([0.75]), array([0.25])]
     """
@@ -373,6 +444,7 @@ def weights(schedule, s):
 def largest_weight(schedule):
     """The largest A + B of a schedule. Raises ValueError for negative weights, and for none.
 
+    >>> from .schedules import SCHEDULES
     >>> largest_weight(SCHEDULES["quadratic"])
     1.0
     """

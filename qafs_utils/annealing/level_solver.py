@@ -16,11 +16,10 @@ from .schedules import driver_strength, find_schedule
 from .simd import njit
 
 _BASIS_BYTES = 2**31  # Lanczos restarts when its basis outgrows this
-LOG = []
-TURNS = 2
-import os
-M1=float(os.environ.get('M1',.1));M2=float(os.environ.get('M2',.3))
+_STRINGS, _RANDOM, _TOGETHER = 0.1, 0.05, 0.1  # what a start is mixed with; a share of it if levels are found together
 _LITTLE = 1 << 22  # numbers for which there is always memory
+_CHECK = 2500  # numbers times steps that cost as much as a check
+_COPIES = 1e-9  # residual of a level, relative, from which Lanczos vectors lose their orthogonality
 _LANES = 8  # shifts at which eigenvalues are counted together
 
 
@@ -75,7 +74,7 @@ def lowest_of_tridiagonal(alpha, beta, k):
         x = vectors[level]
         for j in range(n):
             x[j] = 1.0 + 0.1 * ((j * (7 + level)) % 5)
-        for turn in range(TURNS):
+        for turn in range(2):
             if turn:
                 for j in range(n - 1):
                     if swapped[j]:
@@ -97,25 +96,36 @@ def lowest_of_tridiagonal(alpha, beta, k):
 def _krylov(basis, start, diagonal, flip, alpha, norms, below, residuals, more):
     """Lanczos steps from `start` until the lowest levels orthogonal to `below` have these residuals (j,).
 
-    ->  their values and those of some more levels, vectors, whether they have them: not if the basis (m, 2^d) is full.
+    ->  how many have, values of all and of `more`, vectors. It ends early when the basis (m, 2^d) is full, or when the
+    lowest level is so exact that copies of it would appear.
     """
     basis[0] = start
     for vector in below:
         basis[0] -= _dot(vector, start) * vector
-    norms[0], done, goal, excess = np.sqrt(_dot(basis[0], basis[0])), 0, min(8, len(alpha)), np.inf
+    norms[0], done, excess = np.sqrt(_dot(basis[0], basis[0])), 0, np.inf
+    least = max(4, _CHECK // basis.shape[1])  # steps between checks
+    goal = min(8 + least, len(alpha))
     while True:
         before, previous = done, excess
         done = _lanczos(basis, diagonal, flip, done, goal, alpha, norms, below)
         mix = lowest_of_tridiagonal(alpha[:done], norms[1:done], min(done, len(residuals)))[1]
-        excess = (norms[done] * np.abs(mix[:, -1]) / residuals[: len(mix)]).max()
-        if done < goal or excess < 1 or done == len(alpha):
+        found = norms[done] * np.abs(mix[:, -1])
+        excess = (found / residuals[: len(mix)]).max()
+        if done < goal or excess < 1 or done == len(alpha) or found[0] < _COPIES * norms[1]:
             break
         steps = done // 3
         if excess < previous < np.inf:  # by as much a step as before
             steps = int(np.log(excess) / np.log(previous / excess) * (done - before)) + 1
-        goal = min(len(alpha), done + max(4, min(steps, done // 3)))
+        goal = min(len(alpha), done + max(least, min(steps, done // 3)))
     values, mix = lowest_of_tridiagonal(alpha[:done], norms[1:done], min(done, len(residuals) + more))
-    return values, _combine(mix / norms[:done], basis[:done]), done < goal or excess < 1
+    number = 0
+    while (
+        number < len(found)
+        and (found[number] < residuals[number] or done < goal)
+        and (number == 0 or values[number] - values[number - 1] > 1e-9 * norms[1])
+    ):
+        number += 1
+    return number, values, _combine(mix / norms[:done], basis[:done])
 
 
 @lru_cache(maxsize=2)
@@ -170,8 +180,9 @@ class LevelSolver:
         """Eigenvalues (k,) and vectors (k, 2^d) at s.
 
         near: (k, 2^d), approximate vectors to start from. The starts are mixed with classical and random states, to see
-        a level that crosses from above. residuals: (k,), if `near` is known to span the levels:
-        those are then found together, and only the last one's start is mixed.
+        a level that crosses from above. residuals: None for those of the solver, one level after the other; else (k,),
+        with all levels but the last found together. The last is looked for apart from the others, so that it is
+        another one also if they are degenerate.
         """
         flip, weight = float(self.schedule.A(s)) * self.g, float(self.schedule.B(s))
         if self.dense:
@@ -181,16 +192,24 @@ class LevelSolver:
         diagonal = weight * self.energies
         diagonal -= (shift := float(diagonal.min()))
         values, vectors, done = np.empty(self.k), self.loops.empty((self.k, 2**self.d)), 0
-        starts = self.random if near is None else near
-        if residuals is not None:
-            values[:2], (vectors[0],vectors[1], starts[2]) = self._lowest(diagonal, flip, self._mixed(starts.sum(0),0, M1), vectors[:0], residuals[:-1], more=1)
-            done = 2
-        for level in range(done, self.k):  # one after the other: a degenerate level has several vectors
-            start = self._mixed(starts[level],level, M2 if done else 1)
-            found = self._lowest(diagonal, flip, start, vectors[:level], (self.residuals if residuals is None else residuals)[level : level + 1])
-            values[level], vectors[level] = found[0][0], found[1][0]
+        starts, together, goals = 1 * (self.random if near is None else near), self.k - 1, residuals
+        if residuals is None:
+            together, goals = 1, self.residuals
+        while done < self.k:
+            number = max(1, together - done)
+            share, more = (1.0, 0) if together == 1 or done == together else (_TOGETHER, 1)
+            start = starts[done : done + number].sum(0) + share * _RANDOM * self.random[done]
+            start[self.lowest] += share * _STRINGS
+            options = diagonal, flip, self.alpha, self.norms, vectors[:done], goals[done : done + number], more
+            known = 0
+            while not known:  # a start a turn
+                known, found_values, found = self.krylov(self.basis, start, *options)
+                start = found.sum(0)
+            values[done : done + known], vectors[done : done + known] = found_values[:known], found[:known]
+            done += known
+            starts[done : done + len(found) - known] = found[known:]
         order = np.argsort(values)
-        if (np.diff(values) < -(self.residuals if residuals is None else residuals)[1:]).any():  # a level was missed and found by the next, less exactly
+        if (np.diff(values) < -goals[1:]).any():  # a level was missed and found by the next, less exactly
             return self.solve(s, vectors[order], residuals)
         return values[order] + shift, vectors[order]
 
@@ -209,17 +228,3 @@ class LevelSolver:
         for vector, string in zip(vectors, self.lowest):
             vector[string] = 1
         return weight * np.array(self.energies[self.lowest[: self.k]].tolist()), vectors
-
-    def _mixed(self, start, level, m):
-        start = start + 0.05 * m* self.random[level]
-        start[self.lowest] += 0.1*m
-        return start
-
-    def _lowest(self, diagonal, flip, start, below, residuals, more=0):
-        """Lowest eigenpairs orthogonal to `below`, to these residuals (j,)  ->  values (j,), vectors (j, 2^d)."""
-        options = diagonal, flip, self.alpha, self.norms, below, residuals, more
-        while True:  # a start a turn
-            values, vectors, converged = self.krylov(self.basis, start, *options)
-            if converged:
-                return values[:len(residuals)], vectors
-            start = vectors.sum(0)
