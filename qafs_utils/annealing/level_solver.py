@@ -10,7 +10,7 @@ import numpy as np
 from scipy.linalg import eigh
 
 from .. import require
-from .cpu import _combine, _dot, _lanczos
+from .cpu import _lanczos
 from .evolution import loops_on
 from .schedules import driver_strength, find_schedule
 from .simd import njit
@@ -93,22 +93,19 @@ def lowest_of_tridiagonal(alpha, beta, k):
 
 
 @njit()
-def _krylov(basis, start, diagonal, flip, alpha, norms, below, residuals, more):
-    """Lanczos steps from `start` until the lowest levels orthogonal to `below` have these residuals (j,).
+def _krylov(basis, diagonal, flip, alpha, norms, below, residuals):
+    """Lanczos steps from row 0 until the lowest levels orthogonal to `below` have these residuals (j,).
 
-    ->  how many have, values of all and of `more`, vectors. It ends early when the basis (m, 2^d) is full, or when the
-    lowest level is so exact that copies of it would appear.
+    ->  steps, how many levels have. It ends early when the basis (m, 2^d) is full, or when the lowest level is so exact
+    that copies of it would appear.
     """
-    basis[0] = start
-    for vector in below:
-        basis[0] -= _dot(vector, start) * vector
-    norms[0], done, excess = np.sqrt(_dot(basis[0], basis[0])), 0, np.inf
+    done, excess = 0, np.inf
     least = max(4, _CHECK // basis.shape[1])  # steps between checks
     goal = min(8 + least, len(alpha))
     while True:
         before, previous = done, excess
         done = _lanczos(basis, diagonal, flip, done, goal, alpha, norms, below)
-        mix = lowest_of_tridiagonal(alpha[:done], norms[1:done], min(done, len(residuals)))[1]
+        values, mix = lowest_of_tridiagonal(alpha[:done], norms[1:done], min(done, len(residuals)))
         found = norms[done] * np.abs(mix[:, -1])
         excess = (found / residuals[: len(mix)]).max()
         if done < goal or excess < 1 or done == len(alpha) or found[0] < _COPIES * norms[1]:
@@ -117,7 +114,6 @@ def _krylov(basis, start, diagonal, flip, alpha, norms, below, residuals, more):
         if excess < previous < np.inf:  # by as much a step as before
             steps = int(np.log(excess) / np.log(previous / excess) * (done - before)) + 1
         goal = min(len(alpha), done + max(least, min(steps, done // 3)))
-    values, mix = lowest_of_tridiagonal(alpha[:done], norms[1:done], min(done, len(residuals) + more))
     number = 0
     while (
         number < len(found)
@@ -125,7 +121,7 @@ def _krylov(basis, start, diagonal, flip, alpha, norms, below, residuals, more):
         and (number == 0 or values[number] - values[number - 1] > 1e-9 * norms[1])
     ):
         number += 1
-    return number, values, _combine(mix / norms[:done], basis[:done])
+    return done, number
 
 
 @lru_cache(maxsize=2)
@@ -134,10 +130,9 @@ def _random(k, size):
     return np.random.default_rng(0).normal(size=(k, size)) * size**-0.5
 
 
-def _krylov_by(loops):
-    """`_krylov`, not compiled, with another device's loops."""
-    names = {"_lanczos": loops.lanczos, "_combine": loops.combine, "_dot": loops.dot}
-    return FunctionType(getattr(_krylov, "py_func", _krylov).__code__, globals() | names)
+def _krylov_by(lanczos):
+    """`_krylov`, not compiled, with another device's loop."""
+    return FunctionType(getattr(_krylov, "py_func", _krylov).__code__, globals() | {"_lanczos": lanczos})
 
 
 class LevelSolver:
@@ -159,7 +154,7 @@ class LevelSolver:
         self.loops = loops_on(device)
         batch, self.d = self.loops.checked(energies)
         size = 2**self.d
-        self.krylov = _krylov if isinstance(batch, np.ndarray) else _krylov_by(self.loops)
+        self.krylov = _krylov if self.loops.lanczos is _lanczos else _krylov_by(self.loops.lanczos)
         self.energies, self.k = batch[0], require.whole("k", k, 1, size)
         spread = float(self.energies.max() - self.energies.min())
         self.residuals = np.maximum(np.broadcast_to(residual, self.k), 1e-12 * spread)  # rounding allows no less
@@ -200,10 +195,16 @@ class LevelSolver:
             share, more = (1.0, 0) if together == 1 or done == together else (_TOGETHER, 1)
             start = starts[done : done + number].sum(0) + share * _RANDOM * self.random[done]
             start[self.lowest] += share * _STRINGS
-            options = diagonal, flip, self.alpha, self.norms, vectors[:done], goals[done : done + number], more
-            known = 0
+            known, basis, norms = 0, self.basis, self.norms
             while not known:  # a start a turn
-                known, found_values, found = self.krylov(self.basis, start, *options)
+                basis[0] = start
+                for vector in vectors[:done]:
+                    basis[0] -= self.loops.dot(vector, start) * vector
+                norms[0] = np.sqrt(self.loops.dot(basis[0], basis[0]))
+                options = self.alpha, norms, vectors[:done], goals[done : done + number]
+                steps, known = self.krylov(basis, diagonal, flip, *options)
+                mixed = lowest_of_tridiagonal(self.alpha[:steps], norms[1:steps], min(steps, number + more))
+                found_values, found = mixed[0], self.loops.combine(mixed[1] / norms[:steps], basis[:steps])
                 start = found.sum(0)
             values[done : done + known], vectors[done : done + known] = found_values[:known], found[:known]
             done += known
