@@ -284,7 +284,7 @@ class GapSearch:
     Levels are solved for at few s. The vectors span a basis, in which all levels between are nearly exact. Proven is:
     E0 lies below the expectation of H in any vector. E0 + E1 and E0 + E1 + E2 are concave in (A, B) and of degree one,
     so above their chords. With E2 >= rho, E0 + E1 lies above theta_0 + theta_1 - sum_i r_i^2 / (rho - theta_i) for two
-    expected energies theta_i < rho of residuals r_i [lehmann1949eigenwertprobleme].
+    expected energies theta_i < rho of residuals r_i (Lehmann's bound [parlett1998symmetric]).
     Samples are of the linear schedule; that of other weights is A + B times that at s = B / (A + B).
 
     >>> search = GapSearch([0.0, 1.0], driver="scaled", residual=1e-5, tolerance=1e-6)
