@@ -250,7 +250,7 @@ def _goals(s, k, forms, least, tolerance):
     values, weights = _lowest((1 - s) * forms[0] + s * forms[1], k)
     goals = np.full(k, _COARSE)
     if k > 2 and len(forms[0]) > 1 + k:  # more than the basis that a search begins with
-        apart, above = values[2] - values[1], max(values[1] - values[0] - least, tolerance)
+        apart, above = max(values[2] - values[1], 0.0), max(values[1] - values[0] - least, tolerance)
         goals[:2], goals[2] = min(0.3 * (apart * above) ** 0.5, apart / 4), apart / 4
     return weights, np.minimum(goals, _COARSE)
 
