@@ -73,8 +73,8 @@ def lowest_of_tridiagonal(alpha, beta, k):
         main[n - 1] = main[n - 1] if abs(main[n - 1]) > close else close
         x = vectors[level]
         for j in range(n):
-            x[j] = 1.0 + 0.1 * ((j * (7 + level)) % 5)
-        for turn in range(2):
+            x[j] = 0.5 + (0.6180339887 * (j + 1) * (j + 7 + 3 * level)) % 1.0  # no pattern
+        for turn in range(3):
             if turn:
                 for j in range(n - 1):
                     if swapped[j]:
