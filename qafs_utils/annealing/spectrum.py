@@ -164,21 +164,21 @@ def minimum_gap(
     residual = 0.01 * root if residual is None else require.number("residual", residual, f"(0, {_EXACT * root:g}]")
     if np.size(energies) == 1:
         raise ValueError("a gap is one of two levels: energies must be (2^d,) with d >= 1, got (1,)")
-    search = GapSearch(energies, driver=driver, residual=residual, threads=threads, device=device)
+    options = {"driver": driver, "residual": residual, "threads": threads, "device": device}
+    search = GapSearch(energies, tolerance=tolerance / largest, **options)
     solver = search.solvers[0]
     reach = float(abs(solver.energies).max())
     if tolerance < (least := _TOLERANCE * largest * max(1.0, reach) ** (2 / 3)):
         rounding = f"what rounding allows at energies of {reach:.2g}, got {tolerance}"
         raise ValueError(f"tolerance must be at least {least:.1e}, {rounding}: subtract their offset, scale the model")
     if linear:
-        sample, lower_bound = search.minimise(tolerance)
-        least, place = float(sample.gap), sample.s
+        least, place, lower_bound = search.minimise()
     else:
         least, place, lower_bound = search.minimise_along(schedule, tolerance)
         lower_bound = lower_bound if schedule.knots else 0.0
     end_gap = search.gap_along(schedule, 1.0)
     formula = _two_level(*solver.energies[solver.lowest[:2]], *solver.lowest[:2], abs(solver.g))
-    return Gap(least, place, float(lower_bound), len(search.samples), end_gap, *formula)
+    return Gap(least, place, float(lower_bound), search.solves, end_gap, *formula)
 
 
 def minimum_gaps(batch, *, driver=HEADLINE.driver, schedule="linear", tolerance=1e-6, residual=None) -> list[Gap]:
