@@ -37,7 +37,7 @@ def _flips_row(x, y, start, width, scale):
                 y[k] += scale * x[k ^ (1 << p)]
 
 
-@njit(fastmath=_FAST)
+@njit(fastmath=_FAST, forceinline=True)
 def _hamiltonian(x, diagonal, flip, y):
     """y = (diag(diagonal) + flip sum_p X_p) x: all (2^d,)."""
     if x.size & (x.size - 1) or y.size != x.size or diagonal.size != x.size:
@@ -90,7 +90,7 @@ def _subtract(x, below, y, of_x, of_below):
     return square
 
 
-@njit(fastmath=_FAST)
+@njit(fastmath=_FAST, forceinline=True)
 def _lanczos(basis, diagonal, flip, first, last, alpha, norms, below):
     """Lanczos steps first..last of H = diag(diagonal) + flip sum_p X_p, orthogonal to the rows of `below`.
 
@@ -111,9 +111,9 @@ def _lanczos(basis, diagonal, flip, first, last, alpha, norms, below):
     return last
 
 
-@njit(fastmath=_FAST)
+@njit(fastmath=_FAST, forceinline=True)
 def _combine(weights, vectors):
-    """Sums of vectors: (n, m), (m, 2^d)  ->  (n, 2^d). Like `_gram` without BLAS, whose threads wait when busy."""
+    """Sums of vectors: (n, m), (m, 2^d)  ->  (n, 2^d). Like `_overlaps` without BLAS, whose threads wait when busy."""
     out, width = np.zeros((len(weights), vectors.shape[1])), min(1 << _ROW, vectors.shape[1])
     for start in range(0, vectors.shape[1], width):
         row = slice(start, start + width)
@@ -125,23 +125,22 @@ def _combine(weights, vectors):
     return out
 
 
-@njit(fastmath=_FAST)
-def _gram(vectors):
-    """Scalar products of all pairs: (m, 2^d)  ->  (m, m)."""
-    sums, width = np.zeros((len(vectors), len(vectors))), min(1 << _ROW, vectors.shape[1])
-    for start in range(0, vectors.shape[1], width):
+@njit(fastmath=_FAST, forceinline=True)
+def _overlaps(left, right):
+    """Scalar products: (n, 2^d), (m, 2^d)  ->  (n, m)."""
+    sums, width = np.zeros((len(left), len(right))), min(1 << _ROW, left.shape[1])
+    for start in range(0, left.shape[1], width):
         row = slice(start, start + width)
-        for i in range(len(vectors)):
-            for j in range(i + 1):
-                a, b, overlap = vectors[i, row], vectors[j, row], 0.0
+        for i in range(len(left)):
+            for j in range(len(right)):
+                a, b, overlap = left[i, row], right[j, row], 0.0
                 for k in range(width):
                     overlap += a[k] * b[k]
                 sums[i, j] += overlap
-                sums[j, i] = sums[i, j]
     return sums
 
 
-@njit(fastmath=_FAST)
+@njit(fastmath=_FAST, forceinline=True)
 def _dot(a, b):
     """Scalar product of two vectors (2^d,)."""
     total = 0.0
@@ -163,7 +162,7 @@ class Loops:
 
     solvers = 2
     evolve, hamiltonian, lanczos = staticmethod(evolve), staticmethod(_hamiltonian), staticmethod(_lanczos)
-    combine, gram, dot = staticmethod(_combine), staticmethod(_gram), staticmethod(_dot)
+    combine, overlaps, dot = staticmethod(_combine), staticmethod(_overlaps), staticmethod(_dot)
     require_memory, energies = staticmethod(memory.require_memory), staticmethod(binary.energies)
 
     def __init__(self, dtype):

@@ -2,25 +2,23 @@
 
 import numpy as np
 
-from ..compiled import njit
-from . import threads as pool
-from .evolution import loops_on
-from .level_solver import LevelSolver, lowest_of_tridiagonal
+from .cpu import _combine, _dot, _hamiltonian, _overlaps
+from .level_solver import LevelSolver, lowest_of_tridiagonal, on_device
+from .schedules import SCHEDULES
+from .simd import njit
 
 _GRID = (0.3, 0.7)  # where levels are solved for first
-_LARGE = 1 << 13  # vectors for which threads pay
 _COARSE = 3e-3  # largest residual
 _NONE = 1e300  # the third of two levels
 _SPANNED = 1e-7  # length of a vector outside of the basis that is as good as none
 _SAMPLES = 120  # vectors that the samples of a search may take
-_NARROW = 1e-13  # intervals of s that are cut no further
-_ROWS = 1000  # samples that a search may look at
-_WIDTH = 1 << 11  # numbers that stay in the first-level cache
+_NARROW = 1e-9, 1e-13  # intervals of s that are cut no further, of the linear and of other schedules
+_LOOKS = 1000  # samples that a search may look at
 _FOLLOWED = 1e-6  # how closely the search follows a schedule without knots
 _S, _E0, _E1, _PAIR, _THREE, _D0, _P0, _D1, _P1 = range(9)  # columns of samples
 
 
-@njit(fastmath=True)
+@njit()
 def _lowest(T, k):
     """The k lowest eigenpairs of a symmetric matrix (n, n), overwritten  ->  values (k,), vectors (k, n)."""
     n = len(T)
@@ -52,7 +50,43 @@ def _lowest(T, k):
 
 
 @njit()
-def _between(samples, column, s):
+def _levels(s, forms, k):
+    """The k lowest levels at s in the basis of these forms (5, n, n)  ->  values (k,), weights (k, n)."""
+    return _lowest((1 - s) * forms[0] + s * forms[1], k)
+
+
+@njit()
+def _extend(basis, driven, energies, g, n, forms, vectors):
+    """Add vectors (m, 2^d) to the n orthonormal rows of `basis`, and H_D times them to `driven`.
+
+    forms: (5, n, n), scalar products of the rows with H_D, H_P, H_D^2, H_D H_P + H_P H_D and H_P^2 times the rows  ->
+    rows, forms.
+    """
+    m = n
+    for vector in vectors:
+        basis[n] = vector
+        norm = 1.0
+        for _ in range(2):
+            basis[n] -= _combine(_overlaps(basis[n : n + 1], basis[:n]), basis[:n])[0]
+            length = max(np.sqrt(_dot(basis[n], basis[n])), 1e-300)
+            basis[n] *= 1 / length
+            norm *= length
+        if norm > _SPANNED:
+            _hamiltonian(basis[n], 0 * energies, g, driven[n])
+            n += 1
+    found, x, Dx = np.zeros((5, n, n)), basis[m:n], driven[m:n]
+    Px, PDx = energies * x, energies * Dx
+    found[:, :m, :m] = forms
+    found[0, m:], found[1, m:] = _overlaps(Dx, basis[:n]), _overlaps(Px, basis[:n])
+    found[2, m:], found[4, m:] = _overlaps(Dx, driven[:n]), _overlaps(energies * Px, basis[:n])
+    found[3, m:] = _overlaps(Px, driven[:n]) + _overlaps(PDx, basis[:n])
+    for i in range(m, n):
+        found[:, :i, i] = found[:, i, :i]
+    return n, found
+
+
+@njit()
+def _chord(samples, column, s):
     """The chord of a column of the samples (m, 9) at s, which its concave function exceeds."""
     right = 1
     while samples[right, _S] < s:
@@ -61,49 +95,62 @@ def _between(samples, column, s):
     return a[column] + (s - a[_S]) / (b[_S] - a[_S]) * (b[column] - a[column])
 
 
-@njit(fastmath=True)
-def _form(x, M):
-    """x M x."""
-    total = 0.0
-    for i in range(len(x)):
-        total += x[i] * (M[i] * x).sum()
-    return total
-
-
 @njit()
-def _sample(s, forms, samples):
-    """What the basis says of the levels at s: forms (5, n, n), solved samples (m, 9)  ->  (9,)."""
-    values, x = _lowest((1 - s) * forms[0] + s * forms[1], 2)
-    square = (1 - s) ** 2 * forms[2] + s * (1 - s) * forms[3] + s * s * forms[4]  # of H
-    row = np.array([s, values[0], values[1], _between(samples, _PAIR, s), -np.inf, 0.0, 0.0, 0.0, 0.0])
-    third, total = _between(samples, _THREE, s) - values.sum(), values.sum()
+def _look(s, forms, samples, pair):
+    """What the basis says of the levels at s, where E0 + E1 is at least `pair`: solved samples (m, 9)  ->  (9,)."""
+    values, x = _levels(s, forms, 2)
+    row = np.array([s, values[0], values[1], max(pair, _chord(samples, _PAIR, s)), -np.inf, 0.0, 0.0, 0.0, 0.0])
+    total = values.sum()
+    third = _chord(samples, _THREE, s) - total
     for level in range(2):
-        row[_D0 + 2 * level], row[_P0 + 2 * level] = _form(x[level], forms[0]), _form(x[level], forms[1])
-        if third > values[1]:
-            total -= max(_form(x[level], square) - values[level] ** 2, 0.0) / (third - values[level])
+        expected = np.zeros(5)
+        for q in range(5):
+            y = np.zeros(len(forms[0]))
+            for i in range(len(y)):
+                y += x[level, i] * forms[q, i]
+            expected[q] = (x[level] * y).sum()
+        row[_D0 + 2 * level : _D0 + 2 * level + 2] = expected[:2]
+        square = (1 - s) ** 2 * expected[2] + s * (1 - s) * expected[3] + s * s * expected[4]  # of H
+        total -= max(square - values[level] ** 2, 0.0) / max(third - values[level], 1e-300)
     if third > values[1]:
         row[_PAIR] = max(row[_PAIR], total)
     return row
 
 
 @njit()
-def _interval(rows, left, right):
-    """[left, right, least bound of the gap between these two samples, where it is attained]."""
-    a, b = rows[left], rows[right]
-    ends = np.empty((2, 2))  # of both vectors, at both ends
-    for i, row in enumerate((a, b)):
-        for j, at in enumerate((a, b)):
-            ends[i, j] = at[_PAIR] - 2 * ((1 - at[_S]) * row[_D0] + at[_S] * row[_P0])
-    best, place = max(ends[0, 0], ends[1, 0]), a[_S]
-    if max(ends[0, 1], ends[1, 1]) < best:
-        best, place = max(ends[0, 1], ends[1, 1]), b[_S]
-    turn = (ends[0, 0] - ends[1, 0]) - (ends[0, 1] - ends[1, 1])
-    share = (ends[0, 0] - ends[1, 0]) / turn if turn != 0.0 else 0.0
-    if 0.0 < share < 1.0:
-        crossing = ends[0, 0] + share * (ends[0, 1] - ends[0, 0])
-        if crossing < best:
-            best, place = crossing, a[_S] + share * (b[_S] - a[_S])
-    return np.array([left, right, max(best, 0.0), place])
+def _with(row, rows):
+    """Rows (m, 9), rising in s, with this one in its place, also instead of one at the same s."""
+    before, after = np.searchsorted(rows[:, _S], row[_S]), np.searchsorted(rows[:, _S], row[_S], side="right")
+    found = np.empty((before + 1 + len(rows) - after, 9))
+    found[:before], found[before], found[before + 1 :] = rows[:before], row, rows[after:]
+    return found
+
+
+@njit()
+def _lower(rows):
+    """Lower bound of the gap of a sample (9,), or of each of some (m, 9)."""
+    return rows.T[_PAIR] - 2 * rows.T[_E0]
+
+
+@njit()
+def _upper(rows):
+    """Upper bound of the gap, as `_lower`."""
+    return 2 * rows.T[_E1] - rows.T[_PAIR]
+
+
+@njit()
+def _kinks(rows):
+    """Where the bounds of the gap that the lowest vectors of two neighbours give cross: (m, 9)  ->  s, bounds (m - 1,).
+
+    The gap is above the lines that join these to the bounds at the samples.
+    """
+    a, b = rows[:-1].T, rows[1:].T
+    left, last = _lower(rows)[:-1], b[_PAIR] - 2 * ((1 - b[_S]) * a[_D0] + b[_S] * a[_P0])
+    first, right = a[_PAIR] - 2 * ((1 - a[_S]) * b[_D0] + a[_S] * b[_P0]), _lower(rows)[1:]
+    fall, turn = left - first, left - first + right - last
+    share = np.where(turn > 0, fall / np.where(turn > 0, turn, 1.0), 0.5)
+    share = np.minimum(np.maximum(share, 0.0), 1.0)
+    return a[_S] + share * (b[_S] - a[_S]), left + share * (last - left)
 
 
 @njit()
@@ -120,162 +167,32 @@ def _split(a, b, lowest):
 def _search(samples, rows, forms, tolerance):
     """Branch and bound on what the basis says: samples solved for, `rows` of these and of earlier looks.
 
-    ->  rows, index of the sample of least gap, lower bound, s to solve at or NaN.
+    ->  rows, lower bound, s to solve at or NaN.
     """
-    count, known = len(rows), rows
-    rows, intervals = np.empty((count + _ROWS, 9)), np.empty((count + _ROWS, 4))
-    rows[:count] = known
-    best, least, lowest, s = 0, np.inf, -1, np.nan
-    for i in range(count):
-        best, least = _better(rows, i, best, least)
-    for i in range(1, count - 1):
+    least = _upper(rows).min()
+    for i in range(1, len(rows) - 1):
         if _lower(rows[i]) < least - tolerance:
-            pair = rows[i, _PAIR]
-            rows[i] = _sample(rows[i, _S], forms, samples)
-            rows[i, _PAIR] = max(rows[i, _PAIR], pair)
-            best, least = _better(rows, i, best, least)
-            if lowest < 0 or _lower(rows[i]) < _lower(rows[lowest]):
-                lowest = i
-    for i in range(count - 1):
-        intervals[i] = _interval(rows, i, i + 1)
-    while True:
-        i = intervals[: count - 1, 2].argmin()
-        a, b = int(intervals[i, 0]), int(intervals[i, 1])
-        bound = min(intervals[i, 2], rows[best, _E1] - rows[best, _E0])
-        if bound >= least - tolerance or rows[b, _S] - rows[a, _S] < 1e-9 or count == len(rows):
-            break
-        rows[count] = _sample(_split(rows[a], rows[b], intervals[i, 3]), forms, samples)
-        if _lower(rows[count]) < _better(rows, count, best, least)[1] - tolerance:
-            s = rows[count, _S] if lowest < 0 or _lower(rows[count]) < _lower(rows[lowest]) else rows[lowest, _S]
-            break
-        best, least = _better(rows, count, best, least)
-        intervals[i] = _interval(rows, a, count)
-        intervals[count - 1] = _interval(rows, count, b)
-        count += 1
-    order = np.argsort(rows[:count, _S])
-    return rows[order], np.argmax(order == best), bound, s
+            rows[i] = _look(rows[i, _S], forms, samples, rows[i, _PAIR])
+            least = min(least, _upper(rows[i]))
+    worst = rows[1 + _lower(rows[1:-1]).argmin()]
+    while _lower(worst) >= least - tolerance:
+        s, bounds = _kinks(rows)
+        i = bounds.argmin()
+        a, b = rows[i], rows[i + 1]
+        if bounds[i] >= least - tolerance or b[_S] - a[_S] < _NARROW[0] or len(rows) == _LOOKS:
+            return rows, max(min(bounds[i], _lower(rows).min()), 0.0), np.nan
+        worst = _look(_split(a, b, s[i]), forms, samples, -np.inf)
+        rows, least = _with(worst, rows), min(least, _upper(worst))
+    return rows, 0.0, worst[_S]
 
 
 @njit()
-def _lower(row):
-    """Lower bound of a sample's gap."""
-    return row[_PAIR] - 2 * row[_E0]
-
-
-@njit()
-def _better(rows, i, best, least):
-    """Sample whose gap has the least upper bound, that bound: of row i and the best so far."""
-    upper = 2 * rows[i, _E1] - rows[i, _PAIR]
-    return (i, upper) if upper < least else (best, least)
-
-
-@njit(fastmath=True)
-def _orthogonalise(basis, n):
-    """Take from row n its parts along the n orthonormal rows before it, twice, and normalise it  ->  what was left."""
-    x, norm = basis[n], 1.0
-    for _ in range(2):
-        overlaps, square = np.zeros(n), 0.0
-        for start in range(0, x.size, _WIDTH):
-            x_ = x[start : start + _WIDTH]
-            for i in range(n):
-                row, overlap = basis[i, start : start + _WIDTH], 0.0
-                for k in range(x_.size):
-                    overlap += x_[k] * row[k]
-                overlaps[i] += overlap
-        for start in range(0, x.size, _WIDTH):
-            x_ = x[start : start + _WIDTH]
-            for i in range(n):
-                row, overlap = basis[i, start : start + _WIDTH], overlaps[i]
-                for k in range(x_.size):
-                    x_[k] -= overlap * row[k]
-            for k in range(x_.size):
-                square += x_[k] * x_[k]
-        scale = 1 / np.sqrt(square) if square > 0 else 0.0
-        for k in range(x.size):
-            x[k] *= scale
-        norm *= np.sqrt(square)
-    return norm
-
-
-@njit(fastmath=True)
-def _products(basis, driven, energies, n, old):
-    """Scalar products of the basis (n, 2^d), H_D times it and H_P times it: `old` (5, m, m) and those of new rows."""
-    forms, m, width = np.zeros((5, n, n)), old.shape[1], min(_WIDTH, energies.size)
-    forms[:, :m, :m] = old
-    for start in range(0, energies.size, width):
-        part = slice(start, start + width)
-        E = energies[part]
-        for i in range(m, n):
-            x, Dx = basis[i, part], driven[i, part]
-            for j in range(i + 1):
-                y, Dy = basis[j, part], driven[j, part]
-                D, P, DD, DP, PP = 0.0, 0.0, 0.0, 0.0, 0.0
-                for k in range(width):
-                    xy = E[k] * x[k] * y[k]
-                    D += x[k] * Dy[k]
-                    P += xy
-                    DD += Dx[k] * Dy[k]
-                    DP += E[k] * (x[k] * Dy[k] + Dx[k] * y[k])
-                    PP += E[k] * xy
-                for q, term in enumerate((D, P, DD, DP, PP)):
-                    forms[q, i, j] += term
-    for q in range(5):
-        for i in range(m, n):
-            for j in range(i):
-                forms[q, j, i] = forms[q, i, j]
-    return forms
-
-
-@njit()
-def _with(samples, forms, s, three, slack):
-    """The samples (m, 9) with that at s: E0 + E1 + E2 is at least `three`, E0 + E1 lower by at most `slack`."""
-    samples = _inserted(samples, np.array([s, 0.0, 0.0, -np.inf, three, 0.0, 0.0, 0.0, 0.0]))
-    row = _sample(s, forms, samples)
-    row[_THREE], row[_PAIR] = three, max(row[_PAIR], row[_E0] + row[_E1] - slack)
-    return _inserted(samples, row), row
-
-
-@njit()
-def _inserted(rows, row):
-    """Rows (m, 9), rising in s, with this one in its place, also instead of one at the same s."""
-    before, after = np.searchsorted(rows[:, _S], row[_S]), np.searchsorted(rows[:, _S], row[_S], side="right")
-    found = np.empty((before + 1 + len(rows) - after, 9))
-    found[:before], found[before], found[before + 1 :] = rows[:before], row, rows[after:]
-    return found
-
-
-@njit()
-def _goals(s, k, forms, least, tolerance):
-    """Weights (k, n) of approximate levels at s, residuals (k,) that show the gap there to be above `least`."""
-    values, weights = _lowest((1 - s) * forms[0] + s * forms[1], k)
-    goals = np.full(k, _COARSE)
-    if k > 2 and len(forms[0]) > 1 + k:  # more than the basis that a search begins with
-        apart, above = max(values[2] - values[1], 0.0), max(values[1] - values[0] - least, tolerance)
-        goals[:2], goals[2] = min(0.3 * (apart * above) ** 0.5, apart / 4), apart / 4
-    return weights, np.minimum(goals, _COARSE)
-
-
-def _orthogonalise_on(basis, n):
-    """`_orthogonalise` on another device."""
-    norm = 1.0
-    for _ in range(2):
-        basis[n] -= (basis[:n] @ basis[n]) @ basis[:n]
-        size = float(basis[n] @ basis[n]) ** 0.5
-        basis[n] /= size or 1.0
-        norm *= size
-    return norm
-
-
-def _products_on(basis, driven, energies, n, old):
-    """`_products` on another device."""
-    m, (x, Dx) = old.shape[1], (basis[:n], driven[:n])
-    forms = np.zeros((5, n, n))
-    forms[:, :m, :m] = old
-    for i in range(m, n):
-        Px, PDx = energies * x[i], energies * Dx[i]
-        rows = Dx @ x[i], x @ Px, Dx @ Dx[i], Dx @ Px + x @ PDx, x @ (energies * Px)
-        forms[:, i, :] = forms[:, :, i] = [row.tolist() for row in rows]
-    return forms
+def _missed(samples, forms):
+    """s of a sample whose three levels are not the lowest, as the basis shows, else NaN."""
+    for row in samples[1:-1]:
+        if len(forms[0]) > 2 and _levels(row[_S], forms, 3)[0].sum() < row[_THREE]:
+            return row[_S]
+    return np.nan
 
 
 class GapSearch:
@@ -288,25 +205,20 @@ class GapSearch:
     Samples are of the linear schedule; that of other weights is A + B times that at s = B / (A + B).
 
     >>> search = GapSearch([0.0, 1.0], driver="scaled", residual=1e-5, tolerance=1e-6)
-    >>> gap, s, lower_bound = search.minimise()
+    >>> gap, s, lower_bound = search.minimise(SCHEDULES["linear"])
     >>> round(gap, 4), round(s, 2), gap - 1e-6 <= lower_bound <= gap
     (0.8944, 0.8, True)
     """
 
-    def __init__(self, energies, *, driver, residual, tolerance, threads=None, device=None):
+    def __init__(self, energies, *, driver, residual, tolerance, device=None):
         k = min(3, max(len(energies), 2))
-        number = min(threads or pool.THREADS, len(_GRID), loops_on(device).solvers) if len(energies) >= _LARGE else 1
         options = {"driver": driver, "schedule": "linear", "k": k, "residual": residual, "device": device}
-        samples = [_SAMPLES, *[0] * (number - 1)]  # the first solver's memory holds them
-        self.solvers = [
-            LevelSolver(energies, **options, solvers=number - i, samples=room) for i, room in enumerate(samples)
-        ]
-        solver, self.tolerance, self.k = self.solvers[0], tolerance, k
-        self.loops, self.g, self.offset = solver.loops, solver.g, float(solver.energies.min())
-        self.energies, self.nothing = solver.energies - self.offset, 0 * solver.energies
+        self.solver = solver = LevelSolver(energies, **options, samples=_SAMPLES)
+        self.loops, self.offset, self.tolerance = solver.loops, float(solver.energies.min()), tolerance
+        self.energies, self.extend = solver.energies - self.offset, on_device(self.loops, _extend)
         self.basis, self.driven = solver.room.reshape(2, -1, 2**solver.d)
         lowest = np.array(self.energies[solver.lowest[:k]].tolist())
-        mean, low, high = float(self.energies.mean()), solver.d * self.g, (solver.d - 2) * self.g
+        mean, low, high = float(self.energies.mean()), solver.d * solver.g, (solver.d - 2) * solver.g
         three = [low + 2 * high, lowest.sum()] if k == 3 else [_NONE, _NONE]
         start = [0, low, high, low + high, three[0], low, mean, high, mean]
         end = [1, *lowest[:2], lowest[:2].sum(), three[1], 0, lowest[0], 0, lowest[1]]
@@ -322,68 +234,85 @@ class GapSearch:
         """Vectors (m, 2^d) that the basis is to span, too. A full one begins anew: the samples stay."""
         if self.n + len(vectors) > len(self.basis):
             self.n, self.forms = 0, np.zeros((5, 0, 0))
-        compiled = isinstance(self.basis, np.ndarray)
-        for vector in vectors:
-            self.basis[self.n] = vector
-            if (_orthogonalise if compiled else _orthogonalise_on)(self.basis, self.n) > _SPANNED:
-                self.loops.hamiltonian(self.basis[self.n], self.nothing, self.g, self.driven[self.n])
-                self.n += 1
-        products = _products if compiled else _products_on
-        self.forms = products(self.basis, self.driven, self.energies, self.n, self.forms)
+        self.n, self.forms = self.extend(
+            self.basis, self.driven, self.energies, self.solver.g, self.n, self.forms, vectors
+        )
 
-    def _solve(self, *points, least):
-        """Solve for the levels at these s, in threads, to show that the gap there is above `least`."""
-        residual, goals = self.solvers[0].residuals, []
-        for s in points:
-            weights, wanted = _goals(s, self.k, self.forms, least, self.tolerance)
-            exact = self.solvers[0].dense
-            self.goals[s] = residual if exact else np.maximum(np.minimum(wanted, self.goals.get(s, 1) / 3), residual)
-            goals.append((self.loops.combine(weights, self.basis[: self.n]), self.goals[s]))
-        solvers = self.solvers if len(self.solvers) == len(points) else self.solvers[:1] * len(points)
-        run = pool.POOL.map if len(self.solvers) >= len(points) > 1 else map
-        found = run(lambda solver, s, goal: solver.solve(s, *goal), solvers, points, goals)
-        for s, (_, goal), (values, vectors) in zip(points, goals, list(found)):
-            self._extend(vectors)
-            three = values.sum() - self.k * s * self.offset - goal.sum() if self.k == 3 else _NONE
-            slack = self.tolerance / 8 if (goal <= residual)[:2].all() else 2 * goal[0]
-            self.samples, row = _with(self.samples, self.forms, s, three, slack)
-            self.rows, self.solves = _inserted(self.rows, row), self.solves + 1
+    def _solve(self, s, least):
+        """Solve for the levels at s, to show that the gap there is above `least`."""
+        solver = self.solver
+        guess, weights = _levels(s, self.forms, solver.k)
+        goals = np.full(solver.k, _COARSE)
+        if solver.k == 3 and self.solves >= len(_GRID):
+            apart, above = max(guess[2] - guess[1], 0.0), max(guess[1] - guess[0] - least, self.tolerance)
+            goals = np.minimum(goals, [min(0.3 * (apart * above) ** 0.5, apart / 4)] * 2 + [apart / 4])
+        again = s in self.goals
+        if again:
+            goals = np.minimum(goals, self.goals[s] / 3)
+        goals = solver.residuals if solver.dense else np.maximum(goals, solver.residuals)
+        near = self.loops.combine(weights, self.basis[: self.n])
+        values, vectors = solver.solve(s, near, goals, together=not again)
+        values = values - s * self.offset
+        if not again and values.sum() - goals.sum() > guess.sum():  # one of equal levels was missed
+            values, vectors = solver.solve(s, near, goals)
+            values = values - s * self.offset
+        self.goals[s], self.solves = goals, self.solves + 1
+        self._extend(vectors)
+        bounds = np.array([s, *values[:2], -np.inf, _NONE, *[0.0] * 4])
+        if solver.k == 3:
+            bounds[_THREE] = values.sum() - goals.sum()
+        row = _look(s, self.forms, _with(bounds, self.samples), -np.inf)
+        slack = self.tolerance / 8 if (goals <= solver.residuals)[:2].all() else 2 * goals[0]
+        row[_PAIR], row[_THREE] = max(row[_PAIR], row[_E0] + row[_E1] - slack), bounds[_THREE]
+        self.samples, self.rows = _with(row, self.samples), _with(row, self.rows)
 
-    def minimise(self):
-        """->  least gap, its s, lower bound, which is at most the tolerance below: of the linear schedule."""
-        points = _GRID
+    def minimise(self, schedule):
+        """->  least gap found along a schedule, its s, lower bound, which is at most the tolerance below."""
+        for s in _GRID:
+            self._solve(s, 0.0)
         while True:
-            self._solve(*points, least=(2 * self.samples[:, _E1] - self.samples[:, _PAIR]).min())
-            self.rows, best, bound, s = _search(self.samples, self.rows, self.forms, self.tolerance)
+            found = self._minimise() if schedule is SCHEDULES["linear"] else self._minimise_along(schedule)
+            missed = _missed(self.samples, self.forms)
+            if np.isnan(missed):
+                return found
+            self._solve(missed, 0.0)
+
+    def _minimise(self):
+        """`minimise` of the linear schedule."""
+        while True:
+            self.rows, bound, s = _search(self.samples, self.rows, self.forms, self.tolerance)
             if np.isnan(s):
-                return float(self.rows[best, _E1] - self.rows[best, _E0]), float(self.rows[best, _S]), float(bound)
-            points = (s,)
+                best = self.rows[_upper(self.rows).argmin()]
+                return float(best[_E1] - best[_E0]), float(best[_S]), float(bound)
+            self._solve(s, _upper(self.rows).min())
 
     def _row(self, s, enough=np.inf):
         """Sample at s, to the tolerance or until its gap is known to be above `enough`: solved for if need be."""
-        row = _sample(s, self.forms, self.samples) if 0 < s < 1 else self.samples[-int(s)]
+        row = _look(s, self.forms, self.samples, -np.inf) if 0 < s < 1 else self.samples[-int(s)]
         while _lower(row) < enough and row[_E0] + row[_E1] - row[_PAIR] > self.tolerance / 4:
-            self._solve(s, least=enough if enough < np.inf else 0.0)
+            self._solve(s, enough if enough < np.inf else 0.0)
             row = self.samples[np.searchsorted(self.samples[:, _S], s)]
-        self.rows = _inserted(self.rows, row)
+        self.rows = _with(row, self.rows)
         return row
 
-    def minimise_along(self, schedule, tolerance):
-        """->  least gap found along a schedule, its s, lower bound, true if the schedule is monotone between its knots.
+    def _minimise_along(self, schedule):
+        """`minimise` of any schedule, whose bound is true if it is monotone between its knots.
 
         The interval of s is cut into cells, in which A and B lie between their values at the ends: the gap is no less
         than the least A + B times the least bound for such weights. A cell whose bound is too low is cut if the bound
         in its middle is not, else the levels there are solved for.
         """
-        self._solve(*_GRID, least=0.0)
         s = _monotone_ends(schedule)
+        tolerance = self.tolerance * largest_weight(schedule)
         left, right, least, place, low = s[:-1], s[1:], np.inf, 0.0, np.inf
         for end in (0.0, 1.0):
             least, place = self._lower(schedule, end, least, place, tolerance)
         while len(left):
-            x, bounds = self._envelope()
+            x, bounds = np.empty((2, 2 * len(self.rows) - 1))
+            x[::2], bounds[::2] = self.rows[:, _S], _lower(self.rows)
+            x[1::2], bounds[1::2] = _kinks(self.rows)
             cell_bounds = _cell_bounds(schedule, left, right, x, bounds)
-            still = (cell_bounds < least - tolerance) & (right - left > _NARROW)
+            still = (cell_bounds < least - tolerance) & (right - left > _NARROW[1])
             low = min(low, cell_bounds[~still].min(initial=np.inf))
             left, right = left[still], right[still]
             middle = (left + right) / 2
@@ -411,30 +340,10 @@ class GapSearch:
         known = row[_E0] + row[_E1] - row[_PAIR] <= self.tolerance / 4
         return (gap, float(s)) if known and gap < least else (least, place)
 
-    def _envelope(self):
-        """Places x, rising, and lower bounds of the linear schedule's gap there, which lines may join: two (n,)."""
-        left, right = self.rows[:-1], self.rows[1:]
-        # the bounds that the lowest vectors of both give, at both ends
-        at = [
-            [end[:, _PAIR] - 2 * ((1 - end[:, _S]) * v[:, _D0] + end[:, _S] * v[:, _P0]) for end in (left, right)]
-            for v in (left, right)
-        ]
-        (left_first, left_last), (right_first, right_last) = at
-        fall, rise = left_first - right_first, right_last - left_last
-        turns = fall + rise > 0
-        share = np.clip(np.divide(fall, fall + rise, out=np.full(len(fall), 0.5), where=turns), 0, 1)
-        x, bounds = np.empty((2, 2 * len(left) + 1))
-        x[::2], bounds[::2] = self.rows[:, _S], self.rows[:, _PAIR] - 2 * self.rows[:, _E0]
-        # the higher bound turns where the two cross
-        x[1::2] = left[:, _S] + share * (right[:, _S] - left[:, _S])
-        bounds[1::2] = left_first + share * (left_last - left_first)
-        return x, bounds
-
 
 def weights(schedule, s):
     """A and B at s, of which none is below 0 by rounding.
 
-    >>> from .schedules import SCHEDULES
     >>> weights(SCHEDULES["linear"], np.array([0.25]))
     [array([0.75]), array([0.25])]
     """
@@ -444,7 +353,6 @@ def weights(schedule, s):
 def largest_weight(schedule):
     """The largest A + B of a schedule. Raises ValueError for negative weights, and for none.
 
-    >>> from .schedules import SCHEDULES
     >>> largest_weight(SCHEDULES["quadratic"])
     1.0
     """

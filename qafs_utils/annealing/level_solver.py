@@ -16,7 +16,7 @@ from .schedules import driver_strength, find_schedule
 from .simd import njit
 
 _BASIS_BYTES = 2**31  # Lanczos restarts when its basis outgrows this
-_STRINGS, _RANDOM, _TOGETHER = 0.1, 0.05, 0.1  # what a start is mixed with; a share of it if levels are found together
+_STRINGS, _RANDOM, _TOGETHER = 0.1, 0.05, 0.1  # what a start is mixed with; a share of it for all levels
 _LITTLE = 1 << 22  # numbers for which there is always memory
 _CHECK = 2500  # numbers times steps that cost as much as a check
 _COPIES = 1e-9  # residual of a level, relative, from which Lanczos vectors lose their orthogonality
@@ -94,34 +94,26 @@ def lowest_of_tridiagonal(alpha, beta, k):
 
 @njit()
 def _krylov(basis, diagonal, flip, alpha, norms, below, residuals):
-    """Lanczos steps from row 0 until the lowest levels orthogonal to `below` have these residuals (j,).
+    """Lanczos steps from row 0 until the lowest levels orthogonal to `below` have these residuals (k,).
 
-    ->  steps, how many levels have. It ends early when the basis (m, 2^d) is full, or when the lowest level is so exact
-    that copies of it would appear.
+    ->  values (k,), weights (k, steps) of the rows, whether all have them. It ends early when the basis (m, 2^d) is
+    full, or when the lowest of several levels is so exact that copies of it would appear.
     """
-    done, excess = 0, np.inf
+    done, excess, k = 0, np.inf, len(residuals)
     least = max(4, _CHECK // basis.shape[1])  # steps between checks
     goal = min(8 + least, len(alpha))
     while True:
         before, previous = done, excess
         done = _lanczos(basis, diagonal, flip, done, goal, alpha, norms, below)
-        values, mix = lowest_of_tridiagonal(alpha[:done], norms[1:done], min(done, len(residuals)))
+        values, mix = lowest_of_tridiagonal(alpha[:done], norms[1:done], min(done, k))
         found = norms[done] * np.abs(mix[:, -1])
-        excess = (found / residuals[: len(mix)]).max()
-        if done < goal or excess < 1 or done == len(alpha) or found[0] < _COPIES * norms[1]:
-            break
+        excess = (found / residuals[: len(mix)]).max() if done == goal else 0.0
+        if excess < 1 or done == len(alpha) or (k > 1 and found[0] < _COPIES * norms[1]):
+            return values, mix / norms[:done], len(mix) == k and excess < 1
         steps = done // 3
         if excess < previous < np.inf:  # by as much a step as before
             steps = int(np.log(excess) / np.log(previous / excess) * (done - before)) + 1
         goal = min(len(alpha), done + max(least, min(steps, done // 3)))
-    number = 0
-    while (
-        number < len(found)
-        and (found[number] < residuals[number] or done < goal)
-        and (number == 0 or values[number] - values[number - 1] > 1e-9 * norms[1])
-    ):
-        number += 1
-    return done, number
 
 
 @lru_cache(maxsize=2)
@@ -130,16 +122,24 @@ def _random(k, size):
     return np.random.default_rng(0).normal(size=(k, size)) * size**-0.5
 
 
-def _krylov_by(lanczos):
-    """`_krylov`, not compiled, with another device's loop."""
-    return FunctionType(getattr(_krylov, "py_func", _krylov).__code__, globals() | {"_lanczos": lanczos})
+def on_device(loops, kernel):
+    """A compiled kernel, or on another device its text, not compiled, with that device's loops.
+
+    >>> on_device(loops_on(), _krylov) is _krylov
+    True
+    """
+    if loops.lanczos is _lanczos:
+        return kernel
+    theirs = {f"_{name}": getattr(loops, name) for name in ("lanczos", "hamiltonian", "combine", "overlaps", "dot")}
+    kernel = getattr(kernel, "py_func", kernel)
+    return FunctionType(kernel.__code__, kernel.__globals__ | theirs)
 
 
 class LevelSolver:
     """Solver of one problem that keeps its Lanczos basis between values of s: energies (2^d,).
 
-    k: levels; residual: of their vectors, one or (k,); device: as for `anneal`. solvers: how many such solvers there
-    is to be memory for, this one included; samples: vectors of `room`, for the caller's use.
+    k: levels; residual: of their vectors, one or (k,); device: as for `anneal`; samples: vectors of `room`, for the
+    caller's use.
     Raises ValueError for bad input, MemoryError when the basis does not fit.
 
     >>> solver = LevelSolver([0.0, 1.0], driver="scaled", schedule="linear", k=2, residual=1e-6)
@@ -148,13 +148,13 @@ class LevelSolver:
     array([-0.047,  0.847])
     """
 
-    def __init__(self, energies, *, driver, schedule, k, residual, device=None, solvers=1, samples=0):
+    def __init__(self, energies, *, driver, schedule, k, residual, device=None, samples=0):
         if np.ndim(energies) > 1:
             raise ValueError(f"energies of one problem must be (2^d,), got {tuple(np.shape(energies))}")
         self.loops = loops_on(device)
         batch, self.d = self.loops.checked(energies)
         size = 2**self.d
-        self.krylov = _krylov if self.loops.lanczos is _lanczos else _krylov_by(self.loops.lanczos)
+        self.krylov = on_device(self.loops, _krylov)
         self.energies, self.k = batch[0], require.whole("k", k, 1, size)
         spread = float(self.energies.max() - self.energies.min())
         self.residuals = np.maximum(np.broadcast_to(residual, self.k), 1e-12 * spread)  # rounding allows no less
@@ -163,7 +163,7 @@ class LevelSolver:
         self.dense, rows = size <= max(64, 16 * self.k), -1  # where LAPACK is faster
         if not self.dense:
             rows = int(np.clip(_BASIS_BYTES // self.energies.nbytes, 24, min(300, size - self.k)))
-            needed = solvers * (rows + 4 * self.k + 20) + samples - self.loops.spare_numbers() / size
+            needed = rows + 4 * self.k + 20 + samples - self.loops.spare_numbers() / size
             if needed * size > _LITTLE:
                 self.loops.require_memory(self.d, needed, "the Lanczos basis")
             self.alpha, self.norms = np.empty(rows), np.empty(rows + 1)
@@ -171,13 +171,12 @@ class LevelSolver:
         memory = self.loops.lend(self, (rows + 1 + samples, size))
         self.basis, self.room = memory[: rows + 1], memory[rows + 1 :]
 
-    def solve(self, s, near=None, residuals=None):
+    def solve(self, s, near=None, residuals=None, together=False):
         """Eigenvalues (k,) and vectors (k, 2^d) at s.
 
-        near: (k, 2^d), approximate vectors to start from. The starts are mixed with classical and random states, to see
-        a level that crosses from above. residuals: None for those of the solver, one level after the other; else (k,),
-        with all levels but the last found together. The last is looked for apart from the others, so that it is
-        another one also if they are degenerate.
+        near: (k, 2^d), approximate vectors to start from, which are mixed with classical and random states, to see a
+        level that crosses from above. residuals: (k,), None for those of the solver. One level is looked for after the
+        other, so that equal ones are found; or all together, which is faster and takes equal ones for one.
         """
         flip, weight = float(self.schedule.A(s)) * self.g, float(self.schedule.B(s))
         if self.dense:
@@ -186,33 +185,38 @@ class LevelSolver:
             return self._solve_classical(weight)
         diagonal = weight * self.energies
         diagonal -= (shift := float(diagonal.min()))
-        values, vectors, done = np.empty(self.k), self.loops.empty((self.k, 2**self.d)), 0
-        starts, together, goals = 1 * (self.random if near is None else near), self.k - 1, residuals
-        if residuals is None:
-            together, goals = 1, self.residuals
-        while done < self.k:
-            number = max(1, together - done)
-            share, more = (1.0, 0) if together == 1 or done == together else (_TOGETHER, 1)
-            start = starts[done : done + number].sum(0) + share * _RANDOM * self.random[done]
-            start[self.lowest] += share * _STRINGS
-            known, basis, norms = 0, self.basis, self.norms
-            while not known:  # a start a turn
-                basis[0] = start
-                for vector in vectors[:done]:
-                    basis[0] -= self.loops.dot(vector, start) * vector
-                norms[0] = np.sqrt(self.loops.dot(basis[0], basis[0]))
-                options = self.alpha, norms, vectors[:done], goals[done : done + number]
-                steps, known = self.krylov(basis, diagonal, flip, *options)
-                mixed = lowest_of_tridiagonal(self.alpha[:steps], norms[1:steps], min(steps, number + more))
-                found_values, found = mixed[0], self.loops.combine(mixed[1] / norms[:steps], basis[:steps])
-                start = found.sum(0)
-            values[done : done + known], vectors[done : done + known] = found_values[:known], found[:known]
-            done += known
-            starts[done : done + len(found) - known] = found[known:]
+        residuals = self.residuals if residuals is None else residuals
+        values, vectors = np.empty(self.k), 1 * (self.random if near is None else near)
+        if together:
+            found, mixed, exact = self._lowest(diagonal, flip, self._mixed(vectors.sum(0), 0, _TOGETHER), (), residuals)
+            if exact:
+                return found + shift, mixed
+        for level in range(self.k):
+            start, exact = self._mixed(vectors[level], level, 1), False
+            while not exact:  # a start a turn
+                value, found, exact = self._lowest(diagonal, flip, start, vectors[:level], residuals[level : level + 1])
+                start = found[0]
+            values[level], vectors[level] = value[0], start
         order = np.argsort(values)
-        if (np.diff(values) < -goals[1:]).any():  # a level was missed and found by the next, less exactly
+        if (np.diff(values) < -residuals[1:]).any():  # a level was missed and found by the next, less exactly
             return self.solve(s, vectors[order], residuals)
         return values[order] + shift, vectors[order]
+
+    def _mixed(self, start, level, share):
+        """A start with a share of classical and random states."""
+        start = start + share * _RANDOM * self.random[level]
+        start[self.lowest] += share * _STRINGS
+        return start
+
+    def _lowest(self, diagonal, flip, start, below, residuals):
+        """Lowest eigenpairs orthogonal to `below`  ->  values (k,), vectors (k, 2^d), whether they have these residuals."""
+        self.basis[0] = start
+        for vector in below:
+            self.basis[0] -= self.loops.dot(vector, start) * vector
+        self.norms[0] = np.sqrt(self.loops.dot(self.basis[0], self.basis[0]))
+        below = below if len(below) else self.basis[:0]
+        values, mix, exact = self.krylov(self.basis, diagonal, flip, self.alpha, self.norms, below, residuals)
+        return values, self.loops.combine(mix, self.basis[: mix.shape[1]]), exact
 
     def _solve_dense(self, flip, weight):
         """As `solve`, by LAPACK on the matrix."""
