@@ -174,16 +174,16 @@ def _search(samples, rows, forms, tolerance):
         if _lower(rows[i]) < least - tolerance:
             rows[i] = _look(rows[i, _S], forms, samples, rows[i, _PAIR])
             least = min(least, _upper(rows[i]))
-    worst = rows[1 + _lower(rows[1:-1]).argmin()]
-    while _lower(worst) >= least - tolerance:
+    while True:
         s, bounds = _kinks(rows)
-        i = bounds.argmin()
-        a, b = rows[i], rows[i + 1]
-        if bounds[i] >= least - tolerance or b[_S] - a[_S] < _NARROW[0] or len(rows) == _LOOKS:
-            return rows, max(min(bounds[i], _lower(rows).min()), 0.0), np.nan
-        worst = _look(_split(a, b, s[i]), forms, samples, -np.inf)
-        rows, least = _with(worst, rows), min(least, _upper(worst))
-    return rows, 0.0, worst[_S]
+        i, worst = bounds.argmin(), rows[_lower(rows).argmin()]
+        a, b, low = rows[i], rows[i + 1], min(bounds[i], _lower(worst))
+        if low >= least - tolerance or b[_S] - a[_S] < _NARROW[0] or len(rows) == _LOOKS:
+            return rows, max(low, 0.0), np.nan
+        row = _look(_split(a, b, s[i]), forms, samples, -np.inf)
+        rows, least = _with(row, rows), min(least, _upper(row))
+        if _lower(row) < least - tolerance:
+            return rows, 0.0, (row if _lower(row) < _lower(worst) else worst)[_S]
 
 
 @njit()
@@ -238,7 +238,7 @@ class GapSearch:
             self.basis, self.driven, self.energies, self.solver.g, self.n, self.forms, vectors
         )
 
-    def _solve(self, s, least):
+    def _solve(self, s, least, together=True):
         """Solve for the levels at s, to show that the gap there is above `least`."""
         solver = self.solver
         guess, weights = _levels(s, self.forms, solver.k)
@@ -246,14 +246,13 @@ class GapSearch:
         if solver.k == 3 and self.solves >= len(_GRID):
             apart, above = max(guess[2] - guess[1], 0.0), max(guess[1] - guess[0] - least, self.tolerance)
             goals = np.minimum(goals, [min(0.3 * (apart * above) ** 0.5, apart / 4)] * 2 + [apart / 4])
-        again = s in self.goals
-        if again:
+        if s in self.goals:
             goals = np.minimum(goals, self.goals[s] / 3)
         goals = solver.residuals if solver.dense else np.maximum(goals, solver.residuals)
         near = self.loops.combine(weights, self.basis[: self.n])
-        values, vectors = solver.solve(s, near, goals, together=not again)
+        values, vectors = solver.solve(s, near, goals, together)
         values = values - s * self.offset
-        if not again and values.sum() - goals.sum() > guess.sum():  # one of equal levels was missed
+        if together and values.sum() - goals.sum() > guess.sum():  # one of equal levels was missed
             values, vectors = solver.solve(s, near, goals)
             values = values - s * self.offset
         self.goals[s], self.solves = goals, self.solves + 1
@@ -275,7 +274,7 @@ class GapSearch:
             missed = _missed(self.samples, self.forms)
             if np.isnan(missed):
                 return found
-            self._solve(missed, 0.0)
+            self._solve(missed, 0.0, together=False)
 
     def _minimise(self):
         """`minimise` of the linear schedule."""

@@ -10,7 +10,7 @@ import numpy as np
 from scipy.linalg import eigh
 
 from .. import require
-from .cpu import _lanczos
+from .cpu import _combine, _lanczos
 from .evolution import loops_on
 from .schedules import driver_strength, find_schedule
 from .simd import njit
@@ -97,7 +97,7 @@ def _krylov(basis, diagonal, flip, alpha, norms, below, residuals):
     """Lanczos steps from row 0 until the lowest levels orthogonal to `below` have these residuals (k,).
 
     ->  values (k,), weights (k, steps) of the rows, whether all have them. It ends early when the basis (m, 2^d) is
-    full, or when the lowest of several levels is so exact that copies of it would appear.
+    full.
     """
     done, excess, k = 0, np.inf, len(residuals)
     least = max(4, _CHECK // basis.shape[1])  # steps between checks
@@ -108,8 +108,10 @@ def _krylov(basis, diagonal, flip, alpha, norms, below, residuals):
         values, mix = lowest_of_tridiagonal(alpha[:done], norms[1:done], min(done, k))
         found = norms[done] * np.abs(mix[:, -1])
         excess = (found / residuals[: len(mix)]).max() if done == goal else 0.0
-        if excess < 1 or done == len(alpha) or (k > 1 and found[0] < _COPIES * norms[1]):
+        if excess < 1 or done == len(alpha):
             return values, mix / norms[:done], len(mix) == k and excess < 1
+        if k > 1 and found[0] < _COPIES * norms[1] and not len(below):  # of which copies would appear
+            below = _combine(mix[:1] / norms[:done], basis[:done])
         steps = done // 3
         if excess < previous < np.inf:  # by as much a step as before
             steps = int(np.log(excess) / np.log(previous / excess) * (done - before)) + 1
