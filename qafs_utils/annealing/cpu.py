@@ -117,8 +117,8 @@ def _combine(weights, vectors):
     out, width = np.zeros((len(weights), vectors.shape[1])), min(1 << _ROW, vectors.shape[1])
     for start in range(0, vectors.shape[1], width):
         row = slice(start, start + width)
-        for i in range(len(out)):
-            for j in range(len(vectors)):
+        for j in range(len(vectors)):
+            for i in range(len(out)):
                 weight, vector, out_ = weights[i, j], vectors[j, row], out[i, row]
                 for k in range(width):
                     out_[k] += weight * vector[k]

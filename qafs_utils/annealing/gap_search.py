@@ -22,23 +22,26 @@ _S, _E0, _E1, _PAIR, _THREE, _D0, _P0, _D1, _P1 = range(9)  # columns of samples
 def _lowest(T, k):
     """The k lowest eigenpairs of a symmetric matrix (n, n), overwritten  ->  values (k,), vectors (k, n)."""
     n = len(T)
-    alpha, beta, scale = np.empty(n), np.zeros(n - 1), np.zeros(n)
-    for i in range(n - 1):  # reflections, of which row i keeps the vector
-        alpha[i], x = T[i, i], T[i, i + 1 :]
-        norm = np.sqrt((x * x).sum())
-        beta[i] = -norm if x[0] > 0 else norm
+    alpha, beta, scale, y = np.empty(n), np.zeros(n - 1), np.zeros(n), np.empty(n)
+    for i in range(n - 1):  # reflections, of which row i keeps the vector; loops, as sums of arrays would be copied
+        alpha[i], x = T[i, i], T[i]
+        norm = np.sqrt((x[i + 1 :] * x[i + 1 :]).sum())
+        beta[i] = -norm if x[i + 1] > 0 else norm
         if i == n - 2 or norm == 0.0:
-            beta[i] = x[0]
+            beta[i] = x[i + 1]
             continue
-        x[0] -= beta[i]
-        scale[i] = -beta[i] * x[0]
-        y = np.zeros(n - i - 1)
-        for j in range(n - i - 1):
-            y += x[j] * T[i + 1 + j, i + 1 :]
-        y /= scale[i]
-        y -= (x * y).sum() / (2 * scale[i]) * x
-        for j in range(n - i - 1):
-            T[i + 1 + j, i + 1 :] -= x[j] * y + y[j] * x
+        x[i + 1] -= beta[i]
+        scale[i] = -beta[i] * x[i + 1]
+        y[:] = 0.0
+        for j in range(i + 1, n):
+            for l in range(i + 1, n):
+                y[l] += x[j] * T[j, l]
+        along = (x[i + 1 :] * y[i + 1 :]).sum() / (2 * scale[i])
+        for l in range(i + 1, n):
+            y[l] = (y[l] - along * x[l]) / scale[i]
+        for j in range(i + 1, n):
+            for l in range(i + 1, n):
+                T[j, l] -= x[j] * y[l] + y[j] * x[l]
     alpha[n - 1] = T[n - 1, n - 1]
     values, vectors = lowest_of_tridiagonal(alpha, beta, k)
     for i in range(n - 2, -1, -1):
@@ -50,9 +53,22 @@ def _lowest(T, k):
 
 
 @njit()
-def _levels(s, forms, k):
-    """The k lowest levels at s in the basis of these forms (5, n, n)  ->  values (k,), weights (k, n)."""
-    return _lowest((1 - s) * forms[0] + s * forms[1], k)
+def _ritz(s, forms, k):
+    """The k lowest levels at s that the basis of these forms (5, n, n) has.
+
+    ->  values (k,), weights (k, n) of the rows, residuals (k,), expected H_D and H_P (k, 2).
+    """
+    values, x = _lowest((1 - s) * forms[0] + s * forms[1], k)
+    expected, n = np.zeros((k, 5)), len(forms[0])
+    for level in range(k):
+        for q in range(5):
+            y = np.zeros(n)
+            for i in range(n):
+                for j in range(n):
+                    y[j] += x[level, i] * forms[q, i, j]
+            expected[level, q] = (x[level] * y).sum()
+    squares = (1 - s) ** 2 * expected[:, 2] + s * (1 - s) * expected[:, 3] + s * s * expected[:, 4]  # of H
+    return values, x, np.sqrt(np.maximum(squares - values * values, 0.0)), expected[:, :2]
 
 
 @njit()
@@ -62,16 +78,19 @@ def _extend(basis, driven, energies, g, n, forms, vectors):
     forms: (5, n, n), scalar products of the rows with H_D, H_P, H_D^2, H_D H_P + H_P H_D and H_P^2 times the rows  ->
     rows, forms.
     """
-    m = n
-    for vector in vectors:
-        basis[n] = vector
-        norm = 1.0
-        for _ in range(2):
-            basis[n] -= _combine(_overlaps(basis[n : n + 1], basis[:n]), basis[:n])[0]
-            length = max(np.sqrt(_dot(basis[n], basis[n])), 1e-300)
-            basis[n] *= 1 / length
-            norm *= length
-        if norm > _SPANNED:
+    m, new, sizes = n, basis[n : n + len(vectors)], np.ones(len(vectors))
+    new[:] = vectors
+    for _ in range(2):
+        new -= _combine(_overlaps(new, basis[:m]), basis[:m])
+        for i in range(len(new)):
+            for j in range(i):
+                new[i] -= _dot(new[i], new[j]) * new[j]
+            length = np.sqrt(_dot(new[i], new[i]))
+            sizes[i] *= length
+            new[i] *= 1 / length if sizes[i] > _SPANNED else 0.0
+    for i in range(len(new)):
+        if sizes[i] > _SPANNED:
+            basis[n] = new[i]
             _hamiltonian(basis[n], 0 * energies, g, driven[n])
             n += 1
     found, x, Dx = np.zeros((5, n, n)), basis[m:n], driven[m:n]
@@ -96,25 +115,19 @@ def _chord(samples, column, s):
 
 
 @njit()
-def _look(s, forms, samples, pair):
-    """What the basis says of the levels at s, where E0 + E1 is at least `pair`: solved samples (m, 9)  ->  (9,)."""
-    values, x = _levels(s, forms, 2)
-    row = np.array([s, values[0], values[1], max(pair, _chord(samples, _PAIR, s)), -np.inf, 0.0, 0.0, 0.0, 0.0])
-    total = values.sum()
-    third = _chord(samples, _THREE, s) - total
-    for level in range(2):
-        expected = np.zeros(5)
-        for q in range(5):
-            y = np.zeros(len(forms[0]))
-            for i in range(len(y)):
-                y += x[level, i] * forms[q, i]
-            expected[q] = (x[level] * y).sum()
-        row[_D0 + 2 * level : _D0 + 2 * level + 2] = expected[:2]
-        square = (1 - s) ** 2 * expected[2] + s * (1 - s) * expected[3] + s * s * expected[4]  # of H
-        total -= max(square - values[level] ** 2, 0.0) / max(third - values[level], 1e-300)
+def _sample(s, forms, pair, three):
+    """What the basis says of s, where E0 + E1 is at least `pair`, E0 + E1 + E2 at least `three`  ->  (9,)."""
+    values, _, residuals, expected = _ritz(s, forms, 2)
+    third, total = three - values.sum(), values.sum()
     if third > values[1]:
-        row[_PAIR] = max(row[_PAIR], total)
-    return row
+        pair = max(pair, total - (residuals * residuals / (third - values)).sum())
+    return np.array([s, values[0], values[1], pair, three, expected[0, 0], expected[0, 1], expected[1, 0], expected[1, 1]])
+
+
+@njit()
+def _look(s, forms, samples):
+    """`_sample` at s between samples solved for (m, 9)."""
+    return _sample(s, forms, _chord(samples, _PAIR, s), _chord(samples, _THREE, s))
 
 
 @njit()
@@ -172,7 +185,8 @@ def _search(samples, rows, forms, tolerance):
     least = _upper(rows).min()
     for i in range(1, len(rows) - 1):
         if _lower(rows[i]) < least - tolerance:
-            rows[i] = _look(rows[i, _S], forms, samples, rows[i, _PAIR])
+            pair = max(rows[i, _PAIR], _chord(samples, _PAIR, rows[i, _S]))
+            rows[i] = _sample(rows[i, _S], forms, pair, max(rows[i, _THREE], _chord(samples, _THREE, rows[i, _S])))
             least = min(least, _upper(rows[i]))
     while True:
         s, bounds = _kinks(rows)
@@ -180,7 +194,7 @@ def _search(samples, rows, forms, tolerance):
         a, b, low = rows[i], rows[i + 1], min(bounds[i], _lower(worst))
         if low >= least - tolerance or b[_S] - a[_S] < _NARROW[0] or len(rows) == _LOOKS:
             return rows, max(low, 0.0), np.nan
-        row = _look(_split(a, b, s[i]), forms, samples, -np.inf)
+        row = _look(_split(a, b, s[i]), forms, samples)
         rows, least = _with(row, rows), min(least, _upper(row))
         if _lower(row) < least - tolerance:
             return rows, 0.0, (row if _lower(row) < _lower(worst) else worst)[_S]
@@ -190,7 +204,7 @@ def _search(samples, rows, forms, tolerance):
 def _missed(samples, forms):
     """s of a sample whose three levels are not the lowest, as the basis shows, else NaN."""
     for row in samples[1:-1]:
-        if len(forms[0]) > 2 and _levels(row[_S], forms, 3)[0].sum() < row[_THREE]:
+        if len(forms[0]) > 2 and _ritz(row[_S], forms, 3)[0].sum() < row[_THREE]:
             return row[_S]
     return np.nan
 
@@ -241,7 +255,7 @@ class GapSearch:
     def _solve(self, s, least, together=True):
         """Solve for the levels at s, to show that the gap there is above `least`."""
         solver = self.solver
-        guess, weights = _levels(s, self.forms, solver.k)
+        guess, weights, *_ = _ritz(s, self.forms, solver.k)
         goals = np.full(solver.k, _COARSE)
         if solver.k == 3 and self.solves >= len(_GRID):
             apart, above = max(guess[2] - guess[1], 0.0), max(guess[1] - guess[0] - least, self.tolerance)
@@ -257,12 +271,10 @@ class GapSearch:
             values = values - s * self.offset
         self.goals[s], self.solves = goals, self.solves + 1
         self._extend(vectors)
-        bounds = np.array([s, *values[:2], -np.inf, _NONE, *[0.0] * 4])
-        if solver.k == 3:
-            bounds[_THREE] = values.sum() - goals.sum()
-        row = _look(s, self.forms, _with(bounds, self.samples), -np.inf)
-        slack = self.tolerance / 8 if (goals <= solver.residuals)[:2].all() else 2 * goals[0]
-        row[_PAIR], row[_THREE] = max(row[_PAIR], row[_E0] + row[_E1] - slack), bounds[_THREE]
+        values, _, residuals, _ = _ritz(s, self.forms, solver.k)
+        slack = self.tolerance / 8 if (goals <= solver.residuals)[:2].all() else residuals[:2].sum()
+        three = (values - residuals).sum() if solver.k == 3 else _NONE
+        row = _sample(s, self.forms, values[:2].sum() - slack, three)
         self.samples, self.rows = _with(row, self.samples), _with(row, self.rows)
 
     def minimise(self, schedule):
@@ -287,7 +299,7 @@ class GapSearch:
 
     def _row(self, s, enough=np.inf):
         """Sample at s, to the tolerance or until its gap is known to be above `enough`: solved for if need be."""
-        row = _look(s, self.forms, self.samples, -np.inf) if 0 < s < 1 else self.samples[-int(s)]
+        row = _look(s, self.forms, self.samples) if 0 < s < 1 else self.samples[-int(s)]
         while _lower(row) < enough and row[_E0] + row[_E1] - row[_PAIR] > self.tolerance / 4:
             self._solve(s, enough if enough < np.inf else 0.0)
             row = self.samples[np.searchsorted(self.samples[:, _S], s)]
