@@ -9,8 +9,10 @@ from .simd import njit
 
 _GRID = (0.3, 0.7)  # where levels are solved for first
 _COARSE = 3e-3  # largest residual
+_P=[.3,.25,.25]
 _NONE = 1e300  # the third of two levels
 _SPANNED = 1e-7  # length of a vector outside of the basis that is as good as none
+_FAR = 1e-3  # one from which rounding takes too little for a second turn
 _SAMPLES = 120  # vectors that the samples of a search may take
 _NARROW = 1e-9, 1e-13  # intervals of s that are cut no further, of the linear and of other schedules
 _LOOKS = 1000  # samples that a search may look at
@@ -88,6 +90,8 @@ def _extend(basis, driven, energies, g, n, forms, vectors):
             length = np.sqrt(_dot(new[i], new[i]))
             sizes[i] *= length
             new[i] *= 1 / length if sizes[i] > _SPANNED else 0.0
+        if sizes.min() > _FAR:
+            break
     for i in range(len(new)):
         if sizes[i] > _SPANNED:
             basis[n] = new[i]
@@ -115,19 +119,21 @@ def _chord(samples, column, s):
 
 
 @njit()
-def _sample(s, forms, pair, three):
-    """What the basis says of s, where E0 + E1 is at least `pair`, E0 + E1 + E2 at least `three`  ->  (9,)."""
-    values, _, residuals, expected = _ritz(s, forms, 2)
-    third, total = three - values.sum(), values.sum()
-    if third > values[1]:
-        pair = max(pair, total - (residuals * residuals / (third - values)).sum())
-    return np.array([s, values[0], values[1], pair, three, expected[0, 0], expected[0, 1], expected[1, 0], expected[1, 1]])
+def _sample(s, ritz, pair, three):
+    """What `_ritz` says of s, where E0 + E1 is at least `pair`, E0 + E1 + E2 at least `three`  ->  (9,)."""
+    values, residuals, expected = ritz[0][:2], ritz[2][:2], ritz[3][:2].ravel()
+    total = values.sum()
+    if three - total > values[1]:
+        pair = max(pair, total - (residuals * residuals / (three - total - values)).sum())
+    row = np.array([s, values[0], values[1], pair, three, 0.0, 0.0, 0.0, 0.0])
+    row[_D0:] = expected
+    return row
 
 
 @njit()
 def _look(s, forms, samples):
     """`_sample` at s between samples solved for (m, 9)."""
-    return _sample(s, forms, _chord(samples, _PAIR, s), _chord(samples, _THREE, s))
+    return _sample(s, _ritz(s, forms, 2), _chord(samples, _PAIR, s), _chord(samples, _THREE, s))
 
 
 @njit()
@@ -185,8 +191,9 @@ def _search(samples, rows, forms, tolerance):
     least = _upper(rows).min()
     for i in range(1, len(rows) - 1):
         if _lower(rows[i]) < least - tolerance:
-            pair = max(rows[i, _PAIR], _chord(samples, _PAIR, rows[i, _S]))
-            rows[i] = _sample(rows[i, _S], forms, pair, max(rows[i, _THREE], _chord(samples, _THREE, rows[i, _S])))
+            ritz, old = _ritz(rows[i, _S], forms, 2), rows[i]
+            pair, three = _chord(samples, _PAIR, old[_S]), _chord(samples, _THREE, old[_S])
+            rows[i] = _sample(old[_S], ritz, max(old[_PAIR], pair), max(old[_THREE], three))
             least = min(least, _upper(rows[i]))
     while True:
         s, bounds = _kinks(rows)
@@ -259,7 +266,7 @@ class GapSearch:
         goals = np.full(solver.k, _COARSE)
         if solver.k == 3 and self.solves >= len(_GRID):
             apart, above = max(guess[2] - guess[1], 0.0), max(guess[1] - guess[0] - least, self.tolerance)
-            goals = np.minimum(goals, [min(0.3 * (apart * above) ** 0.5, apart / 4)] * 2 + [apart / 4])
+            goals = np.minimum(goals, [min(_P[0] * (apart * above) ** 0.5, apart * _P[1])] * 2 + [apart *_P[2]])
         if s in self.goals:
             goals = np.minimum(goals, self.goals[s] / 3)
         goals = solver.residuals if solver.dense else np.maximum(goals, solver.residuals)
@@ -271,10 +278,11 @@ class GapSearch:
             values = values - s * self.offset
         self.goals[s], self.solves = goals, self.solves + 1
         self._extend(vectors)
-        values, _, residuals, _ = _ritz(s, self.forms, solver.k)
+        ritz = _ritz(s, self.forms, solver.k)
+        values, _, residuals, _ = ritz
         slack = self.tolerance / 8 if (goals <= solver.residuals)[:2].all() else residuals[:2].sum()
         three = (values - residuals).sum() if solver.k == 3 else _NONE
-        row = _sample(s, self.forms, values[:2].sum() - slack, three)
+        row = _sample(s, ritz, values[:2].sum() - slack, three)
         self.samples, self.rows = _with(row, self.samples), _with(row, self.rows)
 
     def minimise(self, schedule):
