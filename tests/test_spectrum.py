@@ -132,24 +132,24 @@ def test_lowest_levels_of_a_tridiagonal_matrix(n, scale):
     np.testing.assert_allclose(vectors @ vectors.T, np.eye(k), atol=1e-12)
 
 
-def test_gaps_do_not_depend_on_threads_or_company():
+def test_gaps_do_not_depend_on_company():
     E = np.stack([selection_energies(13, seed) for seed in range(3)])
     together = spectrum.minimum_gaps(E)
-    assert together[0] == minimum_gap(E[0], threads=1) == minimum_gap(E[0], threads=2)
+    assert together[0] == minimum_gap(E[0])
     assert together[2] == minimum_gap(E[2]) and len(together) == 3
 
 
 def test_memory_held_for_later_searches_is_not_asked_for_again(monkeypatch):
     E, d = selection_energies(13), 13
-    needed = 8 * 2**d * (2 * (300 + 4 * 3 + 20) + gap_search._SAMPLES)  # of two threads
+    needed = 8 * 2**d * (300 + 4 * 3 + 20 + gap_search._SAMPLES)
     free = [0.99 * needed]
     spare = cpu._SPARE
     spare.clear()
     monkeypatch.setattr(memory, "free_bytes", lambda: free[0] - sum(lent.nbytes for lent in spare))
     with pytest.raises(MemoryError, match="the Lanczos basis of d = 13"):
-        minimum_gap(E, threads=2)
+        minimum_gap(E)
     free[0] = 1.01 * needed
-    assert minimum_gap(E, threads=2) == minimum_gap(E, threads=2)
+    assert minimum_gap(E) == minimum_gap(E)
     assert spare
 
 
@@ -204,7 +204,6 @@ def test_gap_of_the_driver(driver, gap):
         (lambda: level_curves([0.0, 1.0], [0.5, np.nan]), "s must be finite, got NaN"),
         (lambda: level_curves([0.0, 1.0], [0.5], residual=0), "residual must be"),
         (lambda: minimum_gap([0.0, 1.0], residual=-1), "residual must be"),
-        (lambda: minimum_gap([0.0, 1.0], threads=0), "threads must be a whole number of at least 1"),
         (lambda: minimum_gap([0.0, 1.0], tolerance="small"), "tolerance must be a number"),
         (lambda: minimum_gap([0.0, 1.0], tolerance=1e-11), "tolerance must be at least 1.0e-10"),
         (lambda: minimum_gap([0.0, 1e6], tolerance=1e-7), "tolerance must be at least 1.0e-06"),

@@ -9,7 +9,6 @@ from .simd import njit
 
 _GRID = (0.3, 0.7)  # where levels are solved for first
 _COARSE = 3e-3  # largest residual
-_P=[.3,.25,.25]
 _NONE = 1e300  # the third of two levels
 _SPANNED = 1e-7  # length of a vector outside of the basis that is as good as none
 _FAR = 1e-3  # one from which rounding takes too little for a second turn
@@ -266,7 +265,7 @@ class GapSearch:
         goals = np.full(solver.k, _COARSE)
         if solver.k == 3 and self.solves >= len(_GRID):
             apart, above = max(guess[2] - guess[1], 0.0), max(guess[1] - guess[0] - least, self.tolerance)
-            goals = np.minimum(goals, [min(_P[0] * (apart * above) ** 0.5, apart * _P[1])] * 2 + [apart *_P[2]])
+            goals = np.minimum(goals, [min(0.3 * (apart * above) ** 0.5, apart / 4)] * 2 + [apart / 4])
         if s in self.goals:
             goals = np.minimum(goals, self.goals[s] / 3)
         goals = solver.residuals if solver.dense else np.maximum(goals, solver.residuals)

@@ -17,7 +17,7 @@ from .simd import njit
 
 _BASIS_BYTES = 2**31  # Lanczos restarts when its basis outgrows this
 _STRINGS, _RANDOM, _TOGETHER = 0.1, 0.05, 0.1  # what a start is mixed with; a share of it for all levels
-_LITTLE = 1 << 22  # numbers for which there is always memory
+_LITTLE = 1 << 21  # numbers for which there is always memory
 _CHECK = 8000  # numbers times steps that cost as much as a check
 _COPIES = 1e-9  # residual of a level, relative, from which Lanczos vectors lose their orthogonality
 _LANES = 8  # shifts at which eigenvalues are counted together
@@ -100,7 +100,7 @@ def _krylov(basis, diagonal, flip, alpha, norms, below, residuals):
     full.
     """
     done, excess, k = 0, np.inf, len(residuals)
-    least = max(4, _CHECK // basis.shape[1])  # steps between checks
+    least = max(4, min(20, _CHECK // basis.shape[1]))  # steps between checks: many at once would find copies
     goal = min(8 + least, len(alpha))
     while True:
         before, previous = done, excess
