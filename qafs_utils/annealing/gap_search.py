@@ -35,14 +35,14 @@ def _lowest(T, k):
         scale[i] = -beta[i] * x[i + 1]
         y[:] = 0.0
         for j in range(i + 1, n):
-            for l in range(i + 1, n):
-                y[l] += x[j] * T[j, l]
+            for column in range(i + 1, n):
+                y[column] += x[j] * T[j, column]
         along = (x[i + 1 :] * y[i + 1 :]).sum() / (2 * scale[i])
-        for l in range(i + 1, n):
-            y[l] = (y[l] - along * x[l]) / scale[i]
+        for column in range(i + 1, n):
+            y[column] = (y[column] - along * x[column]) / scale[i]
         for j in range(i + 1, n):
-            for l in range(i + 1, n):
-                T[j, l] -= x[j] * y[l] + y[j] * x[l]
+            for column in range(i + 1, n):
+                T[j, column] -= x[j] * y[column] + y[j] * x[column]
     alpha[n - 1] = T[n - 1, n - 1]
     values, vectors = lowest_of_tridiagonal(alpha, beta, k)
     for i in range(n - 2, -1, -1):

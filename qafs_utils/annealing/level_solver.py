@@ -211,7 +211,7 @@ class LevelSolver:
         return start
 
     def _lowest(self, diagonal, flip, start, below, residuals):
-        """Lowest eigenpairs orthogonal to `below`  ->  values (k,), vectors (k, 2^d), whether they have these residuals."""
+        """Lowest eigenpairs orthogonal to `below`  ->  values (k,), vectors (k, 2^d), whether exact."""
         self.basis[0] = start
         for vector in below:
             self.basis[0] -= self.loops.dot(vector, start) * vector

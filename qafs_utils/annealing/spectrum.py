@@ -146,10 +146,11 @@ def minimum_gap(
     """Certified minimum over s of the gap between the two lowest levels: energies (2^d,), d >= 1  ->  Gap.
 
     tolerance: of the gap; residual: of the eigenpairs, whose values are accurate to about its square over the distance
-    of the next level, None for a hundredth of the tolerance's root; device: None for the compiled loops on the CPU, else a PyTorch device ("cuda"), the
-    energies an array or a tensor. The bound is certified for every schedule that is monotone between its knots. Of one
-    without knots the gap is the least that was found, and the bound is 0. Raises ValueError for bad input, negative
-    weights, and a tolerance below what rounding allows at these energies, MemoryError when the basis does not fit.
+    of the next level, None for a hundredth of the tolerance's root; device: None for the compiled loops on the CPU,
+    else a PyTorch device ("cuda"), the energies an array or a tensor. The bound is certified for every schedule that is
+    monotone between its knots. Of one without knots the gap is the least that was found, and the bound is 0. Raises
+    ValueError for bad input, negative weights, and a tolerance below what rounding allows at these energies,
+    MemoryError when the basis does not fit.
 
     >>> gap = minimum_gap([0.0, 0.2, 0.5, 0.1])
     >>> round(gap.gap, 4), gap.gap - gap.lower_bound <= 1e-6
