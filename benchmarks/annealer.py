@@ -35,7 +35,7 @@ ACCURACY = {"evolution": 1e-5, "minimum gap": 1e-6}
 INSTANCES = 3  # a size; one when a run takes longer than SLOW
 REPEATS, ENOUGH, SLOW = 50, 0.3, 2.0  # best of so many repeats, or of those that take ENOUGH; seconds
 COMPARED = 0.1  # seconds of a run up to which all variants of a method are tried; then the best of instance 0 stays
-SHARED_FROM = {"evolution": cpu_rotations.SHARED + 1, "minimum gap": 14}  # d of the vectors that threads share
+SHARED_FROM = cpu_rotations.SHARED + 1  # d of the vectors that threads share
 STEPS = 20  # of Lanczos, for limit.csv
 WHOLE, SAMPLED = 20.0, 4.0  # seconds up to which the authors' time steps are run whole, else that of the sample
 
@@ -162,7 +162,7 @@ class Benchmark:
         def wanted(method, d):
             if method.quantity not in ends:
                 return False
-            possible = d <= method.largest and (method.threads == 1 or d >= SHARED_FROM[method.quantity])
+            possible = d <= method.largest and (method.threads == 1 or d >= SHARED_FROM)
             return possible and (d <= sizes[-1] or method.name.startswith("ours") and d <= ends[method.quantity])
 
         every = (*sizes, *range(sizes[-1] + 2, max(ends.values()) + 1, 2))

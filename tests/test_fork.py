@@ -22,7 +22,7 @@ ENTRIES = {
     "anneal, a batch": lambda: evolution.anneal(E, 5.0).fidelity.tolist(),
     "anneal, a large state": lambda: float(evolution.anneal(LARGE, 0.5, dt=0.1).energy),
     "states": lambda: evolution.populations(E[0], [0.0, 1.0], 5.0)[1].tolist(),
-    "minimum_gap": lambda: spectrum.minimum_gap(LARGE[: 2**13], tolerance=1e-3, threads=2).gap,
+    "minimum_gap": lambda: spectrum.minimum_gap(LARGE[: 2**13], tolerance=1e-3).gap,
     "minimum_gaps": lambda: [gap.gap for gap in spectrum.minimum_gaps(E, tolerance=1e-4)],
     "SchrodingerSampler": lambda: by_name.solver("schrodinger").sample(MODEL, seed=0).record.sample.tolist(),
     "solve_all": lambda: by_name.solve_all([PROBLEM] * 3, "schrodinger", seed=0)[0].tolist(),

@@ -151,7 +151,7 @@ def test_sums_and_products_of_vectors(dtype, device):
     weights, vectors = rng.normal(size=(2, 3)), rng.normal(size=(3, 64))
     tensor = torch.as_tensor(vectors, dtype=dtype, device=device)
     np.testing.assert_allclose(Loops.combine(weights, tensor).cpu(), weights @ vectors, atol=TOLERANCE[dtype])
-    np.testing.assert_allclose(Loops.gram(tensor), vectors @ vectors.T, atol=TOLERANCE[dtype])
+    np.testing.assert_allclose(Loops.overlaps(tensor, tensor[:2]), vectors @ vectors[:2].T, atol=TOLERANCE[dtype])
     assert Loops.dot(tensor[0], tensor[1]) == pytest.approx(vectors[0] @ vectors[1], abs=TOLERANCE[dtype])
     assert Loops.lowest(tensor[0], 5).tolist() == np.argsort(vectors[0])[:5].tolist()
 

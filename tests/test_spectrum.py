@@ -3,7 +3,7 @@ import pytest
 import torch
 from scipy.optimize import minimize_scalar
 
-from qafs_utils.annealing import cpu, gap_search, schedules, spectrum
+from qafs_utils.annealing import cpu, gap_search, level_solver, schedules, spectrum
 from qafs_utils.annealing.schedules import Schedule, find_schedule, tabulated
 from qafs_utils.annealing.spectrum import level_curves, levels, minimum_gap
 from qafs_utils.qubo import binary, memory
@@ -106,24 +106,50 @@ def test_gap_of_rugged_problems(seed):
     assert minimum_gap(E).gap == pytest.approx(dense_minimum(E, "scaled"), abs=1e-6)
 
 
-def test_gaps_do_not_depend_on_threads_or_company():
+@pytest.mark.parametrize("seed", range(6))
+def test_bounds_of_degenerate_levels_are_certificates(seed):
+    """Three equal maps among others: levels of which two are equal at every s are not overlooked."""
+    rng, d = np.random.default_rng(seed), 7
+    h, J = -rng.random(d), np.triu(0.5 * rng.random((d, d)), 1)
+    h[:3], J[:3, :3], J[:3, 3:] = h[0], np.triu(np.full((3, 3), J[0, 1]), 1), J[0, 3:]
+    k = binary.bits(np.arange(2**d), d).astype(float)
+    E = k @ h + np.einsum("kp,pq,kq->k", k, J, k)
+    gap, exact = minimum_gap(E), dense_minimum(E, "scaled")
+    assert gap.gap == pytest.approx(exact, abs=1e-6)
+    assert gap.gap - 1e-6 <= gap.lower_bound <= exact + 1e-9
+
+
+@pytest.mark.parametrize("n", [1, 2, 3, 18, 60])
+@pytest.mark.parametrize("scale", [1.0, 1e-9, 0.0])
+def test_lowest_levels_of_a_tridiagonal_matrix(n, scale):
+    """Also those that are equal, or nearly so."""
+    rng = np.random.default_rng(n)
+    alpha, beta, k = rng.integers(0, 3, n).astype(float), scale * rng.normal(size=n - 1), min(n, 3)
+    values, vectors = level_solver.lowest_of_tridiagonal(alpha, beta, k)
+    H = np.diag(alpha) + np.diag(beta, 1) + np.diag(beta, -1)
+    np.testing.assert_allclose(values, np.linalg.eigvalsh(H)[:k], atol=1e-13)
+    np.testing.assert_allclose(vectors @ H, values[:, None] * vectors, atol=1e-12)
+    np.testing.assert_allclose(vectors @ vectors.T, np.eye(k), atol=1e-12)
+
+
+def test_gaps_do_not_depend_on_company():
     E = np.stack([selection_energies(13, seed) for seed in range(3)])
     together = spectrum.minimum_gaps(E)
-    assert together[0] == minimum_gap(E[0], threads=1) == minimum_gap(E[0], threads=2)
+    assert together[0] == minimum_gap(E[0])
     assert together[2] == minimum_gap(E[2]) and len(together) == 3
 
 
 def test_memory_held_for_later_searches_is_not_asked_for_again(monkeypatch):
     E, d = selection_energies(13), 13
-    needed = 8 * 2**d * (2 * (300 + 4 * 3 + 20) + gap_search._SAMPLES)  # of two threads
+    needed = 8 * 2**d * (300 + 4 * 3 + 20 + gap_search._SAMPLES)
     free = [0.99 * needed]
     spare = cpu._SPARE
     spare.clear()
     monkeypatch.setattr(memory, "free_bytes", lambda: free[0] - sum(lent.nbytes for lent in spare))
     with pytest.raises(MemoryError, match="the Lanczos basis of d = 13"):
-        minimum_gap(E, threads=2)
+        minimum_gap(E)
     free[0] = 1.01 * needed
-    assert minimum_gap(E, threads=2) == minimum_gap(E, threads=2)
+    assert minimum_gap(E) == minimum_gap(E)
     assert spare
 
 
@@ -178,7 +204,6 @@ def test_gap_of_the_driver(driver, gap):
         (lambda: level_curves([0.0, 1.0], [0.5, np.nan]), "s must be finite, got NaN"),
         (lambda: level_curves([0.0, 1.0], [0.5], residual=0), "residual must be"),
         (lambda: minimum_gap([0.0, 1.0], residual=-1), "residual must be"),
-        (lambda: minimum_gap([0.0, 1.0], threads=0), "threads must be a whole number of at least 1"),
         (lambda: minimum_gap([0.0, 1.0], tolerance="small"), "tolerance must be a number"),
         (lambda: minimum_gap([0.0, 1.0], tolerance=1e-11), "tolerance must be at least 1.0e-10"),
         (lambda: minimum_gap([0.0, 1e6], tolerance=1e-7), "tolerance must be at least 1.0e-06"),

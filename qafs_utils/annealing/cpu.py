@@ -16,6 +16,7 @@ COMPONENTS = {"complex128": (np.float64, 1e-13)}  # dtype of a state: of its par
 _SPARE = []  # memory of earlier Lanczos bases
 _FAST = True  # sums may be reordered; callers check for NaN and infinity
 _ROW = 11  # log2 of the numbers that stay in the first-level cache
+_PART = 9  # of which several rows stay there
 _INVARIANT = 1e-10  # relative norm at which a Lanczos vector is rounding
 
 
@@ -37,7 +38,7 @@ def _flips_row(x, y, start, width, scale):
                 y[k] += scale * x[k ^ (1 << p)]
 
 
-@njit(fastmath=_FAST)
+@njit(fastmath=_FAST, forceinline=True)
 def _hamiltonian(x, diagonal, flip, y):
     """y = (diag(diagonal) + flip sum_p X_p) x: all (2^d,)."""
     if x.size & (x.size - 1) or y.size != x.size or diagonal.size != x.size:
@@ -90,7 +91,7 @@ def _subtract(x, below, y, of_x, of_below):
     return square
 
 
-@njit(fastmath=_FAST)
+@njit(fastmath=_FAST, forceinline=True)
 def _lanczos(basis, diagonal, flip, first, last, alpha, norms, below):
     """Lanczos steps first..last of H = diag(diagonal) + flip sum_p X_p, orthogonal to the rows of `below`.
 
@@ -111,37 +112,49 @@ def _lanczos(basis, diagonal, flip, first, last, alpha, norms, below):
     return last
 
 
-@njit(fastmath=_FAST)
+@njit(fastmath=_FAST, forceinline=True)
 def _combine(weights, vectors):
-    """Sums of vectors: (n, m), (m, 2^d)  ->  (n, 2^d). Like `_gram` without BLAS, whose threads wait when busy."""
-    out, width = np.zeros((len(weights), vectors.shape[1])), min(1 << _ROW, vectors.shape[1])
+    """Sums of vectors: (n, m), (m, 2^d)  ->  (n, 2^d). Like `_overlaps` without BLAS, whose threads wait when busy."""
+    out, width = np.zeros((len(weights), vectors.shape[1])), min(1 << _PART, vectors.shape[1])
     for start in range(0, vectors.shape[1], width):
         row = slice(start, start + width)
-        for i in range(len(out)):
-            for j in range(len(vectors)):
-                weight, vector, out_ = weights[i, j], vectors[j, row], out[i, row]
+        for j in range(0, len(vectors), 4):  # four at a time: fewer loads
+            last = len(vectors) - 1
+            a, b = vectors[j, row], vectors[min(j + 1, last), row]
+            c, d = vectors[min(j + 2, last), row], vectors[min(j + 3, last), row]
+            for i in range(len(out)):
+                w, out_ = weights[i], out[i, row]
+                wa, wb = w[j], w[j + 1] if j + 1 <= last else 0.0
+                wc, wd = w[j + 2] if j + 2 <= last else 0.0, w[j + 3] if j + 3 <= last else 0.0
                 for k in range(width):
-                    out_[k] += weight * vector[k]
+                    out_[k] += wa * a[k] + wb * b[k] + wc * c[k] + wd * d[k]
     return out
 
 
-@njit(fastmath=_FAST)
-def _gram(vectors):
-    """Scalar products of all pairs: (m, 2^d)  ->  (m, m)."""
-    sums, width = np.zeros((len(vectors), len(vectors))), min(1 << _ROW, vectors.shape[1])
-    for start in range(0, vectors.shape[1], width):
+@njit(fastmath=_FAST, forceinline=True)
+def _overlaps(left, right):
+    """Scalar products: (n, 2^d), (m, 2^d)  ->  (n, m)."""
+    sums, width = np.zeros((len(left), len(right))), min(1 << _PART, left.shape[1])
+    for start in range(0, left.shape[1], width):
         row = slice(start, start + width)
-        for i in range(len(vectors)):
-            for j in range(i + 1):
-                a, b, overlap = vectors[i, row], vectors[j, row], 0.0
+        for i in range(0, len(left), 3):  # three at a time: fewer loads
+            second, third = min(i + 1, len(left) - 1), min(i + 2, len(left) - 1)
+            a, b, c = left[i, row], left[second, row], left[third, row]
+            for j in range(len(right)):
+                x, of_a, of_b, of_c = right[j, row], 0.0, 0.0, 0.0
                 for k in range(width):
-                    overlap += a[k] * b[k]
-                sums[i, j] += overlap
-                sums[j, i] = sums[i, j]
+                    of_a += a[k] * x[k]
+                    of_b += b[k] * x[k]
+                    of_c += c[k] * x[k]
+                sums[i, j] += of_a
+                if i < second:
+                    sums[second, j] += of_b
+                if second < third:
+                    sums[third, j] += of_c
     return sums
 
 
-@njit(fastmath=_FAST)
+@njit(fastmath=_FAST, forceinline=True)
 def _dot(a, b):
     """Scalar product of two vectors (2^d,)."""
     total = 0.0
@@ -163,7 +176,7 @@ class Loops:
 
     solvers = 2
     evolve, hamiltonian, lanczos = staticmethod(evolve), staticmethod(_hamiltonian), staticmethod(_lanczos)
-    combine, gram, dot = staticmethod(_combine), staticmethod(_gram), staticmethod(_dot)
+    combine, overlaps, dot = staticmethod(_combine), staticmethod(_overlaps), staticmethod(_dot)
     require_memory, energies = staticmethod(memory.require_memory), staticmethod(binary.energies)
 
     def __init__(self, dtype):

@@ -1,153 +1,336 @@
 """Branch and bound for the minimum gap over s, with a certificate: what `spectrum.minimum_gap` runs."""
 
-import heapq
-from dataclasses import dataclass
-
 import numpy as np
 
-from . import threads as pool
-from .evolution import loops_on
-from .level_solver import LevelSolver
+from .cpu import _combine, _dot, _hamiltonian, _overlaps
+from .level_solver import LevelSolver, lowest_of_tridiagonal, on_device
 from .schedules import SCHEDULES
+from .simd import njit
 
-_GRID = np.delete(np.linspace(0, 1, 9), 1)  # where the search begins; near 0 the levels are clustered
-_WAVE = 2  # values of s solved at a time
-_LARGE = 1 << 13  # vectors for which threads pay
-_NEAR = 3  # solved values of s whose vectors are combined into the start at another
-_GUARD = 3e-3  # residual of the third level, kept so that its crossing with the second is seen
-_SAMPLES = 120  # vectors that all samples of a search may take
-_CELLS = 64  # cells in which an interval's bound is evaluated
-_NARROW = 1e-13  # intervals of s that are cut no further
+_GRID = (0.3, 0.7)  # where levels are solved for first
+_COARSE = 3e-3  # largest residual
+_NONE = 1e300  # the third of two levels
+_SPANNED = 1e-7  # length of a vector outside of the basis that is as good as none
+_FAR = 1e-3  # one from which rounding takes too little for a second turn
+_SAMPLES = 120  # vectors that the samples of a search may take
+_NARROW = 1e-9, 1e-13  # intervals of s that are cut no further, of the linear and of other schedules
+_LOOKS = 1000  # samples that a search may look at
 _FOLLOWED = 1e-6  # how closely the search follows a schedule without knots
+_S, _E0, _E1, _PAIR, _THREE, _D0, _P0, _D1, _P1 = range(9)  # columns of samples
 
 
-@dataclass(frozen=True)
-class _Sample:
-    """The levels of the linear schedule at one s."""
+@njit()
+def _lowest(T, k):
+    """The k lowest eigenpairs of a symmetric matrix (n, n), overwritten  ->  values (k,), vectors (k, n)."""
+    n = len(T)
+    alpha, beta, scale, y = np.empty(n), np.zeros(n - 1), np.zeros(n), np.empty(n)
+    for i in range(n - 1):  # reflections, of which row i keeps the vector; loops, as sums of arrays would be copied
+        alpha[i], x = T[i, i], T[i]
+        norm = np.sqrt((x[i + 1 :] * x[i + 1 :]).sum())
+        beta[i] = -norm if x[i + 1] > 0 else norm
+        if i == n - 2 or norm == 0.0:
+            beta[i] = x[i + 1]
+            continue
+        x[i + 1] -= beta[i]
+        scale[i] = -beta[i] * x[i + 1]
+        y[:] = 0.0
+        for j in range(i + 1, n):
+            for column in range(i + 1, n):
+                y[column] += x[j] * T[j, column]
+        along = (x[i + 1 :] * y[i + 1 :]).sum() / (2 * scale[i])
+        for column in range(i + 1, n):
+            y[column] = (y[column] - along * x[column]) / scale[i]
+        for j in range(i + 1, n):
+            for column in range(i + 1, n):
+                T[j, column] -= x[j] * y[column] + y[j] * x[column]
+    alpha[n - 1] = T[n - 1, n - 1]
+    values, vectors = lowest_of_tridiagonal(alpha, beta, k)
+    for i in range(n - 2, -1, -1):
+        if scale[i] != 0.0:
+            x = T[i, i + 1 :]
+            for level in range(k):
+                vectors[level, i + 1 :] -= (x * vectors[level, i + 1 :]).sum() / scale[i] * x
+    return values, vectors
 
-    s: float
-    A: float
-    B: float
-    values: np.ndarray  # (3,) eigenvalues, the third roughly
-    driver: np.ndarray  # (3,) expected H_D
-    problem: np.ndarray  # (3,) expected H_P
-    vectors: np.ndarray  # (3, 2^d)
 
-    @property
-    def gap(self):
-        return self.values[1] - self.values[0]
+@njit()
+def _ritz(s, forms, k):
+    """The k lowest levels at s that the basis of these forms (5, n, n) has.
 
-    def slope(self, dA, dB):
-        """Derivative of the gap by s (Hellmann-Feynman)."""
-        return dA * (self.driver[1] - self.driver[0]) + dB * (self.problem[1] - self.problem[0])
+    ->  values (k,), weights (k, n) of the rows, residuals (k,), expected H_D and H_P (k, 2).
+    """
+    values, x = _lowest((1 - s) * forms[0] + s * forms[1], k)
+    expected, n = np.zeros((k, 5)), len(forms[0])
+    for level in range(k):
+        for q in range(5):
+            y = np.zeros(n)
+            for i in range(n):
+                for j in range(n):
+                    y[j] += x[level, i] * forms[q, i, j]
+            expected[level, q] = (x[level] * y).sum()
+    squares = (1 - s) ** 2 * expected[:, 2] + s * (1 - s) * expected[:, 3] + s * s * expected[:, 4]  # of H
+    return values, x, np.sqrt(np.maximum(squares - values * values, 0.0)), expected[:, :2]
+
+
+@njit()
+def _extend(basis, driven, energies, g, n, forms, vectors):
+    """Add vectors (m, 2^d) to the n orthonormal rows of `basis`, and H_D times them to `driven`.
+
+    forms: (5, n, n), scalar products of the rows with H_D, H_P, H_D^2, H_D H_P + H_P H_D and H_P^2 times the rows  ->
+    rows, forms.
+    """
+    m, new, sizes = n, basis[n : n + len(vectors)], np.ones(len(vectors))
+    new[:] = vectors
+    for _ in range(2):
+        new -= _combine(_overlaps(new, basis[:m]), basis[:m])
+        for i in range(len(new)):
+            for j in range(i):
+                new[i] -= _dot(new[i], new[j]) * new[j]
+            length = np.sqrt(_dot(new[i], new[i]))
+            sizes[i] *= length
+            new[i] *= 1 / length if sizes[i] > _SPANNED else 0.0
+        if sizes.min() > _FAR:
+            break
+    for i in range(len(new)):
+        if sizes[i] > _SPANNED:
+            basis[n] = new[i]
+            _hamiltonian(basis[n], 0 * energies, g, driven[n])
+            n += 1
+    found, x, Dx = np.zeros((5, n, n)), basis[m:n], driven[m:n]
+    Px, PDx = energies * x, energies * Dx
+    found[:, :m, :m] = forms
+    found[0, m:], found[1, m:] = _overlaps(Dx, basis[:n]), _overlaps(Px, basis[:n])
+    found[2, m:], found[4, m:] = _overlaps(Dx, driven[:n]), _overlaps(energies * Px, basis[:n])
+    found[3, m:] = _overlaps(Px, driven[:n]) + _overlaps(PDx, basis[:n])
+    for i in range(m, n):
+        found[:, :i, i] = found[:, i, :i]
+    return n, found
+
+
+@njit()
+def _chord(samples, column, s):
+    """The chord of a column of the samples (m, 9) at s, which its concave function exceeds."""
+    right = 1
+    while samples[right, _S] < s:
+        right += 1
+    a, b = samples[right - 1], samples[right]
+    return a[column] + (s - a[_S]) / (b[_S] - a[_S]) * (b[column] - a[column])
+
+
+@njit()
+def _sample(s, ritz, pair, three):
+    """What `_ritz` says of s, where E0 + E1 is at least `pair`, E0 + E1 + E2 at least `three`  ->  (9,)."""
+    values, residuals, expected = ritz[0][:2], ritz[2][:2], ritz[3][:2].ravel()
+    total = values.sum()
+    if three - total > values[1]:
+        pair = max(pair, total - (residuals * residuals / (three - total - values)).sum())
+    row = np.array([s, values[0], values[1], pair, three, 0.0, 0.0, 0.0, 0.0])
+    row[_D0:] = expected
+    return row
+
+
+@njit()
+def _look(s, forms, samples):
+    """`_sample` at s between samples solved for (m, 9)."""
+    return _sample(s, _ritz(s, forms, 2), _chord(samples, _PAIR, s), _chord(samples, _THREE, s))
+
+
+@njit()
+def _with(row, rows):
+    """Rows (m, 9), rising in s, with this one in its place, also instead of one at the same s."""
+    before, after = np.searchsorted(rows[:, _S], row[_S]), np.searchsorted(rows[:, _S], row[_S], side="right")
+    found = np.empty((before + 1 + len(rows) - after, 9))
+    found[:before], found[before], found[before + 1 :] = rows[:before], row, rows[after:]
+    return found
+
+
+@njit()
+def _lower(rows):
+    """Lower bound of the gap of a sample (9,), or of each of some (m, 9)."""
+    return rows.T[_PAIR] - 2 * rows.T[_E0]
+
+
+@njit()
+def _upper(rows):
+    """Upper bound of the gap, as `_lower`."""
+    return 2 * rows.T[_E1] - rows.T[_PAIR]
+
+
+@njit()
+def _kinks(rows):
+    """Where the bounds of the gap that the lowest vectors of two neighbours give cross: (m, 9)  ->  s, bounds (m - 1,).
+
+    The gap is above the lines that join these to the bounds at the samples.
+    """
+    a, b = rows[:-1].T, rows[1:].T
+    left, last = _lower(rows)[:-1], b[_PAIR] - 2 * ((1 - b[_S]) * a[_D0] + b[_S] * a[_P0])
+    first, right = a[_PAIR] - 2 * ((1 - a[_S]) * b[_D0] + a[_S] * b[_P0]), _lower(rows)[1:]
+    fall, turn = left - first, left - first + right - last
+    share = np.where(turn > 0, fall / np.where(turn > 0, turn, 1.0), 0.5)
+    share = np.minimum(np.maximum(share, 0.0), 1.0)
+    return a[_S] + share * (b[_S] - a[_S]), left + share * (last - left)
+
+
+@njit()
+def _split(a, b, lowest):
+    """Next s to look at: at the zero of the gap's slope if it is bracketed, else where the bound is lowest."""
+    left, right, margin = (a[_P1] - a[_P0]) - (a[_D1] - a[_D0]), (b[_P1] - b[_P0]) - (b[_D1] - b[_D0]), 0.2
+    width = b[_S] - a[_S]
+    if left < 0.0 < right:
+        lowest, margin = a[_S] - left / (right - left) * width, 0.1
+    return min(max(lowest, a[_S] + margin * width), b[_S] - margin * width)
+
+
+@njit()
+def _search(samples, rows, forms, tolerance):
+    """Branch and bound on what the basis says: samples solved for, `rows` of these and of earlier looks.
+
+    ->  rows, lower bound, s to solve at or NaN.
+    """
+    least = _upper(rows).min()
+    for i in range(1, len(rows) - 1):
+        if _lower(rows[i]) < least - tolerance:
+            ritz, old = _ritz(rows[i, _S], forms, 2), rows[i]
+            pair, three = _chord(samples, _PAIR, old[_S]), _chord(samples, _THREE, old[_S])
+            rows[i] = _sample(old[_S], ritz, max(old[_PAIR], pair), max(old[_THREE], three))
+            least = min(least, _upper(rows[i]))
+    while True:
+        s, bounds = _kinks(rows)
+        i, worst = bounds.argmin(), rows[_lower(rows).argmin()]
+        a, b, low = rows[i], rows[i + 1], min(bounds[i], _lower(worst))
+        if low >= least - tolerance or b[_S] - a[_S] < _NARROW[0] or len(rows) == _LOOKS:
+            return rows, max(low, 0.0), np.nan
+        row = _look(_split(a, b, s[i]), forms, samples)
+        rows, least = _with(row, rows), min(least, _upper(row))
+        if _lower(row) < least - tolerance:
+            return rows, 0.0, (row if _lower(row) < _lower(worst) else worst)[_S]
+
+
+@njit()
+def _missed(samples, forms):
+    """s of a sample whose three levels are not the lowest, as the basis shows, else NaN."""
+    for row in samples[1:-1]:
+        if len(forms[0]) > 2 and _ritz(row[_S], forms, 3)[0].sum() < row[_THREE]:
+            return row[_S]
+    return np.nan
 
 
 class GapSearch:
     """Samples of one problem's levels, and what they prove about its gap: energies (2^d,).
 
-    As functions of (A, B), E0 and E0 + E1 are concave and of degree one. So E0 lies below the expectation of
-    H in any vector, and E0 + E1 at (A, B) = a (A_l, B_l) + b (A_r, B_r) with a, b >= 0 lies above a times
-    its value at l plus b times that at r: together a lower bound of the gap between two samples. Samples are of the
-    linear schedule; that of other weights is A + B times that at s = B / (A + B).
+    Levels are solved for at few s. The vectors span a basis, in which all levels between are nearly exact. Proven is:
+    E0 lies below the expectation of H in any vector. E0 + E1 and E0 + E1 + E2 are concave in (A, B) and of degree one,
+    so above their chords. With E2 >= rho, E0 + E1 lies above theta_0 + theta_1 - sum_i r_i^2 / (rho - theta_i) for two
+    expected energies theta_i < rho of residuals r_i (Lehmann's bound [parlett1998symmetric]).
+    Samples are of the linear schedule; that of other weights is A + B times that at s = B / (A + B).
 
-    >>> search = GapSearch([0.0, 1.0], driver="scaled", residual=1e-5)
-    >>> sample, lower_bound = search.minimise(1e-6)
-    >>> float(sample.gap.round(4)), round(sample.s, 2), bool(sample.gap - 1e-6 <= lower_bound <= sample.gap)
+    >>> search = GapSearch([0.0, 1.0], driver="scaled", residual=1e-5, tolerance=1e-6)
+    >>> gap, s, lower_bound = search.minimise(SCHEDULES["linear"])
+    >>> round(gap, 4), round(s, 2), gap - 1e-6 <= lower_bound <= gap
     (0.8944, 0.8, True)
     """
 
-    def __init__(self, energies, *, driver, residual, threads=None, device=None):
+    def __init__(self, energies, *, driver, residual, tolerance, device=None):
         k = min(3, max(len(energies), 2))
-        number = min(threads or pool.THREADS, _WAVE, loops_on(device).solvers) if len(energies) >= _LARGE else 1
-        options = {"driver": driver, "schedule": "linear", "k": k, "residual": [residual, residual, _GUARD][:k]}
-        options |= {"device": device, "samples": _SAMPLES}
-        self.solvers = [LevelSolver(energies, **options, solvers=number - i) for i in range(number)]
-        self.schedule, self.samples = SCHEDULES["linear"], {}
+        options = {"driver": driver, "schedule": "linear", "k": k, "residual": residual, "device": device}
+        self.solver = solver = LevelSolver(energies, **options, samples=_SAMPLES)
+        self.loops, self.offset, self.tolerance = solver.loops, float(solver.energies.min()), tolerance
+        self.energies, self.extend = solver.energies - self.offset, on_device(self.loops, _extend)
+        self.basis, self.driven = solver.room.reshape(2, -1, 2**solver.d)
+        lowest = np.array(self.energies[solver.lowest[:k]].tolist())
+        mean, low, high = float(self.energies.mean()), solver.d * solver.g, (solver.d - 2) * solver.g
+        three = [low + 2 * high, lowest.sum()] if k == 3 else [_NONE, _NONE]
+        start = [0, low, high, low + high, three[0], low, mean, high, mean]
+        end = [1, *lowest[:2], lowest[:2].sum(), three[1], 0, lowest[0], 0, lowest[1]]
+        self.samples = self.rows = np.array([start, end], dtype=float)  # those solved for, and all
+        self.goals, self.solves, self.n, self.forms = {}, 0, 0, np.zeros((5, 0, 0))
+        vectors = self.loops.array(np.zeros((1 + k, 2**solver.d)))
+        vectors[0] = 1
+        for vector, string in zip(vectors[1:], solver.lowest):
+            vector[string] = 1
+        self._extend(vectors)
 
-    def _at(self, *points):
-        """Samples at these s. New ones are solved _WAVE at a time, from the vectors of their nearest neighbours."""
-        new = [s for s in points if s not in self.samples]
-        for first in range(0, len(new), _WAVE):
-            wave = new[first : first + _WAVE]
-            solvers = self.solvers if len(self.solvers) == len(wave) else self.solvers[:1] * len(wave)
-            run = pool.POOL.map if len(self.solvers) > 1 < len(wave) else map
-            self.samples |= {sample.s: sample for sample in list(run(self._solve, solvers, wave))}
-        return [self.samples[s] for s in points]
+    def _extend(self, vectors):
+        """Vectors (m, 2^d) that the basis is to span, too. A full one begins anew: the samples stay."""
+        if self.n + len(vectors) > len(self.basis):
+            self.n, self.forms = 0, np.zeros((5, 0, 0))
+        self.n, self.forms = self.extend(
+            self.basis, self.driven, self.energies, self.solver.g, self.n, self.forms, vectors
+        )
 
-    def _solve(self, solver, s):
-        near = sorted(self.samples.values(), key=lambda sample: abs(sample.s - s))[:_NEAR]
-        near = [vector for sample in near for vector in sample.vectors]  # (2^d,) each
-        values, vectors = solver.solve(s, near or None, spanned=len(self.samples) >= len(_GRID))
-        weights = float(self.schedule.A(s)), float(self.schedule.B(s))
-        return _Sample(s, *weights, values, *solver.expected(vectors), vectors)
+    def _solve(self, s, least, together=True):
+        """Solve for the levels at s, to show that the gap there is above `least`."""
+        solver = self.solver
+        guess, weights, *_ = _ritz(s, self.forms, solver.k)
+        goals = np.full(solver.k, _COARSE)
+        if solver.k == 3 and self.solves >= len(_GRID):
+            apart, above = max(guess[2] - guess[1], 0.0), max(guess[1] - guess[0] - least, self.tolerance)
+            goals = np.minimum(goals, [min(0.3 * (apart * above) ** 0.5, apart / 4)] * 2 + [apart / 4])
+        if s in self.goals:
+            goals = np.minimum(goals, self.goals[s] / 3)
+        goals = solver.residuals if solver.dense else np.maximum(goals, solver.residuals)
+        near = self.loops.combine(weights, self.basis[: self.n])
+        values, vectors = solver.solve(s, near, goals, together)
+        values = values - s * self.offset
+        if together and values.sum() - goals.sum() > guess.sum():  # one of equal levels was missed
+            values, vectors = solver.solve(s, near, goals)
+            values = values - s * self.offset
+        self.goals[s], self.solves = goals, self.solves + 1
+        self._extend(vectors)
+        ritz = _ritz(s, self.forms, solver.k)
+        values, _, residuals, _ = ritz
+        slack = self.tolerance / 8 if (goals <= solver.residuals)[:2].all() else residuals[:2].sum()
+        three = (values - residuals).sum() if solver.k == 3 else _NONE
+        row = _sample(s, ritz, values[:2].sum() - slack, three)
+        self.samples, self.rows = _with(row, self.samples), _with(row, self.rows)
 
-    def minimise(self, tolerance):
-        """->  sample of least gap, lower bound, which is at most the tolerance below: of the linear schedule."""
-        samples, heap = self._at(*_GRID), []
-        best = min(samples, key=lambda sample: sample.gap)
-
-        def push(left, right):
-            bound, lowest = self._bound(left, right)
-            heapq.heappush(heap, (bound, left.s, right.s, lowest))
-
-        for left, right in zip(samples, samples[1:]):
-            push(left, right)
+    def minimise(self, schedule):
+        """->  least gap found along a schedule, its s, lower bound, which is at most the tolerance below."""
+        for s in _GRID:
+            self._solve(s, 0.0)
         while True:
-            wave = []
-            while heap and len(wave) < _WAVE and heap[0][0] < best.gap - tolerance and heap[0][2] - heap[0][1] > 1e-9:
-                _, left, right, lowest = heapq.heappop(heap)
-                left, right = self._at(left, right)
-                wave.append((left, right, self._split(left, right, lowest)))
-            if not wave:
-                return best, min(heap[0][0], best.gap)
-            for (left, right, _), middle in zip(wave, self._at(*(s for _, _, s in wave))):
-                best = min(best, middle, key=lambda sample: sample.gap)
-                push(left, middle)
-                push(middle, right)
+            found = self._minimise() if schedule is SCHEDULES["linear"] else self._minimise_along(schedule)
+            missed = _missed(self.samples, self.forms)
+            if np.isnan(missed):
+                return found
+            self._solve(missed, 0.0, together=False)
 
-    def _bound(self, left, right):
-        """Lower bound of the gap between two samples, cell by cell, and where it is attained."""
-        s = np.linspace(left.s, right.s, _CELLS + 1)
-        A, B = self.schedule.A(s), self.schedule.B(s)
-        area = left.A * right.B - right.A * left.B
-        chord = (A * right.B - right.A * B) / area * left.values[:2].sum()  # below E0 + E1
-        chord += (left.A * B - A * left.B) / area * right.values[:2].sum()
-        cells = np.full(_CELLS, -np.inf)
-        for sample in (left, right):
-            line = chord - 2 * (A * sample.driver[0] + B * sample.problem[0])
-            cells = np.maximum(cells, np.minimum(line[:-1], line[1:]))
-        lowest = int(cells.argmin())
-        return max(cells[lowest], 0.0), (s[lowest] + s[lowest + 1]) / 2
+    def _minimise(self):
+        """`minimise` of the linear schedule."""
+        while True:
+            self.rows, bound, s = _search(self.samples, self.rows, self.forms, self.tolerance)
+            if np.isnan(s):
+                best = self.rows[_upper(self.rows).argmin()]
+                return float(best[_E1] - best[_E0]), float(best[_S]), float(bound)
+            self._solve(s, _upper(self.rows).min())
 
-    def _split(self, left, right, lowest):
-        """Next s to sample: at the zero of the gap's slope if it is bracketed, else where the bound is lowest."""
-        width, weights = right.s - left.s, (self.schedule.A, self.schedule.B)
-        step = 1e-6 * width
-        slopes = []
-        for sample, sign in ((left, 1), (right, -1)):
-            inwards = sample.s + sign * step
-            slopes.append(sample.slope(*((weight(inwards) - weight(sample.s)) * sign / step for weight in weights)))
-        margin = 0.2
-        if slopes[0] < 0 < slopes[1]:
-            lowest, margin = left.s - slopes[0] / (slopes[1] - slopes[0]) * width, 0.1
-        return float(np.clip(lowest, left.s + margin * width, right.s - margin * width))
+    def _row(self, s, enough=np.inf):
+        """Sample at s, to the tolerance or until its gap is known to be above `enough`: solved for if need be."""
+        row = _look(s, self.forms, self.samples) if 0 < s < 1 else self.samples[-int(s)]
+        while _lower(row) < enough and row[_E0] + row[_E1] - row[_PAIR] > self.tolerance / 4:
+            self._solve(s, enough if enough < np.inf else 0.0)
+            row = self.samples[np.searchsorted(self.samples[:, _S], s)]
+        self.rows = _with(row, self.rows)
+        return row
 
-    def minimise_along(self, schedule, tolerance):
-        """->  least gap found along a schedule, its s, lower bound, true if the schedule is monotone between its knots.
+    def _minimise_along(self, schedule):
+        """`minimise` of any schedule, whose bound is true if it is monotone between its knots.
 
         The interval of s is cut into cells, in which A and B lie between their values at the ends: the gap is no less
         than the least A + B times the least bound for such weights. A cell whose bound is too low is cut if the bound
         in its middle is not, else the levels there are solved for.
         """
-        self._at(*_GRID)
         s = _monotone_ends(schedule)
+        tolerance = self.tolerance * largest_weight(schedule)
         left, right, least, place, low = s[:-1], s[1:], np.inf, 0.0, np.inf
         for end in (0.0, 1.0):
-            least, place = self._lower(schedule, end, least, place)
+            least, place = self._lower(schedule, end, least, place, tolerance)
         while len(left):
-            x, bounds = self._envelope()
+            x, bounds = np.empty((2, 2 * len(self.rows) - 1))
+            x[::2], bounds[::2] = self.rows[:, _S], _lower(self.rows)
+            x[1::2], bounds[1::2] = _kinks(self.rows)
             cell_bounds = _cell_bounds(schedule, left, right, x, bounds)
-            still = (cell_bounds < least - tolerance) & (right - left > _NARROW)
+            still = (cell_bounds < least - tolerance) & (right - left > _NARROW[1])
             low = min(low, cell_bounds[~still].min(initial=np.inf))
             left, right = left[still], right[still]
             middle = (left + right) / 2
@@ -155,8 +338,8 @@ class GapSearch:
             middle_bounds = (A + B) * np.interp(_problem_share(A, B), x, bounds)
             unknown = middle_bounds < least - tolerance / 2
             lowest_first = np.argsort(middle_bounds[unknown], kind="stable")
-            for s in middle[unknown][lowest_first[:_WAVE]]:
-                least, place = self._lower(schedule, s, least, place)
+            for s in middle[unknown][lowest_first[:2]]:
+                least, place = self._lower(schedule, s, least, place, tolerance)
             cut = np.linspace(left[~unknown], right[~unknown], 5)  # (5, n): in four
             left, right = (np.concatenate([e[unknown], c.ravel()]) for e, c in ((left, cut[:-1]), (right, cut[1:])))
         return least, place, min(low, least)
@@ -164,27 +347,16 @@ class GapSearch:
     def gap_along(self, schedule, s):
         """Gap along a schedule at s, from a sample of the linear schedule at the same proportion of weights."""
         A, B = weights(schedule, s)
-        return float((A + B) * self._at(float(_problem_share(A, B)))[0].gap)
+        row = self._row(float(_problem_share(A, B)))
+        return float((A + B) * (row[_E1] - row[_E0]))
 
-    def _lower(self, schedule, s, least, place):
+    def _lower(self, schedule, s, least, place, tolerance):
         """The lower of the gap along the schedule at s and of the least one, with its place."""
-        gap = self.gap_along(schedule, s)
-        return (gap, float(s)) if gap < least else (least, place)
-
-    def _envelope(self):
-        """Places x, rising, and lower bounds of the linear schedule's gap there, which lines may join: two (n,)."""
-        samples = [self.samples[s] for s in sorted(self.samples)]
-        places, bounds = [], []
-        for left, right in zip(samples, samples[1:]):
-            sums = [sample.values[:2].sum() for sample in (left, right)]
-            expected = [[(1 - s) * v.driver[0] + s * v.problem[0] for s in (left.s, right.s)] for v in (left, right)]
-            # the bounds that each of both vectors gives, at both ends
-            by_left, by_right = (np.subtract(sums, np.multiply(2, energies)) for energies in expected)
-            fall, rise = by_left[0] - by_right[0], by_right[1] - by_left[1]
-            share = np.clip(fall / (fall + rise), 0, 1) if fall + rise > 0 else 0.5
-            places += [left.s, left.s + share * (right.s - left.s)]  # the higher bound turns where the two cross
-            bounds += [left.gap, by_left[0] + share * (by_left[1] - by_left[0])]
-        return np.array([*places, samples[-1].s]), np.array([*bounds, samples[-1].gap])
+        A, B = weights(schedule, s)
+        row = self._row(float(_problem_share(A, B)), (least - tolerance / 2) / max(A + B, 1e-300))
+        gap = float((A + B) * (row[_E1] - row[_E0]))
+        known = row[_E0] + row[_E1] - row[_PAIR] <= self.tolerance / 4
+        return (gap, float(s)) if known and gap < least else (least, place)
 
 
 def weights(schedule, s):

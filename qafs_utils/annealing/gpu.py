@@ -244,9 +244,9 @@ class Loops:
         return torch.as_tensor(weights, dtype=vectors.dtype, device=vectors.device) @ vectors
 
     @staticmethod
-    def gram(vectors):
-        """Scalar products of all pairs: (m, 2^d)  ->  (m, m) NumPy."""
-        return (vectors @ vectors.T).cpu().numpy()
+    def overlaps(left, right):
+        """Scalar products: (n, 2^d), (m, 2^d)  ->  (n, m) NumPy."""
+        return (left @ right.T).cpu().numpy()
 
     @staticmethod
     def dot(a, b):

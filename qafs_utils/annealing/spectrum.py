@@ -141,16 +141,16 @@ def _two_level(E0, E1, first, second, g):
 
 
 def minimum_gap(
-    energies, *, driver=HEADLINE.driver, schedule="linear", tolerance=1e-6, residual=None, threads=None, device=None
+    energies, *, driver=HEADLINE.driver, schedule="linear", tolerance=1e-6, residual=None, device=None
 ) -> Gap:
     """Certified minimum over s of the gap between the two lowest levels: energies (2^d,), d >= 1  ->  Gap.
 
     tolerance: of the gap; residual: of the eigenpairs, whose values are accurate to about its square over the distance
-    of the next level, None for a hundredth of the tolerance's root; threads: None for those of the machine, the result
-    does not depend on their number; device: None for the compiled loops on the CPU, else a PyTorch device ("cuda"), the
-    energies an array or a tensor. The bound is certified for every schedule that is monotone between its knots. Of one
-    without knots the gap is the least that was found, and the bound is 0. Raises ValueError for bad input, negative
-    weights, and a tolerance below what rounding allows at these energies, MemoryError when the basis does not fit.
+    of the next level, None for a hundredth of the tolerance's root; device: None for the compiled loops on the CPU,
+    else a PyTorch device ("cuda"), the energies an array or a tensor. The bound is certified for every schedule that is
+    monotone between its knots. Of one without knots the gap is the least that was found, and the bound is 0. Raises
+    ValueError for bad input, negative weights, and a tolerance below what rounding allows at these energies,
+    MemoryError when the basis does not fit.
 
     >>> gap = minimum_gap([0.0, 0.2, 0.5, 0.1])
     >>> round(gap.gap, 4), gap.gap - gap.lower_bound <= 1e-6
@@ -158,27 +158,22 @@ def minimum_gap(
     """
     tolerance, schedule = require.number("tolerance", tolerance, "(0, inf)"), find_schedule(schedule)
     energies, linear = require.sequence(energies), schedule is SCHEDULES["linear"]
-    threads = None if threads is None else require.whole("threads", threads, 1)
     largest = 1.0 if linear else largest_weight(schedule)
     root = (tolerance / largest) ** 0.5
     residual = 0.01 * root if residual is None else require.number("residual", residual, f"(0, {_EXACT * root:g}]")
     if np.size(energies) == 1:
         raise ValueError("a gap is one of two levels: energies must be (2^d,) with d >= 1, got (1,)")
-    search = GapSearch(energies, driver=driver, residual=residual, threads=threads, device=device)
-    solver = search.solvers[0]
+    search = GapSearch(energies, driver=driver, residual=residual, tolerance=tolerance / largest, device=device)
+    solver = search.solver
     reach = float(abs(solver.energies).max())
     if tolerance < (least := _TOLERANCE * largest * max(1.0, reach) ** (2 / 3)):
         rounding = f"what rounding allows at energies of {reach:.2g}, got {tolerance}"
         raise ValueError(f"tolerance must be at least {least:.1e}, {rounding}: subtract their offset, scale the model")
-    if linear:
-        sample, lower_bound = search.minimise(tolerance)
-        least, place = float(sample.gap), sample.s
-    else:
-        least, place, lower_bound = search.minimise_along(schedule, tolerance)
-        lower_bound = lower_bound if schedule.knots else 0.0
+    least, place, lower_bound = search.minimise(schedule)
+    lower_bound = lower_bound if schedule.knots else 0.0
     end_gap = search.gap_along(schedule, 1.0)
     formula = _two_level(*solver.energies[solver.lowest[:2]], *solver.lowest[:2], abs(solver.g))
-    return Gap(least, place, float(lower_bound), len(search.samples), end_gap, *formula)
+    return Gap(least, place, float(lower_bound), search.solves, end_gap, *formula)
 
 
 def minimum_gaps(batch, *, driver=HEADLINE.driver, schedule="linear", tolerance=1e-6, residual=None) -> list[Gap]:
@@ -192,7 +187,7 @@ def minimum_gaps(batch, *, driver=HEADLINE.driver, schedule="linear", tolerance=
     options = {"driver": driver, "schedule": schedule, "tolerance": tolerance, "residual": residual}
 
     def between(first, last):
-        return [minimum_gap(energies, **options, threads=1) for energies in batch[first:last]]
+        return [minimum_gap(energies, **options) for energies in batch[first:last]]
 
     if not np.iterable(batch):
         raise ValueError(f"energies must be B times (2^d,), got {require.described(batch)}")
