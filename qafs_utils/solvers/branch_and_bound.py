@@ -37,10 +37,8 @@ from .bounds import descend, relax, search, tighten
 from .options import function
 
 TOLERANCE = 1e-9  # of the energy, or of the largest coefficient if that is larger
-PLAIN_NODES, _IMPROVED_NODES = (
-    30_000,
-    10_000,
-)  # of one depth-first search: then its bounds are improved; then it is split
+PLAIN_NODES = 30_000  # of one depth-first search: then its bounds are improved
+_IMPROVED_NODES = 10_000  # of one with improved bounds: then it is split
 _ALL_EIGENVALUES = 150  # variables up to which all are computed at once
 _EPSILON = np.finfo(float).eps
 _SWEEPS = 200  # of coordinate descent in a first relaxation
