@@ -27,6 +27,7 @@ class Schedule:
 
     knots: s rising from 0 to 1, such that A and B each only rise or only fall between neighbours. Without them (None)
     nobody knows what a function does between the places where it is looked at, and no gap is certified.
+    cubic: whether between neighbours A and B are polynomials of order 3, as those of `tabulated` are.
     Raises ValueError for what is no function, and for knots between which a weight turns at one of 17 places.
 
     >>> cubic = Schedule("cubic", lambda s: (1 - s) ** 3, lambda s: s**3, knots=(0, 1))
@@ -41,6 +42,7 @@ class Schedule:
     A: Callable
     B: Callable
     knots: tuple | None = None
+    cubic: bool = False
     _kept: dict = field(default_factory=dict, init=False, repr=False)  # cells that were asked for
 
     def __post_init__(self):
@@ -91,8 +93,8 @@ class Schedule:
 
         One interval if eighths of the anneal are such (of order 5, through six points). An eighth that is not is cut at
         the knot nearest to its middle, else there, until it is or is so short that it does not matter. Looked at
-        are 65,537 places, four between every two knots, and twenty in every interval: a table, whose pieces are
-        cubic, has no feature that is missed, a function may have one between these places.
+        are four places between every two knots, twenty in every interval, and 65,537 unless the pieces are cubic: these
+        have no feature that is missed, a function may have one between these places.
 
         >>> SCHEDULES["quadratic"].cells(1e-9, 1e-9)
         array([0., 1.])
@@ -114,8 +116,8 @@ class Schedule:
 
     def _places(self):
         """Where the schedule is looked at: (n,)."""
-        knots = np.asarray(self.knots or (0, 1))
-        return np.union1d(np.linspace(0, 1, _PROBES + 1), [knots[:-1] + share * np.diff(knots) for share in _BETWEEN])
+        knots, probes = np.asarray(self.knots or (0, 1)), 8 if self.cubic else _PROBES
+        return np.union1d(np.linspace(0, 1, probes + 1), [knots[:-1] + share * np.diff(knots) for share in _BETWEEN])
 
     @functools.cached_property
     def _rounding(self):
@@ -194,7 +196,7 @@ def tabulated(s, A, B, name: str = "tabulated") -> Schedule:
     sizes = {}
     s, A, B = (require.array(f"the tabulated {x}", values, "n", sizes) for x, values in (("s", s), ("A", A), ("B", B)))
     _require_rise("the tabulated s", s, ": divide the times by the annealing time")
-    return Schedule(name, PchipInterpolator(s, A), PchipInterpolator(s, B), s)
+    return Schedule(name, PchipInterpolator(s, A), PchipInterpolator(s, B), s, cubic=True)
 
 
 def of_processor(name: str, protocol: str = "standard") -> Schedule:
