@@ -61,7 +61,7 @@ def test_the_relaxation_is_that_of_scipy_and_of_the_exact_solver(pair_sum):
         start, box = np.full(problem.d, 0.3), [(0, 1)] * problem.d
         scipy_found = minimize(lambda x, C=C, c=c: x @ C @ x / 2 + c @ x, start, bounds=box, tol=1e-14)
         state = np.full(problem.d, -1, np.int8)
-        bound, _, _ = relax(C, c, -1, state, start.copy(), sweeps=10_000, goal=np.inf, slack=0.0)
+        bound, _, _ = relax(C, c, None, state, start.copy(), sweeps=10_000, goal=np.inf, slack=0.0)
         assert np.isclose(found.bound, scipy_found.fun, atol=1e-6) and np.isclose(found.bound, bound, atol=1e-6)
 
 

@@ -2,8 +2,8 @@
 
 Energies are n.Q.n / 2 + b.n over binary n (m,), Q (m, m) symmetric. Where the number of ones is free, relaxations move
 in the box [0, 1]^m and local search flips single bits. Where it is fixed, relaxations move in the plane sum x = size
-and local search exchanges two bits. `relax` and `descend` choose by the argument `size`, -1 for any number of ones.
-All loops stand in this file: numba keeps them compiled, and sees changes of their own file only.
+and local search exchanges two bits. `relax` and `descend` choose by the argument `size`, None for any number of ones;
+numba compiles what they call then. All loops stand here: numba keeps them, and sees changes of their own file only.
 """
 
 import numpy as np
@@ -187,21 +187,21 @@ def _relax_in_plane(Q, b, size, state, x, sweeps, goal, slack):
 def relax(Q, b, size, state, x, sweeps, goal, slack):
     """Lower bound of a convex n.Q.n / 2 + b.n: its minimum over relaxed x, bounded by the tangent where descent ends.
 
-    size: number of ones, -1 for any; slack: allowance for rounding, taken off the bound.
+    size: number of ones, None for any; slack: allowance for rounding, taken off the bound.
     state: (m,) int8, -1 (free), 0 or 1, in place: values that a bound of `goal` or more excludes are fixed;
     x: (m,) relaxed values to start from, in place.
     ->  bound; lowest bound of what was excluded; gradient (m,) at x.
 
     >>> Q, b, x = np.eye(2), np.array([-0.9, 0.5]), np.full(2, 0.5)
     >>> state = np.full(2, -1, np.int8)
-    >>> bound, excluded, g = relax(Q, b, -1, state, x, sweeps=9, goal=0.0, slack=0.0)
+    >>> bound, excluded, g = relax(Q, b, None, state, x, sweeps=9, goal=0.0, slack=0.0)
     >>> round(bound, 3), round(excluded, 3), x.round(3), state  # n = 10 has energy -0.4; a second one costs 0.5
     (-0.405, 0.095, array([0.9, 0. ]), array([-1,  0], dtype=int8))
     """
     for i in range(len(b)):
         if state[i] >= 0:
             x[i] = state[i]
-    if size < 0:
+    if size is None:
         return _relax_in_box(Q, b, state, x, sweeps, goal, slack)
     return _relax_in_plane(Q, b, size, state, x, sweeps, goal, slack)
 
@@ -276,16 +276,16 @@ def _descend_by_exchanges(Q, b, size, y, steps):
 def descend(Q, b, size, y, steps):
     """Tabu search from y (m,) of 0 and 1, in place: `steps` flips, and on to a local minimum  ->  lowest energy, at y.
 
-    size: number of ones that y has in the end, -1 for any.
+    size: number of ones that y has in the end, None for any.
 
     >>> Q, b = np.array([[0.0, 2.0], [2.0, 0.0]]), np.array([-1.0, -1.5])
     >>> y = np.zeros(2)
-    >>> descend(Q, b, -1, y, 0), y
+    >>> descend(Q, b, None, y, 0), y
     (-1.5, array([0., 1.]))
     >>> descend(Q, b, 2, y, 0), y
     (-0.5, array([1., 1.]))
     """
-    if size < 0:
+    if size is None:
         return _descend_by_flips(Q, b, y, steps)
     return _descend_by_exchanges(Q, b, size, y, steps)
 
@@ -294,7 +294,7 @@ def descend(Q, b, size, y, steps):
 def search(C, c, Q, b, size, states, points, bounds, top, upper, best, tolerance, slack, limit):
     """Depth-first search for energies n.Q.n / 2 + b.n below `upper`; n.C.n / 2 + c.n, convex, is never above them.
 
-    size: number of ones, -1 for any; slack: allowance for rounding in C and c; limit: of nodes.
+    size: number of ones, None for any; slack: allowance for rounding in C and c; limit: of nodes.
     states (m + 2, m), points (m + 2, m), bounds (m + 2,): the stack of open nodes, up to row `top`, in place: state
     and x as for `relax`, and a lower bound. A node is closed by a bound of upper - tolerance.
     ->  top; upper, whose place is in best (m,) if it fell; nodes; lowest bound of what was closed.
@@ -302,7 +302,7 @@ def search(C, c, Q, b, size, states, points, bounds, top, upper, best, tolerance
     >>> Q, b, best = np.array([[0.0, 2.0], [2.0, 0.0]]), np.array([-1.0, -1.5]), np.zeros(2)
     >>> states, points, bounds = np.full((4, 2), -1, np.int8), np.full((4, 2), 0.5), np.full(4, -9.0)
     >>> C, c = Q + 2 * np.eye(2), b - 1  # of the same energies
-    >>> top, upper, nodes, low = search(C, c, Q, b, -1, states, points, bounds, 0, 0.0, best, 1e-9, 1e-12, 99)
+    >>> top, upper, nodes, low = search(C, c, Q, b, None, states, points, bounds, 0, 0.0, best, 1e-9, 1e-12, 99)
     >>> top, upper, best, bool(abs(low - upper) < 1e-8)
     (-1, -1.5, array([0., 1.]), True)
     """

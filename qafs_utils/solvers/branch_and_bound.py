@@ -91,16 +91,16 @@ class _Part:
 
 @dataclass
 class _Model:
-    """Energies n.Q.n / 2 + b.n + offset: Q (d, d) symmetric with diagonal 0, b (d,); size: number of ones, -1 any."""
+    """Energies n.Q.n / 2 + b.n + offset: Q (d, d) symmetric with diagonal 0, b (d,); size: number of ones, None for any."""
 
     Q: np.ndarray
     b: np.ndarray
-    size: int = -1
+    size: int | None = None
     offset: float = 0.0
 
     def trivial_bound(self):
         """Lower bound of all energies, without a relaxation."""
-        if self.size < 0:
+        if self.size is None:
             return np.minimum(self.b, 0).sum() + np.minimum(self.Q, 0).sum() / 2
         others = np.sort(self.Q + np.diag(np.full(len(self.b), np.inf)))[:, : max(self.size - 1, 0)]
         return np.sort(self.b + others.sum(1) / 2)[: self.size].sum()
@@ -120,8 +120,8 @@ class _Model:
         return self.Q[np.ix_(free, free)], b[free], 0.5 * (self.b + b)[ones].sum() + self.offset
 
     def ones_left(self, part):
-        """How many of a part's free variables must be ones, -1 for any number."""
-        return self.size if self.size < 0 else self.size - np.sum(part.values == 1)
+        """How many of a part's free variables must be ones, None for any number."""
+        return None if self.size is None else self.size - int(np.sum(part.values == 1))
 
     def convex(self, part):
         """A part and a convex function below it: Q, b and constant as `of_part`, C (m, m), c (m,), slack.
@@ -167,10 +167,10 @@ def _shift(C):
 class _BranchAndBound:
     """Minimum of n.Q.n / 2 + b.n: Q (d, d) symmetric, diagonal 0, b (d,), both at most 1; start (d,) of 0 and 1.
 
-    size: number of ones, -1 for any. tell: None, or a function of seconds, lowest bound, lowest energy and nodes.
+    size: number of ones, None for any. tell: None, or a function of seconds, lowest bound, lowest energy and nodes.
     """
 
-    def __init__(self, Q, b, start, time_limit, size=-1, tell=None):
+    def __init__(self, Q, b, start, time_limit, size=None, tell=None):
         self.started = self.told = time.perf_counter()
         self.deadline, self.tell = self.started + time_limit, tell
         self.model, self.best = _Model(Q, b, size), start.astype(float)
@@ -178,7 +178,7 @@ class _BranchAndBound:
         self.low = np.inf  # lowest bound of what is closed
         self.nodes, self.free = 0, len(b)
         self.parts = [_Part(np.full(len(b), -1, np.int8), self.model.trivial_bound(), np.full(len(b), 0.5))]  # open
-        if size >= 0:
+        if size is not None:
             self.model = self.model.with_penalty(self.best)
 
     @property
@@ -323,7 +323,7 @@ class ExactSampler(dimod.Sampler):
         time_limit = require.number("time_limit", time_limit, "[0, inf]")
         progress = None if progress is None else function("progress", progress)
         b, Q, offset = biases(bqm)
-        size = -1 if size is None else require_size(size, len(b))
+        size = None if size is None else require_size(size, len(b))
         start = np.zeros(len(b)) if initial is None else _values(initial, bqm)
         scale = float(max(np.abs(Q).max(initial=0), np.abs(b).max(initial=0))) or 1.0
 

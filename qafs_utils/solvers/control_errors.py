@@ -143,7 +143,7 @@ def _tabu(problem, starts):
     best, lowest = starts[0], np.inf
     for start in starts:
         bits = (start + 1) / 2
-        found = descend(Q, b, -1, bits, _STEPS * problem.d)
+        found = descend(Q, b, None, bits, _STEPS * problem.d)
         if found < lowest:
             best, lowest = 2 * bits - 1, found
     return best
@@ -453,7 +453,7 @@ def _one_image(image, problem, bits, errors, kinds, draws, seed, time_limit, mod
         string, exact, kept, certain = _verdict(drawn, spins, rng, time_limit)
         found[draw] = problem.selected(string > 0)
         ended = (string + 1) / 2
-        descend(Q, b, -1, ended, 0)
+        descend(Q, b, None, ended, 0)
         together, either = (string > 0) & bits, (string > 0) | bits
         rows.append(
             {
