@@ -379,3 +379,19 @@ def test_an_offset_changes_neither_sample_nor_proof(offset, vartype):
     hard = gaussian(46, 3, vartype, mean=0.2)
     hard.offset += offset
     assert not ExactSampler().sample(hard, time_limit=0).info["proven"]  # though no float tells bound from energy
+
+
+def test_what_is_decided_at_once_is_so_in_an_optimum():
+    """Sparse couplings of both signs, by enumeration; a map that is 0, the first variable, is decided at once."""
+    rng, decided = np.random.default_rng(0), 0
+    for _ in range(100):
+        Q = np.triu(rng.normal(size=(8, 8)) * (rng.random((8, 8)) < 0.25), 1)
+        Q[0] = 0
+        Q, b = Q + Q.T, 1.2 * rng.normal(size=8)
+        state = branch_and_bound._decided(Q, b)
+        X = np.array(list(itertools.product((0, 1), repeat=8)))
+        E = np.einsum("ki,ij,kj->k", X, Q, X) / 2 + X @ b
+        assert E[((X == state) | (state < 0)).all(axis=1)].min() == pytest.approx(E.min(), abs=1e-12)
+        assert state[0] == (b[0] < 0)
+        decided += (state >= 0).sum()
+    assert 100 < decided < 800

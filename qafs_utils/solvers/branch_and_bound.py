@@ -91,7 +91,7 @@ class _Part:
 
 @dataclass
 class _Model:
-    """Energies n.Q.n / 2 + b.n + offset: Q (d, d) symmetric with diagonal 0, b (d,); size: number of ones, None for any."""
+    """Energies n.Q.n / 2 + b.n + offset: Q (d, d) symmetric, diagonal 0, b (d,); size: number of ones, None for any."""
 
     Q: np.ndarray
     b: np.ndarray
@@ -164,6 +164,21 @@ def _shift(C):
     return 0.0  # of no variables
 
 
+def _decided(Q, b):
+    """Values (d,) int8 that an optimum has whatever the others are, -1 where that is open: as of maps that are 0.
+
+    A variable whose every possible gradient has one sign (first-order persistency [boros2002pseudo]).
+    """
+    state, low, high = np.full(len(b), -1, np.int8), b + np.minimum(Q, 0).sum(1), b + np.maximum(Q, 0).sum(1)
+    while True:
+        new = (state < 0) & ((high <= 0) | (low >= 0))
+        if not new.any():
+            return state
+        state[new] = high[new] <= 0
+        fixed = Q[:, new] * state[new]
+        low, high = low + (fixed - np.minimum(Q[:, new], 0)).sum(1), high + (fixed - np.maximum(Q[:, new], 0)).sum(1)
+
+
 class _BranchAndBound:
     """Minimum of n.Q.n / 2 + b.n: Q (d, d) symmetric, diagonal 0, b (d,), both at most 1; start (d,) of 0 and 1.
 
@@ -177,7 +192,8 @@ class _BranchAndBound:
         self.upper = descend(Q, b, size, self.best, 10 * len(b))
         self.low = np.inf  # lowest bound of what is closed
         self.nodes, self.free = 0, len(b)
-        self.parts = [_Part(np.full(len(b), -1, np.int8), self.model.trivial_bound(), np.full(len(b), 0.5))]  # open
+        part = _Part(np.full(len(b), -1, np.int8), self.model.trivial_bound(), np.full(len(b), 0.5))
+        self.parts = [part.fixed(_decided(Q, b)) if size is None else part]  # open
         if size is not None:
             self.model = self.model.with_penalty(self.best)
 
