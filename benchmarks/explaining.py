@@ -84,10 +84,10 @@ def summary(table):
     """What docs/running.md says of explain.csv: yields its sentence."""
     first, again = (f"{seconds:.1f}" for seconds in table[table.what == "first"].seconds)
     seconds = table.set_index("what").seconds
-    over = 100 * (seconds["of 64 at once"] / seconds["of 64, the network alone"] - 1)
+    over = seconds["of 64 at once"] / seconds["of 64, the network alone"]
     yield (
         f"The first `explain` takes {first} s with nothing compiled and {again} s in a later process, a later image "
-        f"{seconds['later']:.2f} s; of 64 at once each takes {over:.0f} % longer than the network alone."
+        f"{seconds['later']:.2f} s; of 64 at once each takes {over:.2f} times as long as the network alone."
     )
 
 
