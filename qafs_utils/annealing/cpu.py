@@ -15,6 +15,7 @@ from .simd import BLOCK, flips_block, njit
 COMPONENTS = {"complex128": (np.float64, 1e-13)}  # dtype of a state: of its parts, and their rounding
 _SPARE = []  # memory of earlier Lanczos bases
 _FAST = True  # sums may be reordered; callers check for NaN and infinity
+SUMS = {"reassoc", "contract", "nsz", "arcp"}  # the same for loops that know infinity themselves
 _ROW = 11  # log2 of the numbers that stay in the first-level cache
 _PART = 9  # of which several rows stay there
 _INVARIANT = 1e-10  # relative norm at which a Lanczos vector is rounding
@@ -38,7 +39,7 @@ def _flips_row(x, y, start, width, scale):
                 y[k] += scale * x[k ^ (1 << p)]
 
 
-@njit(fastmath=_FAST, forceinline=True)
+@njit(fastmath=_FAST, inline="always")
 def _hamiltonian(x, diagonal, flip, y):
     """y = (diag(diagonal) + flip sum_p X_p) x: all (2^d,)."""
     if x.size & (x.size - 1) or y.size != x.size or diagonal.size != x.size:
@@ -91,7 +92,7 @@ def _subtract(x, below, y, of_x, of_below):
     return square
 
 
-@njit(fastmath=_FAST, forceinline=True)
+@njit(fastmath=_FAST, inline="always")
 def _lanczos(basis, diagonal, flip, first, last, alpha, norms, below):
     """Lanczos steps first..last of H = diag(diagonal) + flip sum_p X_p, orthogonal to the rows of `below`.
 
@@ -112,7 +113,7 @@ def _lanczos(basis, diagonal, flip, first, last, alpha, norms, below):
     return last
 
 
-@njit(fastmath=_FAST, forceinline=True)
+@njit(fastmath=_FAST, inline="always")
 def _combine(weights, vectors):
     """Sums of vectors: (n, m), (m, 2^d)  ->  (n, 2^d). Like `_overlaps` without BLAS, whose threads wait when busy."""
     out, width = np.zeros((len(weights), vectors.shape[1])), min(1 << _PART, vectors.shape[1])
@@ -131,7 +132,7 @@ def _combine(weights, vectors):
     return out
 
 
-@njit(fastmath=_FAST, forceinline=True)
+@njit(fastmath=_FAST, inline="always")
 def _overlaps(left, right):
     """Scalar products: (n, 2^d), (m, 2^d)  ->  (n, m)."""
     sums, width = np.zeros((len(left), len(right))), min(1 << _PART, left.shape[1])
@@ -154,7 +155,7 @@ def _overlaps(left, right):
     return sums
 
 
-@njit(fastmath=_FAST, forceinline=True)
+@njit(fastmath=_FAST, inline="always")
 def _dot(a, b):
     """Scalar product of two vectors (2^d,)."""
     total = 0.0

@@ -10,7 +10,7 @@ import numpy as np
 from scipy.linalg import eigh
 
 from .. import require
-from .cpu import _combine, _lanczos
+from .cpu import SUMS, _combine, _lanczos
 from .evolution import loops_on
 from .schedules import driver_strength, find_schedule
 from .simd import njit
@@ -20,6 +20,7 @@ _STRINGS, _RANDOM, _TOGETHER = 0.1, 0.05, 0.1  # what a start is mixed with; a s
 _LITTLE = 1 << 21  # numbers for which there is always memory
 _CHECK = 8000  # numbers times steps that cost as much as a check
 _COPIES = 1e-9  # residual of a level, relative, from which Lanczos vectors lose their orthogonality
+_STARTS = 1000  # of Lanczos, each from what the last found: all bases of memory that is too small
 _LANES = 8  # shifts at which eigenvalues are counted together
 
 
@@ -32,14 +33,15 @@ def lowest_of_tridiagonal(alpha, beta, k):
     >>> lowest_of_tridiagonal(np.zeros(2), np.ones(1), 1)[0]
     array([-1.])
     """
-    n, squares = len(alpha), np.zeros(len(alpha))
-    squares[1:] = np.maximum(beta * beta, 1e-300)
-    reach = np.sqrt(squares)
-    reach[:-1] += reach[1:]
-    low, high = (alpha - reach).min(), (alpha + reach).max()
+    n, low, high = len(alpha), np.inf, -np.inf  # loops throughout: expressions of arrays take seconds to compile
+    squares = np.zeros(n)
+    for j in range(n):
+        reach = (abs(beta[j - 1]) if j else 0.0) + (abs(beta[j]) if j + 1 < n else 0.0)
+        low, high = min(low, alpha[j] - reach), max(high, alpha[j] + reach)
+        squares[j] = max(beta[j - 1] * beta[j - 1], 1e-300) if j else 0.0
     close = 4e-16 * max(abs(low), abs(high)) + 1e-300
     low, high, near = low - close, high + close, 1e-10 * (high - low) + close
-    values, vectors = np.full(k, high), np.empty((k, n))
+    values, vectors = np.empty(k), np.empty((k, n))
     shifts, pivots, counts = np.empty(_LANES), np.empty(_LANES), np.empty(_LANES)
     main, upper, second, factor, swapped = np.empty(n), np.zeros(n), np.zeros(n), np.zeros(n), np.zeros(n, np.bool_)
     for level in range(k):
@@ -59,7 +61,9 @@ def lowest_of_tridiagonal(alpha, beta, k):
             if right - left > 0.5 * step * (_LANES + 1):  # rounding: no shift lies between
                 break
         low = left
-        main[:], upper[:-1], second[:] = alpha - (left + right) / 2, beta, 0.0
+        for j in range(n):
+            main[j], second[j] = alpha[j] - (left + right) / 2, 0.0
+            upper[j] = beta[j] if j + 1 < n else 0.0
         for j in range(n - 1):  # rows j and j + 1
             swapped[j] = abs(beta[j]) > abs(main[j])
             if swapped[j]:
@@ -84,34 +88,49 @@ def lowest_of_tridiagonal(alpha, beta, k):
                 ahead = upper[j] * x[j + 1] if j + 1 < n else 0.0
                 ahead += second[j] * x[j + 2] if j + 2 < n else 0.0
                 x[j] = (x[j] - ahead) / main[j]
-            x /= np.abs(x).max()
-            for other in range(level):
-                x -= (x * vectors[other]).sum() * vectors[other]
-            x /= np.sqrt((x * x).sum())
-        values[level] = (alpha * x * x).sum() + 2 * (beta * x[1:] * x[:-1]).sum()
+            largest = 0.0
+            for j in range(n):
+                largest = max(largest, abs(x[j]))
+            for j in range(n):
+                x[j] /= largest
+            for other in range(level + 1):  # the last is x itself, to get length 1
+                part = 0.0
+                for j in range(n):
+                    part += x[j] * vectors[other, j]
+                part = part if other < level else 1 - 1 / np.sqrt(part)
+                for j in range(n):
+                    x[j] -= part * vectors[other, j]
+        values[level] = 0.0
+        for j in range(n):
+            values[level] += x[j] * (alpha[j] * x[j] + (2 * beta[j] * x[j + 1] if j + 1 < n else 0.0))
     return values, vectors
 
 
-@njit()
+@njit(fastmath=SUMS, error_model="numpy")
 def _krylov(basis, diagonal, flip, alpha, norms, below, residuals):
     """Lanczos steps from row 0 until the lowest levels orthogonal to `below` have these residuals (k,).
 
     ->  values (k,), weights (k, steps) of the rows, whether all have them. It ends early when the basis (m, 2^d) is
     full.
     """
-    done, excess, k = 0, np.inf, len(residuals)
+    done, excess, k, copies = 0, np.inf, len(residuals), False
     least = max(4, min(20, _CHECK // basis.shape[1]))  # steps between checks: many at once would find copies
     goal = min(8 + least, len(alpha))
     while True:
         before, previous = done, excess
         done = _lanczos(basis, diagonal, flip, done, goal, alpha, norms, below)
         values, mix = lowest_of_tridiagonal(alpha[:done], norms[1:done], min(done, k))
-        found = norms[done] * np.abs(mix[:, -1])
-        excess = (found / residuals[: len(mix)]).max() if done == goal else 0.0
+        levels, excess = len(mix), 0.0
+        for level in range(levels):
+            found = norms[done] * abs(mix[level, done - 1])
+            excess = max(excess, found / residuals[level] if done == goal else 0.0)
+            copies = found < _COPIES * norms[1] if level == 0 else copies  # of a level so exact would appear
+            for j in range(done):
+                mix[level, j] /= norms[j]
         if excess < 1 or done == len(alpha):
-            return values, mix / norms[:done], len(mix) == k and excess < 1
-        if k > 1 and found[0] < _COPIES * norms[1] and not len(below):  # of which copies would appear
-            below = _combine(mix[:1] / norms[:done], basis[:done])
+            return values, mix, levels == k and excess < 1
+        if k > 1 and copies and not len(below):
+            below = _combine(mix[:1], basis[:done])
         steps = done // 3
         if excess < previous < np.inf:  # by as much a step as before
             steps = int(np.log(excess) / np.log(previous / excess) * (done - before)) + 1
@@ -194,10 +213,16 @@ class LevelSolver:
             if exact:
                 return found + shift, mixed
         for level in range(self.k):
-            start, exact = self._mixed(vectors[level], level, 1), False
-            while not exact:  # a start a turn
+            start = self._mixed(vectors[level], level, 1)
+            for _ in range(_STARTS):
                 value, found, exact = self._lowest(diagonal, flip, start, vectors[:level], residuals[level : level + 1])
                 start = found[0]
+                if exact:
+                    break
+            else:
+                raise ArithmeticError(
+                    f"level {level} at s = {s} is not exact to {residuals[level]} after {_STARTS} starts"
+                )
             values[level], vectors[level] = value[0], start
         order = np.argsort(values)
         if (np.diff(values) < -residuals[1:]).any():  # a level was missed and found by the next, less exactly
