@@ -39,7 +39,7 @@ def _flips_row(x, y, start, width, scale):
                 y[k] += scale * x[k ^ (1 << p)]
 
 
-@njit(fastmath=_FAST, inline="always")
+@njit(fastmath=_FAST)
 def _hamiltonian(x, diagonal, flip, y):
     """y = (diag(diagonal) + flip sum_p X_p) x: all (2^d,)."""
     if x.size & (x.size - 1) or y.size != x.size or diagonal.size != x.size:
@@ -132,7 +132,7 @@ def _combine(weights, vectors):
     return out
 
 
-@njit(fastmath=_FAST, inline="always")
+@njit(fastmath=_FAST)
 def _overlaps(left, right):
     """Scalar products: (n, 2^d), (m, 2^d)  ->  (n, m)."""
     sums, width = np.zeros((len(left), len(right))), min(1 << _PART, left.shape[1])
@@ -155,7 +155,7 @@ def _overlaps(left, right):
     return sums
 
 
-@njit(fastmath=_FAST, inline="always")
+@njit(fastmath=_FAST)
 def _dot(a, b):
     """Scalar product of two vectors (2^d,)."""
     total = 0.0

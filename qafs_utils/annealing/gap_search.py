@@ -2,8 +2,7 @@
 
 import numpy as np
 
-from .cpu import SUMS, _combine, _dot, _hamiltonian, _overlaps
-from .level_solver import LevelSolver, lowest_of_tridiagonal, on_device
+from .level_solver import LevelSolver, lowest_of_tridiagonal
 from .schedules import SCHEDULES
 from .simd import njit
 
@@ -73,52 +72,6 @@ def _ritz(s, forms, k):
         residuals[level] = np.sqrt(max(square - values[level] * values[level], 0.0))
         expected[level, 0], expected[level, 1] = found[0], found[1]
     return values, x, residuals, expected
-
-
-@njit(fastmath=SUMS, error_model="numpy")
-def _extend(basis, driven, energies, g, forms, count):
-    """Make the `count` rows of `basis` after the orthonormal ones part of these, and set `driven`, H_D times them.
-
-    forms: (5, m, m), scalar products of the orthonormal rows with H_D, H_P, H_D^2, H_D H_P + H_P H_D and H_P^2 times
-    them  ->  forms (5, n, n).
-    """
-    m = n = forms.shape[1]
-    sizes = np.ones(count)
-    for _ in range(2):
-        new = basis[m : m + count]
-        new -= _combine(_overlaps(new, basis[:m]), basis[:m])
-        for i in range(count):
-            x = new[i]
-            for j in range(i):
-                x -= _dot(x, new[j]) * new[j]
-            length = np.sqrt(_dot(x, x))
-            sizes[i] *= length
-            x *= 1 / length if sizes[i] > _SPANNED else 0.0
-        if sizes.min() > _FAR:
-            break
-    for i in range(count):
-        if sizes[i] > _SPANNED:
-            x = basis[n]
-            x -= x - basis[m + i]  # moved up; without an assignment, which takes seconds to compile
-            _hamiltonian(x, 0 * energies, g, driven[n])
-            n += 1
-    found = np.zeros((5, n, n))
-    for q in range(5):
-        for i in range(m):
-            for j in range(m):
-                found[q, i, j] = forms[q, i, j]
-    for problem in range(2):
-        y = energies * basis[m:n] if problem else 1 * driven[m:n]
-        for q in range(3):  # products with the rows, with H_D times them, with H_P times them
-            y = energies * y if q == 2 else y
-            products = _overlaps(y, driven[:n] if q == 1 else basis[:n])
-            form = problem + (q + 1 if q else 0)
-            for i in range(n - m):
-                for j in range(n):
-                    found[form, m + i, j] += products[i, j]
-                    if j < m:
-                        found[form, j, m + i] = found[form, m + i, j]
-    return found
 
 
 @njit()
@@ -261,7 +214,8 @@ class GapSearch:
         options = {"driver": driver, "schedule": "linear", "k": k, "residual": residual, "device": device}
         self.solver = solver = LevelSolver(energies, **options, samples=_SAMPLES)
         self.loops, self.offset, self.tolerance = solver.loops, float(solver.energies.min()), tolerance
-        self.energies, self.extend = solver.energies - self.offset, on_device(self.loops, _extend)
+        self.energies = solver.energies - self.offset
+        self.zeros = 0 * self.energies
         self.basis, self.driven = solver.room.reshape(2, -1, 2**solver.d)
         lowest = np.array(self.energies[solver.lowest[:k]].tolist())
         mean, low, high = float(self.energies.mean()), solver.d * solver.g, (solver.d - 2) * solver.g
@@ -277,12 +231,39 @@ class GapSearch:
         self._extend(vectors)
 
     def _extend(self, vectors):
-        """Vectors (m, 2^d) that the basis is to span, too. A full one begins anew: the samples stay."""
-        n, count = self.forms.shape[1], len(vectors)
-        if n + count > len(self.basis):
-            n, self.forms = 0, np.zeros((5, 0, 0))
-        self.basis[n : n + count] = vectors
-        self.forms = self.extend(self.basis, self.driven, self.energies, self.solver.g, self.forms, count)
+        """Vectors (m, 2^d) that the basis is to span, too. A full one begins anew: the samples stay.
+
+        forms: (5, n, n), scalar products of its n rows with H_D, H_P, H_D^2, H_D H_P + H_P H_D and H_P^2 times them.
+        """
+        if self.forms.shape[1] + len(vectors) > len(self.basis):
+            self.forms = np.zeros((5, 0, 0))
+        loops, m = self.loops, self.forms.shape[1]
+        rows, new, sizes = self.basis[:m], self.basis[m : m + len(vectors)], np.ones(len(vectors))
+        new[:] = vectors
+        for _ in range(2):
+            new -= loops.combine(loops.overlaps(new, rows), rows)
+            for i, x in enumerate(new):
+                for y in new[:i]:
+                    x -= loops.dot(x, y) * y
+                length = loops.dot(x, x) ** 0.5
+                sizes[i] *= length
+                x *= 1 / length if sizes[i] > _SPANNED else 0.0
+            if sizes.min() > _FAR:
+                break
+        kept = np.flatnonzero(sizes > _SPANNED)
+        if len(kept) < len(sizes):
+            new[: len(kept)] = new[kept]
+        n = m + len(kept)
+        rows, driven, x, Dx = self.basis[:n], self.driven[:n], self.basis[m:n], self.driven[m:n]
+        for i in range(m, n):
+            loops.hamiltonian(rows[i], self.zeros, self.solver.g, driven[i])
+        Px, found = self.energies * x, np.zeros((5, n, n))
+        found[:, :m, :m] = self.forms
+        found[0, m:], found[1, m:] = loops.overlaps(Dx, rows), loops.overlaps(Px, rows)
+        found[2, m:], found[4, m:] = loops.overlaps(Dx, driven), loops.overlaps(self.energies * Px, rows)
+        found[3, m:] = loops.overlaps(Px, driven) + loops.overlaps(self.energies * Dx, rows)
+        found[:, :m, m:] = found[:, m:, :m].transpose(0, 2, 1)
+        self.forms = found
 
     def _solve(self, s, least, together=True):
         """Solve for the levels at s, to show that the gap there is above `least`."""
