@@ -76,14 +76,14 @@ def _product(x, previous, diagonal, below, y, flip, scale, back):
 
 
 @njit(fastmath=_FAST, inline="always")
-def _subtract(x, below, y, of_x, of_below):
-    """y -= of_x x + sum_i of_below_i below_i  ->  y y."""
+def _subtract(x, below, y, of_x, overlaps):
+    """y -= of_x x, then its parts along `below`, of the `overlaps` that `_product` found  ->  y y."""
     square, width = 0.0, min(1 << _ROW, x.size)
     for start in range(0, x.size, width):
         row = slice(start, start + width)
         x_, y_ = x[row], y[row]
         for i in range(len(below)):
-            weight, below_ = of_below[i], below[i, row]
+            weight, below_ = overlaps[1 + i] - of_x * overlaps[1 + len(below) + i], below[i, row]
             for k in range(width):
                 y_[k] -= weight * below_[k]
         for k in range(width):
@@ -100,20 +100,18 @@ def _lanczos(basis, diagonal, flip, first, last, alpha, norms, below):
     the rows, from the second on the off-diagonal of the tridiagonal matrix; alpha: (m,) its diagonal; below:
     (j, 2^d) orthonormal.  ->  steps done: fewer when an invariant subspace is complete.
     """
-    levels = len(below)
     for j in range(first, last):
         x, y, previous = basis[j], basis[j + 1], basis[max(j - 1, 0)]
         back = norms[j] / norms[j - 1] if j else 0.0
         overlaps = _product(x, previous, diagonal, below, y, flip, 1 / norms[j], back)
         alpha[j], of_x = overlaps[0] / norms[j], overlaps[0] / norms[j] ** 2
-        of_below = overlaps[1 : 1 + levels] - of_x * overlaps[1 + levels :]  # of y without its part along x
-        norms[j + 1] = np.sqrt(_subtract(x, below, y, of_x, of_below))
+        norms[j + 1] = np.sqrt(_subtract(x, below, y, of_x, overlaps))
         if norms[j + 1] <= _INVARIANT * (abs(alpha[j]) + abs(flip)):
             return j + 1
     return last
 
 
-@njit(fastmath=_FAST, inline="always")
+@njit(fastmath=_FAST, forceinline=True)
 def _combine(weights, vectors):
     """Sums of vectors: (n, m), (m, 2^d)  ->  (n, 2^d). Like `_overlaps` without BLAS, whose threads wait when busy."""
     out, width = np.zeros((len(weights), vectors.shape[1])), min(1 << _PART, vectors.shape[1])

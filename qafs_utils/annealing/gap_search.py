@@ -26,12 +26,12 @@ def _ritz(s, forms, k):
     expressions of arrays take seconds to compile.
     """
     n = forms.shape[1]
-    T, alpha, beta, scale, y = np.empty((n, n)), np.empty(n), np.zeros(n - 1), np.zeros(n), np.empty(n)
+    T, alpha, beta, scale, y = np.empty((n, n)), np.empty(n), np.empty(n - 1), np.empty(n), np.empty(n)
     for i in range(n):
         for j in range(n):
             T[i, j] = (1 - s) * forms[0, i, j] + s * forms[1, i, j]
     for i in range(n - 1):  # Householder reflections to a tridiagonal matrix: row i keeps the vector
-        square, along = 0.0, 0.0
+        square, along, scale[i] = 0.0, 0.0, 0.0
         for j in range(i + 1, n):
             square += T[i, j] * T[i, j]
         alpha[i], beta[i] = T[i, i], -np.sqrt(square) if T[i, i + 1] > 0 else np.sqrt(square)
@@ -40,7 +40,8 @@ def _ritz(s, forms, k):
             continue
         T[i, i + 1] -= beta[i]
         scale[i] = -beta[i] * T[i, i + 1]
-        y[:] = 0.0
+        for j in range(i + 1, n):
+            y[j] = 0.0
         for j in range(i + 1, n):
             for column in range(i + 1, n):
                 y[column] += T[i, j] * T[j, column]
@@ -53,7 +54,7 @@ def _ritz(s, forms, k):
                 T[j, column] -= T[i, j] * y[column] + y[j] * T[i, column]
     alpha[n - 1] = T[n - 1, n - 1]
     values, x = lowest_of_tridiagonal(alpha, beta, k)
-    residuals, expected, found = np.empty(k), np.empty((k, 2)), np.zeros(5)
+    residuals, expected, found = np.empty(k), np.empty((k, 2)), np.empty(5)
     for level in range(k):
         for i in range(n - 2, -1, -1):
             along = 0.0
@@ -62,7 +63,9 @@ def _ritz(s, forms, k):
             for j in range(i + 1, n):
                 x[level, j] -= along * T[i, j]
         for q in range(5):
-            y[:], found[q] = 0.0, 0.0
+            found[q] = 0.0
+            for j in range(n):
+                y[j] = 0.0
             for i in range(n):
                 for j in range(n):
                     y[j] += x[level, i] * forms[q, i, j]
@@ -103,7 +106,8 @@ def _sample(s, ritz, pair, three):
 def _look(s, forms, samples, pair, three):
     """`_sample` at s between samples solved for (m, 9), where it has these bounds already."""
     pair, three = max(pair, _chord(samples, _PAIR, s)), max(three, _chord(samples, _THREE, s))
-    return _sample(s, _ritz(s, forms, 2), pair, three)
+    two = min(len(samples), 2)  # for a literal 2 numba would compile `_ritz` once more
+    return _sample(s, _ritz(s, forms, two), pair, three)
 
 
 @njit()
@@ -149,7 +153,7 @@ def _kinks(rows):
     return s, bounds
 
 
-@njit(error_model="numpy")
+@njit(inline="always")
 def _split(a, b, lowest):
     """Next s to look at: at the zero of the gap's slope if it is bracketed, else where the bound is lowest."""
     left, right, margin = (a[_P1] - a[_P0]) - (a[_D1] - a[_D0]), (b[_P1] - b[_P0]) - (b[_D1] - b[_D0]), 0.2
@@ -174,9 +178,10 @@ def _search(samples, rows, forms, tolerance):
             rows, best = _with(row, rows), row if _upper(row) < _upper(best) else best
     while True:
         s, bounds = _kinks(rows)
-        i, worst = bounds.argmin(), rows[0]
-        for row in rows:
-            worst = row if _lower(row) < _lower(worst) else worst
+        i, worst = 0, rows[0]
+        for j in range(1, len(rows)):
+            i = j - 1 if bounds[j - 1] < bounds[i] else i
+            worst = rows[j] if _lower(rows[j]) < _lower(worst) else worst
         a, b, low = rows[i], rows[i + 1], min(bounds[i], _lower(worst))
         if low >= _upper(best) - tolerance or b[_S] - a[_S] < _NARROW[0] or len(rows) == _LOOKS:
             return rows, best, max(low, 0.0), np.nan

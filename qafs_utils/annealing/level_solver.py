@@ -34,7 +34,7 @@ def lowest_of_tridiagonal(alpha, beta, k):
     array([-1.])
     """
     n, low, high = len(alpha), np.inf, -np.inf  # loops throughout: expressions of arrays take seconds to compile
-    squares = np.zeros(n)
+    squares = np.empty(n)
     for j in range(n):
         reach = (abs(beta[j - 1]) if j else 0.0) + (abs(beta[j]) if j + 1 < n else 0.0)
         low, high = min(low, alpha[j] - reach), max(high, alpha[j] + reach)
@@ -43,7 +43,7 @@ def lowest_of_tridiagonal(alpha, beta, k):
     low, high, near = low - close, high + close, 1e-10 * (high - low) + close
     values, vectors = np.empty(k), np.empty((k, n))
     shifts, pivots, counts = np.empty(_LANES), np.empty(_LANES), np.empty(_LANES)
-    main, upper, second, factor, swapped = np.empty(n), np.zeros(n), np.zeros(n), np.zeros(n), np.zeros(n, np.bool_)
+    main, upper, second, factor, swapped = np.empty(n), np.empty(n), np.empty(n), np.empty(n), np.empty(n)
     for level in range(k):
         left, right = low, high
         while right - left > near:
@@ -66,7 +66,7 @@ def lowest_of_tridiagonal(alpha, beta, k):
             upper[j] = beta[j] if j + 1 < n else 0.0
         for j in range(n - 1):  # rows j and j + 1
             swapped[j] = abs(beta[j]) > abs(main[j])
-            if swapped[j]:
+            if swapped[j] > 0:
                 factor[j] = main[j] / beta[j]
                 main[j], upper[j], main[j + 1] = beta[j], main[j + 1], upper[j] - factor[j] * main[j + 1]
                 second[j], upper[j + 1] = upper[j + 1], -factor[j] * upper[j + 1]
@@ -81,7 +81,7 @@ def lowest_of_tridiagonal(alpha, beta, k):
         for turn in range(3):
             if turn:
                 for j in range(n - 1):
-                    if swapped[j]:
+                    if swapped[j] > 0:
                         x[j], x[j + 1] = x[j + 1], x[j]
                     x[j + 1] -= factor[j] * x[j]
             for j in range(n - 1, -1, -1):
@@ -143,17 +143,16 @@ def _random(k, size):
     return np.random.default_rng(0).normal(size=(k, size)) * size**-0.5
 
 
-def on_device(loops, kernel):
-    """A compiled kernel, or on another device its text, not compiled, with that device's loops.
+def _krylov_on(loops):
+    """`_krylov`, on another device its text, not compiled, with that device's loops.
 
-    >>> on_device(loops_on(), _krylov) is _krylov
+    >>> _krylov_on(loops_on()) is _krylov
     True
     """
     if loops.lanczos is _lanczos:
-        return kernel
-    theirs = {f"_{name}": getattr(loops, name) for name in ("lanczos", "hamiltonian", "combine", "overlaps", "dot")}
-    kernel = getattr(kernel, "py_func", kernel)
-    return FunctionType(kernel.__code__, kernel.__globals__ | theirs)
+        return _krylov
+    text = getattr(_krylov, "py_func", _krylov)
+    return FunctionType(text.__code__, text.__globals__ | {"_lanczos": loops.lanczos, "_combine": loops.combine})
 
 
 class LevelSolver:
@@ -175,7 +174,7 @@ class LevelSolver:
         self.loops = loops_on(device)
         batch, self.d = self.loops.checked(energies)
         size = 2**self.d
-        self.krylov = on_device(self.loops, _krylov)
+        self.krylov = _krylov_on(self.loops)
         self.energies, self.k = batch[0], require.whole("k", k, 1, size)
         spread = float(self.energies.max() - self.energies.min())
         self.residuals = np.maximum(np.broadcast_to(residual, self.k), 1e-12 * spread)  # rounding allows no less
