@@ -137,7 +137,7 @@ def test_a_level_that_is_never_exact_is_an_error(monkeypatch):
     solver = level_solver.LevelSolver(selection_energies(8), driver="scaled", schedule="linear", k=2, residual=1e-6)
     krylov, calls = solver.krylov, []
     solver.krylov = lambda *args: (*krylov(*args)[:2], calls.append(1) is not None)
-    with pytest.raises(ArithmeticError, match="level 0 at s = 0.5 .* after 3 starts"):
+    with pytest.raises(ArithmeticError, match="level 0 at s = 0.5 is not exact after 3 starts"):
         solver.solve(0.5)
     assert len(calls) == 3
 

@@ -22,7 +22,7 @@ _S, _E0, _E1, _PAIR, _THREE, _D0, _P0, _D1, _P1 = range(9)  # columns of samples
 def _ritz(s, forms, k):
     """The k lowest levels at s that the basis of these forms (5, n, n) has.
 
-    ->  values (k,), weights (k, n) of the rows, residuals (k,), expected H_D and H_P (k, 2). Loops throughout:
+    ->  values (k,), weights (k, n) of the rows, residuals (k,), expectations of the forms (k, 5). Loops, as
     expressions of arrays take seconds to compile.
     """
     n = forms.shape[1]
@@ -40,8 +40,7 @@ def _ritz(s, forms, k):
             continue
         T[i, i + 1] -= beta[i]
         scale[i] = -beta[i] * T[i, i + 1]
-        for j in range(i + 1, n):
-            y[j] = 0.0
+        y[:] = 0.0
         for j in range(i + 1, n):
             for column in range(i + 1, n):
                 y[column] += T[i, j] * T[j, column]
@@ -54,7 +53,7 @@ def _ritz(s, forms, k):
                 T[j, column] -= T[i, j] * y[column] + y[j] * T[i, column]
     alpha[n - 1] = T[n - 1, n - 1]
     values, x = lowest_of_tridiagonal(alpha, beta, k)
-    residuals, expected, found = np.empty(k), np.empty((k, 2)), np.empty(5)
+    residuals, expected = np.empty(k), np.empty((k, 5))
     for level in range(k):
         for i in range(n - 2, -1, -1):
             along = 0.0
@@ -63,17 +62,14 @@ def _ritz(s, forms, k):
             for j in range(i + 1, n):
                 x[level, j] -= along * T[i, j]
         for q in range(5):
-            found[q] = 0.0
-            for j in range(n):
-                y[j] = 0.0
+            y[:], expected[level, q] = 0.0, 0.0
             for i in range(n):
                 for j in range(n):
                     y[j] += x[level, i] * forms[q, i, j]
             for j in range(n):
-                found[q] += x[level, j] * y[j]
-        square = (1 - s) ** 2 * found[2] + s * (1 - s) * found[3] + s * s * found[4]  # of H
+                expected[level, q] += x[level, j] * y[j]
+        square = (1 - s) ** 2 * expected[level, 2] + s * (1 - s) * expected[level, 3] + s * s * expected[level, 4]
         residuals[level] = np.sqrt(max(square - values[level] * values[level], 0.0))
-        expected[level, 0], expected[level, 1] = found[0], found[1]
     return values, x, residuals, expected
 
 

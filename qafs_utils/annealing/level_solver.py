@@ -20,7 +20,7 @@ _STRINGS, _RANDOM, _TOGETHER = 0.1, 0.05, 0.1  # what a start is mixed with; a s
 _LITTLE = 1 << 21  # numbers for which there is always memory
 _CHECK = 8000  # numbers times steps that cost as much as a check
 _COPIES = 1e-9  # residual of a level, relative, from which Lanczos vectors lose their orthogonality
-_STARTS = 1000  # of Lanczos, each from what the last found: all bases of memory that is too small
+_STARTS = 1000  # of Lanczos for a level, each from what the last found
 _LANES = 8  # shifts at which eigenvalues are counted together
 
 
@@ -122,8 +122,8 @@ def _krylov(basis, diagonal, flip, alpha, norms, below, residuals):
         values, mix = lowest_of_tridiagonal(alpha[:done], norms[1:done], min(done, k))
         levels, excess = len(mix), 0.0
         for level in range(levels):
-            found = norms[done] * abs(mix[level, done - 1])
-            excess = max(excess, found / residuals[level] if done == goal else 0.0)
+            found = norms[done] * abs(mix[level, done - 1]) if done == goal else 0.0
+            excess = excess if found / residuals[level] <= excess else found / residuals[level]  # also NaN
             copies = found < _COPIES * norms[1] if level == 0 else copies  # of a level so exact would appear
             for j in range(done):
                 mix[level, j] /= norms[j]
@@ -219,9 +219,7 @@ class LevelSolver:
                 if exact:
                     break
             else:
-                raise ArithmeticError(
-                    f"level {level} at s = {s} is not exact to {residuals[level]} after {_STARTS} starts"
-                )
+                raise ArithmeticError(f"level {level} at s = {s} is not exact after {_STARTS} starts of Lanczos")
             values[level], vectors[level] = value[0], start
         order = np.argsort(values)
         if (np.diff(values) < -residuals[1:]).any():  # a level was missed and found by the next, less exactly
