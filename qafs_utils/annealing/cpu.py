@@ -21,8 +21,8 @@ _PART = 9  # of which several rows stay there
 _INVARIANT = 1e-10  # relative norm at which a Lanczos vector is rounding
 
 
-# What `_lanczos` calls is inlined by numba, not by LLVM, whose copies round otherwise in the process that compiles than
-# when they are loaded from the cache.
+# `_lanczos` and what it calls are inlined by numba, not by LLVM, whose copies round otherwise in the process that
+# compiles than when they are loaded from the cache. Their sums are then reordered as the caller allows.
 @njit(fastmath=_FAST, inline="always")
 def _flips_row(x, y, start, width, scale):
     """y = scale sum_p X_p x on `width` numbers from `start`."""
