@@ -98,7 +98,6 @@ def _sample(s, ritz, pair, three):
     return row
 
 
-@njit(inline="always")
 def _look(s, forms, samples, pair, three):
     """`_sample` at s between samples solved for (m, 9), where it has these bounds already."""
     pair, three = max(pair, _chord(samples, _PAIR, s)), max(three, _chord(samples, _THREE, s))
@@ -120,16 +119,17 @@ def _with(row, rows):
     return found
 
 
-@njit(inline="always")
 def _lower(rows):
     """Lower bound of the gap of a sample (9,), or of each of some (m, 9)."""
     return rows.T[_PAIR] - 2 * rows.T[_E0]
 
 
-@njit(inline="always")
 def _upper(rows):
     """Upper bound of the gap, as `_lower`."""
     return 2 * rows.T[_E1] - rows.T[_PAIR]
+
+
+_inlined_look, _inlined_lower, _inlined_upper = [njit(inline="always")(f) for f in (_look, _lower, _upper)]
 
 
 @njit(error_model="numpy")
@@ -141,8 +141,8 @@ def _kinks(rows):
     s, bounds = np.empty(len(rows) - 1), np.empty(len(rows) - 1)
     for i in range(len(s)):
         a, b = rows[i], rows[i + 1]
-        left, last = _lower(a), b[_PAIR] - 2 * ((1 - b[_S]) * a[_D0] + b[_S] * a[_P0])
-        first, right = a[_PAIR] - 2 * ((1 - a[_S]) * b[_D0] + a[_S] * b[_P0]), _lower(b)
+        left, last = _inlined_lower(a), b[_PAIR] - 2 * ((1 - b[_S]) * a[_D0] + b[_S] * a[_P0])
+        first, right = a[_PAIR] - 2 * ((1 - a[_S]) * b[_D0] + a[_S] * b[_P0]), _inlined_lower(b)
         turn = left - first + right - last
         share = min(max((left - first) / turn, 0.0), 1.0) if turn > 0 else 0.5
         s[i], bounds[i] = a[_S] + share * (b[_S] - a[_S]), left + share * (last - left)
@@ -167,24 +167,24 @@ def _search(samples, rows, forms, tolerance):
     """
     best = rows[0]
     for row in rows:
-        best = row if _upper(row) < _upper(best) else best
+        best = row if _inlined_upper(row) < _inlined_upper(best) else best
     for old in rows[1:-1]:
-        if _lower(old) < _upper(best) - tolerance:
-            row = _look(old[_S], forms, samples, old[_PAIR], old[_THREE])
-            rows, best = _with(row, rows), row if _upper(row) < _upper(best) else best
+        if _inlined_lower(old) < _inlined_upper(best) - tolerance:
+            row = _inlined_look(old[_S], forms, samples, old[_PAIR], old[_THREE])
+            rows, best = _with(row, rows), row if _inlined_upper(row) < _inlined_upper(best) else best
     while True:
         s, bounds = _kinks(rows)
         i, worst = 0, rows[0]
         for j in range(1, len(rows)):
             i = j - 1 if bounds[j - 1] < bounds[i] else i
-            worst = rows[j] if _lower(rows[j]) < _lower(worst) else worst
-        a, b, low = rows[i], rows[i + 1], min(bounds[i], _lower(worst))
-        if low >= _upper(best) - tolerance or b[_S] - a[_S] < _NARROW[0] or len(rows) == _LOOKS:
+            worst = rows[j] if _inlined_lower(rows[j]) < _inlined_lower(worst) else worst
+        a, b, low = rows[i], rows[i + 1], min(bounds[i], _inlined_lower(worst))
+        if low >= _inlined_upper(best) - tolerance or b[_S] - a[_S] < _NARROW[0] or len(rows) == _LOOKS:
             return rows, best, max(low, 0.0), np.nan
-        row = _look(_split(a, b, s[i]), forms, samples, -_NONE, -_NONE)
-        rows, best = _with(row, rows), row if _upper(row) < _upper(best) else best
-        if _lower(row) < _upper(best) - tolerance:
-            return rows, best, 0.0, (row if _lower(row) < _lower(worst) else worst)[_S]
+        row = _inlined_look(_split(a, b, s[i]), forms, samples, -_NONE, -_NONE)
+        rows, best = _with(row, rows), row if _inlined_upper(row) < _inlined_upper(best) else best
+        if _inlined_lower(row) < _inlined_upper(best) - tolerance:
+            return rows, best, 0.0, (row if _inlined_lower(row) < _inlined_lower(worst) else worst)[_S]
 
 
 def _missed(samples, forms):
@@ -309,13 +309,13 @@ class GapSearch:
             self.rows, best, bound, s = _search(self.samples, self.rows, self.forms, self.tolerance)
             if np.isnan(s):
                 return float(best[_E1] - best[_E0]), float(best[_S]), float(bound)
-            self._solve(s, _upper.py_func(best))
+            self._solve(s, _upper(best))
 
     def _row(self, s, enough=np.inf):
         """Sample at s, to the tolerance or until its gap is known to be above `enough`: solved for if need be."""
         known = self.samples, -_NONE, -_NONE
-        row = _look.py_func(s, self.forms, *known) if 0 < s < 1 else self.samples[-int(s)]
-        while _lower.py_func(row) < enough and row[_E0] + row[_E1] - row[_PAIR] > self.tolerance / 4:
+        row = _look(s, self.forms, *known) if 0 < s < 1 else self.samples[-int(s)]
+        while _lower(row) < enough and row[_E0] + row[_E1] - row[_PAIR] > self.tolerance / 4:
             self._solve(s, enough if enough < np.inf else 0.0)
             row = self.samples[np.searchsorted(self.samples[:, _S], s)]
         self.rows = _with(row, self.rows)
@@ -335,7 +335,7 @@ class GapSearch:
             least, place = self._lower(schedule, end, least, place, tolerance)
         while len(left):
             x, bounds = np.empty((2, 2 * len(self.rows) - 1))
-            x[::2], bounds[::2] = self.rows[:, _S], _lower.py_func(self.rows)
+            x[::2], bounds[::2] = self.rows[:, _S], _lower(self.rows)
             x[1::2], bounds[1::2] = _kinks(self.rows)
             cell_bounds = _cell_bounds(schedule, left, right, x, bounds)
             still = (cell_bounds < least - tolerance) & (right - left > _NARROW[1])
