@@ -132,6 +132,23 @@ def test_lowest_levels_of_a_tridiagonal_matrix(n, scale):
     np.testing.assert_allclose(vectors @ vectors.T, np.eye(k), atol=1e-12)
 
 
+def test_a_level_that_is_never_exact_is_an_error(monkeypatch):
+    monkeypatch.setattr(level_solver, "_STARTS", 3)
+    solver = level_solver.LevelSolver(selection_energies(8), driver="scaled", schedule="linear", k=2, residual=1e-6)
+    krylov, calls = solver.krylov, []
+    solver.krylov = lambda *args: (*krylov(*args)[:2], calls.append(1) is not None)
+    with pytest.raises(ArithmeticError, match="level 0 at s = 0.5 is not exact after 3 starts"):
+        solver.solve(0.5)
+    assert len(calls) == 3
+
+
+def test_no_loop_is_compiled_once_more_for_a_literal_argument():
+    """It would take numba seconds."""
+    minimum_gap(selection_energies(8))
+    for loop in (gap_search._ritz, level_solver.lowest_of_tridiagonal):
+        assert "Literal" not in str(getattr(loop, "signatures", ""))
+
+
 def test_gaps_do_not_depend_on_company():
     E = np.stack([selection_energies(13, seed) for seed in range(3)])
     together = spectrum.minimum_gaps(E)

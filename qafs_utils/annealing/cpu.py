@@ -15,13 +15,14 @@ from .simd import BLOCK, flips_block, njit
 COMPONENTS = {"complex128": (np.float64, 1e-13)}  # dtype of a state: of its parts, and their rounding
 _SPARE = []  # memory of earlier Lanczos bases
 _FAST = True  # sums may be reordered; callers check for NaN and infinity
+SUMS = {"reassoc", "contract", "nsz", "arcp"}  # the same for loops that know infinity themselves
 _ROW = 11  # log2 of the numbers that stay in the first-level cache
 _PART = 9  # of which several rows stay there
 _INVARIANT = 1e-10  # relative norm at which a Lanczos vector is rounding
 
 
-# What `_lanczos` calls is inlined by numba, not by LLVM, whose copies round otherwise in the process that compiles than
-# when they are loaded from the cache.
+# `_lanczos` and what it calls are inlined by numba, not by LLVM, whose copies round otherwise in the process that
+# compiles than when they are loaded from the cache. Their sums are then reordered as the caller allows.
 @njit(fastmath=_FAST, inline="always")
 def _flips_row(x, y, start, width, scale):
     """y = scale sum_p X_p x on `width` numbers from `start`."""
@@ -38,7 +39,7 @@ def _flips_row(x, y, start, width, scale):
                 y[k] += scale * x[k ^ (1 << p)]
 
 
-@njit(fastmath=_FAST, forceinline=True)
+@njit(fastmath=_FAST)
 def _hamiltonian(x, diagonal, flip, y):
     """y = (diag(diagonal) + flip sum_p X_p) x: all (2^d,)."""
     if x.size & (x.size - 1) or y.size != x.size or diagonal.size != x.size:
@@ -75,14 +76,14 @@ def _product(x, previous, diagonal, below, y, flip, scale, back):
 
 
 @njit(fastmath=_FAST, inline="always")
-def _subtract(x, below, y, of_x, of_below):
-    """y -= of_x x + sum_i of_below_i below_i  ->  y y."""
+def _subtract(x, below, y, of_x, overlaps):
+    """y -= of_x x, then its parts along `below`, of the `overlaps` that `_product` found  ->  y y."""
     square, width = 0.0, min(1 << _ROW, x.size)
     for start in range(0, x.size, width):
         row = slice(start, start + width)
         x_, y_ = x[row], y[row]
         for i in range(len(below)):
-            weight, below_ = of_below[i], below[i, row]
+            weight, below_ = overlaps[1 + i] - of_x * overlaps[1 + len(below) + i], below[i, row]
             for k in range(width):
                 y_[k] -= weight * below_[k]
         for k in range(width):
@@ -91,7 +92,7 @@ def _subtract(x, below, y, of_x, of_below):
     return square
 
 
-@njit(fastmath=_FAST, forceinline=True)
+@njit(fastmath=_FAST, inline="always")
 def _lanczos(basis, diagonal, flip, first, last, alpha, norms, below):
     """Lanczos steps first..last of H = diag(diagonal) + flip sum_p X_p, orthogonal to the rows of `below`.
 
@@ -99,14 +100,12 @@ def _lanczos(basis, diagonal, flip, first, last, alpha, norms, below):
     the rows, from the second on the off-diagonal of the tridiagonal matrix; alpha: (m,) its diagonal; below:
     (j, 2^d) orthonormal.  ->  steps done: fewer when an invariant subspace is complete.
     """
-    levels = len(below)
     for j in range(first, last):
         x, y, previous = basis[j], basis[j + 1], basis[max(j - 1, 0)]
         back = norms[j] / norms[j - 1] if j else 0.0
         overlaps = _product(x, previous, diagonal, below, y, flip, 1 / norms[j], back)
         alpha[j], of_x = overlaps[0] / norms[j], overlaps[0] / norms[j] ** 2
-        of_below = overlaps[1 : 1 + levels] - of_x * overlaps[1 + levels :]  # of y without its part along x
-        norms[j + 1] = np.sqrt(_subtract(x, below, y, of_x, of_below))
+        norms[j + 1] = np.sqrt(_subtract(x, below, y, of_x, overlaps))
         if norms[j + 1] <= _INVARIANT * (abs(alpha[j]) + abs(flip)):
             return j + 1
     return last
@@ -131,7 +130,7 @@ def _combine(weights, vectors):
     return out
 
 
-@njit(fastmath=_FAST, forceinline=True)
+@njit(fastmath=_FAST)
 def _overlaps(left, right):
     """Scalar products: (n, 2^d), (m, 2^d)  ->  (n, m)."""
     sums, width = np.zeros((len(left), len(right))), min(1 << _PART, left.shape[1])
@@ -154,7 +153,7 @@ def _overlaps(left, right):
     return sums
 
 
-@njit(fastmath=_FAST, forceinline=True)
+@njit(fastmath=_FAST)
 def _dot(a, b):
     """Scalar product of two vectors (2^d,)."""
     total = 0.0

@@ -2,8 +2,7 @@
 
 import numpy as np
 
-from .cpu import _combine, _dot, _hamiltonian, _overlaps
-from .level_solver import LevelSolver, lowest_of_tridiagonal, on_device
+from .level_solver import LevelSolver, lowest_of_tridiagonal
 from .schedules import SCHEDULES
 from .simd import njit
 
@@ -19,92 +18,59 @@ _FOLLOWED = 1e-6  # how closely the search follows a schedule without knots
 _S, _E0, _E1, _PAIR, _THREE, _D0, _P0, _D1, _P1 = range(9)  # columns of samples
 
 
-@njit()
-def _lowest(T, k):
-    """The k lowest eigenpairs of a symmetric matrix (n, n), overwritten  ->  values (k,), vectors (k, n)."""
-    n = len(T)
-    alpha, beta, scale, y = np.empty(n), np.zeros(n - 1), np.zeros(n), np.empty(n)
-    for i in range(n - 1):  # reflections, of which row i keeps the vector; loops, as sums of arrays would be copied
-        alpha[i], x = T[i, i], T[i]
-        norm = np.sqrt((x[i + 1 :] * x[i + 1 :]).sum())
-        beta[i] = -norm if x[i + 1] > 0 else norm
-        if i == n - 2 or norm == 0.0:
-            beta[i] = x[i + 1]
-            continue
-        x[i + 1] -= beta[i]
-        scale[i] = -beta[i] * x[i + 1]
-        y[:] = 0.0
-        for j in range(i + 1, n):
-            for column in range(i + 1, n):
-                y[column] += x[j] * T[j, column]
-        along = (x[i + 1 :] * y[i + 1 :]).sum() / (2 * scale[i])
-        for column in range(i + 1, n):
-            y[column] = (y[column] - along * x[column]) / scale[i]
-        for j in range(i + 1, n):
-            for column in range(i + 1, n):
-                T[j, column] -= x[j] * y[column] + y[j] * x[column]
-    alpha[n - 1] = T[n - 1, n - 1]
-    values, vectors = lowest_of_tridiagonal(alpha, beta, k)
-    for i in range(n - 2, -1, -1):
-        if scale[i] != 0.0:
-            x = T[i, i + 1 :]
-            for level in range(k):
-                vectors[level, i + 1 :] -= (x * vectors[level, i + 1 :]).sum() / scale[i] * x
-    return values, vectors
-
-
-@njit()
+@njit(error_model="numpy")
 def _ritz(s, forms, k):
     """The k lowest levels at s that the basis of these forms (5, n, n) has.
 
-    ->  values (k,), weights (k, n) of the rows, residuals (k,), expected H_D and H_P (k, 2).
+    ->  values (k,), weights (k, n) of the rows, residuals (k,), expectations of the forms (k, 5). Loops, as
+    expressions of arrays take seconds to compile.
     """
-    values, x = _lowest((1 - s) * forms[0] + s * forms[1], k)
-    expected, n = np.zeros((k, 5)), len(forms[0])
+    n = forms.shape[1]
+    T, alpha, beta, scale, y = np.empty((n, n)), np.empty(n), np.empty(n - 1), np.empty(n), np.empty(n)
+    for i in range(n):
+        for j in range(n):
+            T[i, j] = (1 - s) * forms[0, i, j] + s * forms[1, i, j]
+    for i in range(n - 1):  # Householder reflections to a tridiagonal matrix: row i keeps the vector
+        square, along, scale[i] = 0.0, 0.0, 0.0
+        for j in range(i + 1, n):
+            square += T[i, j] * T[i, j]
+        alpha[i], beta[i] = T[i, i], -np.sqrt(square) if T[i, i + 1] > 0 else np.sqrt(square)
+        if i == n - 2 or square == 0.0:
+            beta[i] = T[i, i + 1]
+            continue
+        T[i, i + 1] -= beta[i]
+        scale[i] = -beta[i] * T[i, i + 1]
+        y[:] = 0.0
+        for j in range(i + 1, n):
+            for column in range(i + 1, n):
+                y[column] += T[i, j] * T[j, column]
+        for j in range(i + 1, n):
+            along += T[i, j] * y[j] / (2 * scale[i])
+        for j in range(i + 1, n):
+            y[j] = (y[j] - along * T[i, j]) / scale[i]
+        for j in range(i + 1, n):
+            for column in range(i + 1, n):
+                T[j, column] -= T[i, j] * y[column] + y[j] * T[i, column]
+    alpha[n - 1] = T[n - 1, n - 1]
+    values, x = lowest_of_tridiagonal(alpha, beta, k)
+    residuals, expected = np.empty(k), np.empty((k, 5))
     for level in range(k):
+        for i in range(n - 2, -1, -1):
+            along = 0.0
+            for j in range(i + 1, n):
+                along += T[i, j] * x[level, j] / scale[i] if scale[i] != 0.0 else 0.0
+            for j in range(i + 1, n):
+                x[level, j] -= along * T[i, j]
         for q in range(5):
-            y = np.zeros(n)
+            y[:], expected[level, q] = 0.0, 0.0
             for i in range(n):
                 for j in range(n):
                     y[j] += x[level, i] * forms[q, i, j]
-            expected[level, q] = (x[level] * y).sum()
-    squares = (1 - s) ** 2 * expected[:, 2] + s * (1 - s) * expected[:, 3] + s * s * expected[:, 4]  # of H
-    return values, x, np.sqrt(np.maximum(squares - values * values, 0.0)), expected[:, :2]
-
-
-@njit()
-def _extend(basis, driven, energies, g, n, forms, vectors):
-    """Add vectors (m, 2^d) to the n orthonormal rows of `basis`, and H_D times them to `driven`.
-
-    forms: (5, n, n), scalar products of the rows with H_D, H_P, H_D^2, H_D H_P + H_P H_D and H_P^2 times the rows  ->
-    rows, forms.
-    """
-    m, new, sizes = n, basis[n : n + len(vectors)], np.ones(len(vectors))
-    new[:] = vectors
-    for _ in range(2):
-        new -= _combine(_overlaps(new, basis[:m]), basis[:m])
-        for i in range(len(new)):
-            for j in range(i):
-                new[i] -= _dot(new[i], new[j]) * new[j]
-            length = np.sqrt(_dot(new[i], new[i]))
-            sizes[i] *= length
-            new[i] *= 1 / length if sizes[i] > _SPANNED else 0.0
-        if sizes.min() > _FAR:
-            break
-    for i in range(len(new)):
-        if sizes[i] > _SPANNED:
-            basis[n] = new[i]
-            _hamiltonian(basis[n], 0 * energies, g, driven[n])
-            n += 1
-    found, x, Dx = np.zeros((5, n, n)), basis[m:n], driven[m:n]
-    Px, PDx = energies * x, energies * Dx
-    found[:, :m, :m] = forms
-    found[0, m:], found[1, m:] = _overlaps(Dx, basis[:n]), _overlaps(Px, basis[:n])
-    found[2, m:], found[4, m:] = _overlaps(Dx, driven[:n]), _overlaps(energies * Px, basis[:n])
-    found[3, m:] = _overlaps(Px, driven[:n]) + _overlaps(PDx, basis[:n])
-    for i in range(m, n):
-        found[:, :i, i] = found[:, i, :i]
-    return n, found
+            for j in range(n):
+                expected[level, q] += x[level, j] * y[j]
+        square = (1 - s) ** 2 * expected[level, 2] + s * (1 - s) * expected[level, 3] + s * s * expected[level, 4]
+        residuals[level] = np.sqrt(max(square - values[level] * values[level], 0.0))
+    return values, x, residuals, expected
 
 
 @njit()
@@ -113,65 +79,77 @@ def _chord(samples, column, s):
     right = 1
     while samples[right, _S] < s:
         right += 1
-    a, b = samples[right - 1], samples[right]
-    return a[column] + (s - a[_S]) / (b[_S] - a[_S]) * (b[column] - a[column])
+    share = (s - samples[right - 1, _S]) / (samples[right, _S] - samples[right - 1, _S])
+    return samples[right - 1, column] + share * (samples[right, column] - samples[right - 1, column])
 
 
-@njit()
+@njit(error_model="numpy")
 def _sample(s, ritz, pair, three):
     """What `_ritz` says of s, where E0 + E1 is at least `pair`, E0 + E1 + E2 at least `three`  ->  (9,)."""
-    values, residuals, expected = ritz[0][:2], ritz[2][:2], ritz[3][:2].ravel()
-    total = values.sum()
-    if three - total > values[1]:
-        pair = max(pair, total - (residuals * residuals / (three - total - values)).sum())
-    row = np.array([s, values[0], values[1], pair, three, 0.0, 0.0, 0.0, 0.0])
-    row[_D0:] = expected
+    values, _, residuals, expected = ritz
+    total = values[0] + values[1]
+    rest, bound = three - total, total
+    for i in range(2):
+        bound -= residuals[i] * residuals[i] / (rest - values[i])
+    pair = max(pair, bound) if rest > values[1] else pair
+    row = np.empty(9)
+    row[_S], row[_E0], row[_E1], row[_PAIR], row[_THREE] = s, values[0], values[1], pair, three
+    row[_D0], row[_P0], row[_D1], row[_P1] = expected[0, 0], expected[0, 1], expected[1, 0], expected[1, 1]
     return row
 
 
-@njit()
-def _look(s, forms, samples):
-    """`_sample` at s between samples solved for (m, 9)."""
-    return _sample(s, _ritz(s, forms, 2), _chord(samples, _PAIR, s), _chord(samples, _THREE, s))
+def _look(s, forms, samples, pair, three):
+    """`_sample` at s between samples solved for (m, 9), where it has these bounds already."""
+    pair, three = max(pair, _chord(samples, _PAIR, s)), max(three, _chord(samples, _THREE, s))
+    two = min(len(samples), 2)  # for a literal 2 numba would compile `_ritz` once more
+    return _sample(s, _ritz(s, forms, two), pair, three)
 
 
 @njit()
 def _with(row, rows):
     """Rows (m, 9), rising in s, with this one in its place, also instead of one at the same s."""
-    before, after = np.searchsorted(rows[:, _S], row[_S]), np.searchsorted(rows[:, _S], row[_S], side="right")
-    found = np.empty((before + 1 + len(rows) - after, 9))
-    found[:before], found[before], found[before + 1 :] = rows[:before], row, rows[after:]
+    place, m = 0, len(rows)
+    while place < m and rows[place, _S] < row[_S]:
+        place += 1
+    shift = 0 if place < m and rows[place, _S] == row[_S] else 1
+    found = np.empty((m + shift, 9))
+    for i in range(m + shift):
+        for j in range(9):
+            found[i, j] = row[j] if i == place else rows[i - shift if i > place else i, j]
     return found
 
 
-@njit()
 def _lower(rows):
     """Lower bound of the gap of a sample (9,), or of each of some (m, 9)."""
     return rows.T[_PAIR] - 2 * rows.T[_E0]
 
 
-@njit()
 def _upper(rows):
     """Upper bound of the gap, as `_lower`."""
     return 2 * rows.T[_E1] - rows.T[_PAIR]
 
 
-@njit()
+_inlined_look, _inlined_lower, _inlined_upper = [njit(inline="always")(f) for f in (_look, _lower, _upper)]
+
+
+@njit(error_model="numpy")
 def _kinks(rows):
     """Where the bounds of the gap that the lowest vectors of two neighbours give cross: (m, 9)  ->  s, bounds (m - 1,).
 
     The gap is above the lines that join these to the bounds at the samples.
     """
-    a, b = rows[:-1].T, rows[1:].T
-    left, last = _lower(rows)[:-1], b[_PAIR] - 2 * ((1 - b[_S]) * a[_D0] + b[_S] * a[_P0])
-    first, right = a[_PAIR] - 2 * ((1 - a[_S]) * b[_D0] + a[_S] * b[_P0]), _lower(rows)[1:]
-    fall, turn = left - first, left - first + right - last
-    share = np.where(turn > 0, fall / np.where(turn > 0, turn, 1.0), 0.5)
-    share = np.minimum(np.maximum(share, 0.0), 1.0)
-    return a[_S] + share * (b[_S] - a[_S]), left + share * (last - left)
+    s, bounds = np.empty(len(rows) - 1), np.empty(len(rows) - 1)
+    for i in range(len(s)):
+        a, b = rows[i], rows[i + 1]
+        left, last = _inlined_lower(a), b[_PAIR] - 2 * ((1 - b[_S]) * a[_D0] + b[_S] * a[_P0])
+        first, right = a[_PAIR] - 2 * ((1 - a[_S]) * b[_D0] + a[_S] * b[_P0]), _inlined_lower(b)
+        turn = left - first + right - last
+        share = min(max((left - first) / turn, 0.0), 1.0) if turn > 0 else 0.5
+        s[i], bounds[i] = a[_S] + share * (b[_S] - a[_S]), left + share * (last - left)
+    return s, bounds
 
 
-@njit()
+@njit(inline="always")
 def _split(a, b, lowest):
     """Next s to look at: at the zero of the gap's slope if it is bracketed, else where the bound is lowest."""
     left, right, margin = (a[_P1] - a[_P0]) - (a[_D1] - a[_D0]), (b[_P1] - b[_P0]) - (b[_D1] - b[_D0]), 0.2
@@ -181,32 +159,34 @@ def _split(a, b, lowest):
     return min(max(lowest, a[_S] + margin * width), b[_S] - margin * width)
 
 
-@njit()
+@njit(error_model="numpy")
 def _search(samples, rows, forms, tolerance):
     """Branch and bound on what the basis says: samples solved for, `rows` of these and of earlier looks.
 
-    ->  rows, lower bound, s to solve at or NaN.
+    ->  rows, the one of the lowest upper bound, lower bound, s to solve at or NaN.
     """
-    least = _upper(rows).min()
-    for i in range(1, len(rows) - 1):
-        if _lower(rows[i]) < least - tolerance:
-            ritz, old = _ritz(rows[i, _S], forms, 2), rows[i]
-            pair, three = _chord(samples, _PAIR, old[_S]), _chord(samples, _THREE, old[_S])
-            rows[i] = _sample(old[_S], ritz, max(old[_PAIR], pair), max(old[_THREE], three))
-            least = min(least, _upper(rows[i]))
+    best = rows[0]
+    for row in rows:
+        best = row if _inlined_upper(row) < _inlined_upper(best) else best
+    for old in rows[1:-1]:
+        if _inlined_lower(old) < _inlined_upper(best) - tolerance:
+            row = _inlined_look(old[_S], forms, samples, old[_PAIR], old[_THREE])
+            rows, best = _with(row, rows), row if _inlined_upper(row) < _inlined_upper(best) else best
     while True:
         s, bounds = _kinks(rows)
-        i, worst = bounds.argmin(), rows[_lower(rows).argmin()]
-        a, b, low = rows[i], rows[i + 1], min(bounds[i], _lower(worst))
-        if low >= least - tolerance or b[_S] - a[_S] < _NARROW[0] or len(rows) == _LOOKS:
-            return rows, max(low, 0.0), np.nan
-        row = _look(_split(a, b, s[i]), forms, samples)
-        rows, least = _with(row, rows), min(least, _upper(row))
-        if _lower(row) < least - tolerance:
-            return rows, 0.0, (row if _lower(row) < _lower(worst) else worst)[_S]
+        i, worst = 0, rows[0]
+        for j in range(1, len(rows)):
+            i = j - 1 if bounds[j - 1] < bounds[i] else i
+            worst = rows[j] if _inlined_lower(rows[j]) < _inlined_lower(worst) else worst
+        a, b, low = rows[i], rows[i + 1], min(bounds[i], _inlined_lower(worst))
+        if low >= _inlined_upper(best) - tolerance or b[_S] - a[_S] < _NARROW[0] or len(rows) == _LOOKS:
+            return rows, best, max(low, 0.0), np.nan
+        row = _inlined_look(_split(a, b, s[i]), forms, samples, -_NONE, -_NONE)
+        rows, best = _with(row, rows), row if _inlined_upper(row) < _inlined_upper(best) else best
+        if _inlined_lower(row) < _inlined_upper(best) - tolerance:
+            return rows, best, 0.0, (row if _inlined_lower(row) < _inlined_lower(worst) else worst)[_S]
 
 
-@njit()
 def _missed(samples, forms):
     """s of a sample whose three levels are not the lowest, as the basis shows, else NaN."""
     for row in samples[1:-1]:
@@ -235,7 +215,8 @@ class GapSearch:
         options = {"driver": driver, "schedule": "linear", "k": k, "residual": residual, "device": device}
         self.solver = solver = LevelSolver(energies, **options, samples=_SAMPLES)
         self.loops, self.offset, self.tolerance = solver.loops, float(solver.energies.min()), tolerance
-        self.energies, self.extend = solver.energies - self.offset, on_device(self.loops, _extend)
+        self.energies = solver.energies - self.offset
+        self.zeros = 0 * self.energies
         self.basis, self.driven = solver.room.reshape(2, -1, 2**solver.d)
         lowest = np.array(self.energies[solver.lowest[:k]].tolist())
         mean, low, high = float(self.energies.mean()), solver.d * solver.g, (solver.d - 2) * solver.g
@@ -243,7 +224,7 @@ class GapSearch:
         start = [0, low, high, low + high, three[0], low, mean, high, mean]
         end = [1, *lowest[:2], lowest[:2].sum(), three[1], 0, lowest[0], 0, lowest[1]]
         self.samples = self.rows = np.array([start, end], dtype=float)  # those solved for, and all
-        self.goals, self.solves, self.n, self.forms = {}, 0, 0, np.zeros((5, 0, 0))
+        self.goals, self.solves, self.forms = {}, 0, np.zeros((5, 0, 0))
         vectors = self.loops.array(np.zeros((1 + k, 2**solver.d)))
         vectors[0] = 1
         for vector, string in zip(vectors[1:], solver.lowest):
@@ -251,12 +232,39 @@ class GapSearch:
         self._extend(vectors)
 
     def _extend(self, vectors):
-        """Vectors (m, 2^d) that the basis is to span, too. A full one begins anew: the samples stay."""
-        if self.n + len(vectors) > len(self.basis):
-            self.n, self.forms = 0, np.zeros((5, 0, 0))
-        self.n, self.forms = self.extend(
-            self.basis, self.driven, self.energies, self.solver.g, self.n, self.forms, vectors
-        )
+        """Vectors (m, 2^d) that the basis is to span, too. A full one begins anew: the samples stay.
+
+        forms: (5, n, n), scalar products of its n rows with H_D, H_P, H_D^2, H_D H_P + H_P H_D and H_P^2 times them.
+        """
+        if self.forms.shape[1] + len(vectors) > len(self.basis):
+            self.forms = np.zeros((5, 0, 0))
+        loops, m = self.loops, self.forms.shape[1]
+        rows, new, sizes = self.basis[:m], self.basis[m : m + len(vectors)], np.ones(len(vectors))
+        new[:] = vectors
+        for _ in range(2):
+            new -= loops.combine(loops.overlaps(new, rows), rows)
+            for i, x in enumerate(new):
+                for y in new[:i]:
+                    x -= loops.dot(x, y) * y
+                length = loops.dot(x, x) ** 0.5
+                sizes[i] *= length
+                x *= 1 / length if sizes[i] > _SPANNED else 0.0
+            if sizes.min() > _FAR:
+                break
+        kept = np.flatnonzero(sizes > _SPANNED)
+        if len(kept) < len(sizes):
+            new[: len(kept)] = new[kept]
+        n = m + len(kept)
+        rows, driven, x, Dx = self.basis[:n], self.driven[:n], self.basis[m:n], self.driven[m:n]
+        for i in range(m, n):
+            loops.hamiltonian(rows[i], self.zeros, self.solver.g, driven[i])
+        Px, found = self.energies * x, np.zeros((5, n, n))
+        found[:, :m, :m] = self.forms
+        found[0, m:], found[1, m:] = loops.overlaps(Dx, rows), loops.overlaps(Px, rows)
+        found[2, m:], found[4, m:] = loops.overlaps(Dx, driven), loops.overlaps(self.energies * Px, rows)
+        found[3, m:] = loops.overlaps(Px, driven) + loops.overlaps(self.energies * Dx, rows)
+        found[:, :m, m:] = found[:, m:, :m].transpose(0, 2, 1)
+        self.forms = found
 
     def _solve(self, s, least, together=True):
         """Solve for the levels at s, to show that the gap there is above `least`."""
@@ -269,7 +277,7 @@ class GapSearch:
         if s in self.goals:
             goals = np.minimum(goals, self.goals[s] / 3)
         goals = solver.residuals if solver.dense else np.maximum(goals, solver.residuals)
-        near = self.loops.combine(weights, self.basis[: self.n])
+        near = self.loops.combine(weights, self.basis[: weights.shape[1]])
         values, vectors = solver.solve(s, near, goals, together)
         values = values - s * self.offset
         if together and values.sum() - goals.sum() > guess.sum():  # one of equal levels was missed
@@ -298,15 +306,15 @@ class GapSearch:
     def _minimise(self):
         """`minimise` of the linear schedule."""
         while True:
-            self.rows, bound, s = _search(self.samples, self.rows, self.forms, self.tolerance)
+            self.rows, best, bound, s = _search(self.samples, self.rows, self.forms, self.tolerance)
             if np.isnan(s):
-                best = self.rows[_upper(self.rows).argmin()]
                 return float(best[_E1] - best[_E0]), float(best[_S]), float(bound)
-            self._solve(s, _upper(self.rows).min())
+            self._solve(s, _upper(best))
 
     def _row(self, s, enough=np.inf):
         """Sample at s, to the tolerance or until its gap is known to be above `enough`: solved for if need be."""
-        row = _look(s, self.forms, self.samples) if 0 < s < 1 else self.samples[-int(s)]
+        known = self.samples, -_NONE, -_NONE
+        row = _look(s, self.forms, *known) if 0 < s < 1 else self.samples[-int(s)]
         while _lower(row) < enough and row[_E0] + row[_E1] - row[_PAIR] > self.tolerance / 4:
             self._solve(s, enough if enough < np.inf else 0.0)
             row = self.samples[np.searchsorted(self.samples[:, _S], s)]

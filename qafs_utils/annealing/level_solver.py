@@ -10,7 +10,7 @@ import numpy as np
 from scipy.linalg import eigh
 
 from .. import require
-from .cpu import _combine, _lanczos
+from .cpu import SUMS, _combine, _lanczos
 from .evolution import loops_on
 from .schedules import driver_strength, find_schedule
 from .simd import njit
@@ -20,6 +20,7 @@ _STRINGS, _RANDOM, _TOGETHER = 0.1, 0.05, 0.1  # what a start is mixed with; a s
 _LITTLE = 1 << 21  # numbers for which there is always memory
 _CHECK = 8000  # numbers times steps that cost as much as a check
 _COPIES = 1e-9  # residual of a level, relative, from which Lanczos vectors lose their orthogonality
+_STARTS = 1000  # of Lanczos for a level, each from what the last found
 _LANES = 8  # shifts at which eigenvalues are counted together
 
 
@@ -32,16 +33,17 @@ def lowest_of_tridiagonal(alpha, beta, k):
     >>> lowest_of_tridiagonal(np.zeros(2), np.ones(1), 1)[0]
     array([-1.])
     """
-    n, squares = len(alpha), np.zeros(len(alpha))
-    squares[1:] = np.maximum(beta * beta, 1e-300)
-    reach = np.sqrt(squares)
-    reach[:-1] += reach[1:]
-    low, high = (alpha - reach).min(), (alpha + reach).max()
+    n, low, high = len(alpha), np.inf, -np.inf  # loops throughout: expressions of arrays take seconds to compile
+    squares = np.empty(n)
+    for j in range(n):
+        reach = (abs(beta[j - 1]) if j else 0.0) + (abs(beta[j]) if j + 1 < n else 0.0)
+        low, high = min(low, alpha[j] - reach), max(high, alpha[j] + reach)
+        squares[j] = max(beta[j - 1] * beta[j - 1], 1e-300) if j else 0.0
     close = 4e-16 * max(abs(low), abs(high)) + 1e-300
     low, high, near = low - close, high + close, 1e-10 * (high - low) + close
-    values, vectors = np.full(k, high), np.empty((k, n))
+    values, vectors = np.empty(k), np.empty((k, n))
     shifts, pivots, counts = np.empty(_LANES), np.empty(_LANES), np.empty(_LANES)
-    main, upper, second, factor, swapped = np.empty(n), np.zeros(n), np.zeros(n), np.zeros(n), np.zeros(n, np.bool_)
+    main, upper, second, factor, swapped = np.empty(n), np.empty(n), np.empty(n), np.empty(n), np.empty(n)
     for level in range(k):
         left, right = low, high
         while right - left > near:
@@ -59,10 +61,12 @@ def lowest_of_tridiagonal(alpha, beta, k):
             if right - left > 0.5 * step * (_LANES + 1):  # rounding: no shift lies between
                 break
         low = left
-        main[:], upper[:-1], second[:] = alpha - (left + right) / 2, beta, 0.0
+        for j in range(n):
+            main[j], second[j] = alpha[j] - (left + right) / 2, 0.0
+            upper[j] = beta[j] if j + 1 < n else 0.0
         for j in range(n - 1):  # rows j and j + 1
             swapped[j] = abs(beta[j]) > abs(main[j])
-            if swapped[j]:
+            if swapped[j] > 0:
                 factor[j] = main[j] / beta[j]
                 main[j], upper[j], main[j + 1] = beta[j], main[j + 1], upper[j] - factor[j] * main[j + 1]
                 second[j], upper[j + 1] = upper[j + 1], -factor[j] * upper[j + 1]
@@ -77,41 +81,56 @@ def lowest_of_tridiagonal(alpha, beta, k):
         for turn in range(3):
             if turn:
                 for j in range(n - 1):
-                    if swapped[j]:
+                    if swapped[j] > 0:
                         x[j], x[j + 1] = x[j + 1], x[j]
                     x[j + 1] -= factor[j] * x[j]
             for j in range(n - 1, -1, -1):
                 ahead = upper[j] * x[j + 1] if j + 1 < n else 0.0
                 ahead += second[j] * x[j + 2] if j + 2 < n else 0.0
                 x[j] = (x[j] - ahead) / main[j]
-            x /= np.abs(x).max()
-            for other in range(level):
-                x -= (x * vectors[other]).sum() * vectors[other]
-            x /= np.sqrt((x * x).sum())
-        values[level] = (alpha * x * x).sum() + 2 * (beta * x[1:] * x[:-1]).sum()
+            largest = 0.0
+            for j in range(n):
+                largest = max(largest, abs(x[j]))
+            for j in range(n):
+                x[j] /= largest
+            for other in range(level + 1):  # the last is x itself, to get length 1
+                part = 0.0
+                for j in range(n):
+                    part += x[j] * vectors[other, j]
+                part = part if other < level else 1 - 1 / np.sqrt(part)
+                for j in range(n):
+                    x[j] -= part * vectors[other, j]
+        values[level] = 0.0
+        for j in range(n):
+            values[level] += x[j] * (alpha[j] * x[j] + (2 * beta[j] * x[j + 1] if j + 1 < n else 0.0))
     return values, vectors
 
 
-@njit()
+@njit(fastmath=SUMS, error_model="numpy")
 def _krylov(basis, diagonal, flip, alpha, norms, below, residuals):
     """Lanczos steps from row 0 until the lowest levels orthogonal to `below` have these residuals (k,).
 
     ->  values (k,), weights (k, steps) of the rows, whether all have them. It ends early when the basis (m, 2^d) is
     full.
     """
-    done, excess, k = 0, np.inf, len(residuals)
+    done, excess, k, copies = 0, np.inf, len(residuals), False
     least = max(4, min(20, _CHECK // basis.shape[1]))  # steps between checks: many at once would find copies
     goal = min(8 + least, len(alpha))
     while True:
         before, previous = done, excess
         done = _lanczos(basis, diagonal, flip, done, goal, alpha, norms, below)
         values, mix = lowest_of_tridiagonal(alpha[:done], norms[1:done], min(done, k))
-        found = norms[done] * np.abs(mix[:, -1])
-        excess = (found / residuals[: len(mix)]).max() if done == goal else 0.0
+        levels, excess = len(mix), 0.0
+        for level in range(levels):
+            found = norms[done] * abs(mix[level, done - 1]) if done == goal else 0.0
+            excess = excess if found / residuals[level] <= excess else found / residuals[level]  # also NaN
+            copies = found < _COPIES * norms[1] if level == 0 else copies  # of a level so exact would appear
+            for j in range(done):
+                mix[level, j] /= norms[j]
         if excess < 1 or done == len(alpha):
-            return values, mix / norms[:done], len(mix) == k and excess < 1
-        if k > 1 and found[0] < _COPIES * norms[1] and not len(below):  # of which copies would appear
-            below = _combine(mix[:1] / norms[:done], basis[:done])
+            return values, mix, levels == k and excess < 1
+        if k > 1 and copies and not len(below):
+            below = _combine(mix[:1], basis[:done])
         steps = done // 3
         if excess < previous < np.inf:  # by as much a step as before
             steps = int(np.log(excess) / np.log(previous / excess) * (done - before)) + 1
@@ -124,17 +143,16 @@ def _random(k, size):
     return np.random.default_rng(0).normal(size=(k, size)) * size**-0.5
 
 
-def on_device(loops, kernel):
-    """A compiled kernel, or on another device its text, not compiled, with that device's loops.
+def _krylov_on(loops):
+    """`_krylov`, on another device its text, not compiled, with that device's loops.
 
-    >>> on_device(loops_on(), _krylov) is _krylov
+    >>> _krylov_on(loops_on()) is _krylov
     True
     """
     if loops.lanczos is _lanczos:
-        return kernel
-    theirs = {f"_{name}": getattr(loops, name) for name in ("lanczos", "hamiltonian", "combine", "overlaps", "dot")}
-    kernel = getattr(kernel, "py_func", kernel)
-    return FunctionType(kernel.__code__, kernel.__globals__ | theirs)
+        return _krylov
+    text = getattr(_krylov, "py_func", _krylov)
+    return FunctionType(text.__code__, text.__globals__ | {"_lanczos": loops.lanczos, "_combine": loops.combine})
 
 
 class LevelSolver:
@@ -156,7 +174,7 @@ class LevelSolver:
         self.loops = loops_on(device)
         batch, self.d = self.loops.checked(energies)
         size = 2**self.d
-        self.krylov = on_device(self.loops, _krylov)
+        self.krylov = _krylov_on(self.loops)
         self.energies, self.k = batch[0], require.whole("k", k, 1, size)
         spread = float(self.energies.max() - self.energies.min())
         self.residuals = np.maximum(np.broadcast_to(residual, self.k), 1e-12 * spread)  # rounding allows no less
@@ -194,10 +212,14 @@ class LevelSolver:
             if exact:
                 return found + shift, mixed
         for level in range(self.k):
-            start, exact = self._mixed(vectors[level], level, 1), False
-            while not exact:  # a start a turn
+            start = self._mixed(vectors[level], level, 1)
+            for _ in range(_STARTS):
                 value, found, exact = self._lowest(diagonal, flip, start, vectors[:level], residuals[level : level + 1])
                 start = found[0]
+                if exact:
+                    break
+            else:
+                raise ArithmeticError(f"level {level} at s = {s} is not exact after {_STARTS} starts of Lanczos")
             values[level], vectors[level] = value[0], start
         order = np.argsort(values)
         if (np.diff(values) < -residuals[1:]).any():  # a level was missed and found by the next, less exactly
