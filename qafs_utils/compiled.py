@@ -9,7 +9,7 @@ import numba
 @functools.cache
 def _warn():
     warnings.warn(
-        "numba finds no folder to keep the compiled loops in, so each process compiles them anew, for half a minute: "
+        "numba finds no folder to keep the compiled loops in, so each process compiles them anew, for twenty seconds: "
         "set NUMBA_CACHE_DIR to a folder that can be written",
         RuntimeWarning,
         stacklevel=4,

@@ -108,7 +108,7 @@ def rotate(x, t):
 @njit(fastmath=_FAST)
 def _apply_phase(re, im, energies, angle, factor):
     """phi_k <- factor exp(-i angle E_k) phi_k, in place."""
-    if re.size >= LANES:
+    if re.size >= BLOCK:
         for start in range(0, re.size, LANES):
             phase_lanes(re, im, energies, start, angle, factor)
         return
