@@ -1,5 +1,6 @@
 """Artefacts and the command line: nothing half-written, damage noticed, parameters checked."""
 
+import asyncio
 import errno
 import importlib.metadata
 import json
@@ -187,6 +188,18 @@ def test_every_figure_and_table_is_recorded(root, monkeypatch):
     assert all(files.sha256(root / "build/smoke/figures" / f).startswith(h) for f, h in record["figures"].items())
     assert record["artefacts"].keys() == {"02_x.npz"} and record["sources"] == {"train_X.bin": "md5"}
     assert record["code"] == code_hash("02_feature_maps")
+
+
+def test_a_kernel_of_make_does_not_wait_for_workers(root, monkeypatch):
+    from ipykernel.kernelbase import Kernel
+
+    waits = Kernel._progressively_terminate_all_children
+    for within in (False, True):
+        monkeypatch.setenv(WITHIN_MAKE, "1") if within else monkeypatch.delenv(WITHIN_MAKE, raising=False)
+        kernel = SimpleNamespace(_progressively_terminate_all_children=waits)
+        make(get_ipython=lambda kernel=kernel: SimpleNamespace(kernel=kernel))
+        assert (kernel._progressively_terminate_all_children is waits) is not within
+    assert asyncio.run(kernel._progressively_terminate_all_children()) is None
 
 
 def test_the_lab_leaves_what_make_has_made_alone(root, monkeypatch, capsys):

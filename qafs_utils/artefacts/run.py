@@ -147,6 +147,8 @@ class Run(Artefacts):
         if in_kernel:
             os.environ["OPENBLAS_NUM_THREADS"] = "1"  # of what is loaded later, and of worker processes
             threadpool_limits(1, "blas")
+        if in_kernel and WITHIN_MAKE in os.environ:
+            _end_at_once(getattr(namespace["get_ipython"](), "kernel", None))
         self.sources, self.made = {}, {"artefacts": {}, "figures": {}}
         self.answers = {}  # to the paper's statements, by id
         self.code = code_hash(notebook, ROOT)
@@ -258,6 +260,16 @@ class Run(Artefacts):
         content = json.dumps(record, sort_keys=True, indent=1) + "\n"
         write_atomically(self.target / "records" / f"{self.notebook}.json", content.encode())
         return path
+
+
+def _end_at_once(kernel):
+    """Let a kernel end with its workers: it would signal those that watch them, which do not listen, for 29 s."""
+
+    async def nothing():
+        pass
+
+    if kernel is not None:
+        kernel._progressively_terminate_all_children = nothing  # of ipykernel; the interpreter ends joblib's itself
 
 
 def _npz(name, record, arrays):
