@@ -144,11 +144,7 @@ def _random(k, size):
 
 
 def _krylov_on(loops):
-    """`_krylov`, on another device its text, not compiled, with that device's loops.
-
-    >>> _krylov_on(loops_on()) is _krylov
-    True
-    """
+    """`_krylov`, on another device its text, not compiled, with that device's loops."""
     if loops.lanczos is _lanczos:
         return _krylov
     text = getattr(_krylov, "py_func", _krylov)
