@@ -1,4 +1,4 @@
-"""A second data set: 256 photographs of ImageNet [russakovsky2015imagenet], one a class, and a second network for it."""
+"""A second data set: 256 photographs of ImageNet [russakovsky2015imagenet], one a class, and a second network."""
 
 import csv
 from collections import OrderedDict
