@@ -112,7 +112,7 @@ from qafs_utils.annealing import threads
 from qafs_utils.artefacts.parameters import defaults
 from qafs_utils.artefacts.run import Run
 import threadpoolctl
-Run("03_qubo", defaults("03_qubo") | {"get_ipython": print})
+Run("03_qubo", defaults("03_qubo") | {"get_ipython": lambda: None})
 blas = {pool["num_threads"] for pool in threadpoolctl.threadpool_info() if pool["user_api"] == "blas"}
 print(blas, threads.THREADS, torch.get_num_threads())
 """
@@ -127,7 +127,7 @@ def test_threads_of_a_kernel(tmp_path, options, share):
         "subprocess.run([sys.executable, '-c', os.environ['IN_KERNEL']], check=True)"
     )
     (tmp_path / "Makefile").write_text(f'all:\n\t@{sys.executable} -c "$$CODE"\n')
-    unset = ("MAKEFLAGS", "OPENBLAS_NUM_THREADS", "OMP_WAIT_POLICY", *execute.THREADS)
+    unset = ("MAKEFLAGS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "OMP_WAIT_POLICY", *execute.THREADS)
     kept = {name: value for name, value in os.environ.items() if name not in unset}
     command = ["make", "-s", "-C", str(tmp_path), *options]
     environment = kept | {"CODE": prepare, "IN_KERNEL": IN_KERNEL, "PYTHONPATH": str(ROOT), "OPENBLAS_NUM_THREADS": "2"}
