@@ -24,9 +24,7 @@ def test_the_samples_are_of_different_classes():
 
 def test_absent_photographs_are_asked_for_by_name(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "pooch", None)  # as without the package, and without a network
-    with pytest.raises(
-        datasets.DataError, match="256 of 256 ImageNet photographs are not in .*copy the files"
-    ):
+    with pytest.raises(datasets.DataError, match="256 of 256 ImageNet photographs are not in .*copy the files"):
         imagenet.photographs(tmp_path)
 
 

@@ -76,7 +76,9 @@ def ask(network: torch.nn.Module, layer: str, images, mean, std, *, batch: int =
 
 
 def draw_mosaics(classes, count: int, *, seed: int = 0) -> np.ndarray:
-    """Images of mosaics of four different classes, each used equally often but for one: classes (B,)  ->  (count, 4).
+    """Images of mosaics of four different classes, by lot, all about equally often: classes (B,)  ->  (count, 4).
+
+    Images come in random order. Those that a mosaic leaves, of classes that it has, are the first of the next.
 
     >>> np.sort(draw_mosaics(np.arange(8), 2).ravel())
     array([0, 1, 2, 3, 4, 5, 6, 7])
@@ -86,7 +88,7 @@ def draw_mosaics(classes, count: int, *, seed: int = 0) -> np.ndarray:
     if len(np.unique(classes)) < CELLS:
         raise ValueError(f"a mosaic needs images of {CELLS} classes, got {len(np.unique(classes))}")
     while len(drawn) < count:
-        if len(left) < CELLS:
+        if len(set(classes[left])) < CELLS:
             left = [*left, *rng.permutation(np.setdiff1d(np.arange(len(classes)), left))]
         four = []
         for image in left:
