@@ -307,3 +307,10 @@ def test_an_optimum_that_is_not_proven_is_refused(monkeypatch):
     monkeypatch.setattr(class_methods, "optimum", lambda bqm, **options: (np.zeros(bqm.num_variables, bool), False))
     with pytest.raises(RuntimeError, match=r"not proven within 3.0 s: give a longer time_limit"):
         class_methods.selections(np.ones((1, 2, 1, 1)), np.ones((1, 1, 2)), betas=[0.7], sizes=[1], time_limit=3.0)
+
+
+def test_mosaics_of_many_classes_take_each_image_equally():
+    drawn = specificity.draw_mosaics(np.arange(8) * 100, 6, n_classes=1000)
+    assert set(np.bincount(drawn.ravel())) == {3} and all(len(set(four)) == 4 for four in drawn)
+    with pytest.raises(ValueError, match="labels"):
+        specificity.draw_mosaics(np.arange(8) * 100, 6)

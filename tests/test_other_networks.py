@@ -41,17 +41,6 @@ def test_maps_that_are_not_averaged_are_refused():
         other_networks.ask(NETWORK, "0", IMAGES, MEAN, STD)
 
 
-def test_mosaics_are_of_four_classes_and_use_images_equally():
-    classes = np.repeat(np.arange(6), [4, 3, 2, 1, 1, 1])
-    drawn = other_networks.draw_mosaics(classes, 30)
-    assert drawn.shape == (30, 4) and all(len(set(classes[four])) == 4 for four in drawn)
-    assert np.bincount(drawn.ravel(), minlength=12).min() >= 4
-    assert np.array_equal(drawn, other_networks.draw_mosaics(classes, 30))
-    assert set(np.bincount(other_networks.draw_mosaics(np.arange(8), 6).ravel())) == {3}
-    with pytest.raises(ValueError, match="images of 4 classes, got 3"):
-        other_networks.draw_mosaics([0, 1, 2, 2], 1)
-
-
 def test_the_structure_of_cosines():
     """Two equal maps, one at a right angle, and one that is 0."""
     J = np.array([[1.0, 1, 0, 0], [1, 1, 0, 0], [0, 0, 1, 0], [0, 0, 0, 0]])

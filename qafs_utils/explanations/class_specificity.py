@@ -85,18 +85,18 @@ def train_pooled(
     return model.requires_grad_(False)
 
 
-def draw_mosaics(labels, count: int, *, seed: int = 0) -> np.ndarray:
+def draw_mosaics(labels, count: int, *, seed: int = 0, n_classes: int = len(CLASSES)) -> np.ndarray:
     """Images of mosaics of four different classes, drawn whatever a network says of them: labels (N,)  ->  (count, 4).
 
     Every mosaic takes the four classes of which fewest images were used, by lot among equals, and an image of each that
-    was not used yet, as long as there is one. A mosaic's photographs come in random order.
+    was not used yet, as long as there is one. A mosaic's photographs come in random order. Labels are below n_classes.
     Raises ValueError for labels of fewer than four classes.
 
     >>> labels = np.repeat(np.arange(5), 2)
     >>> np.sort(labels[draw_mosaics(labels, 2)], axis=1).shape
     (2, 4)
     """
-    labels = require.indices("labels", labels, "N", len(CLASSES))
+    labels = require.indices("labels", labels, "N", n_classes)
     count, rng = require.whole("count", count, 1), require.generator("seed", seed)
     classes = np.unique(labels)
     if len(classes) < CELLS:

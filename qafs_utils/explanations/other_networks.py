@@ -16,7 +16,6 @@ from .. import require
 from ..cnn.tensors import require_evaluation
 from ..qubo.feature_selection import Problem
 from .carried import LinearClassifier
-from .class_specificity import CELLS
 
 
 @dataclass(frozen=True, eq=False)
@@ -73,30 +72,6 @@ def ask(network: torch.nn.Module, layer: str, images, mean, std, *, batch: int =
     if not torch.allclose(classifier(maps.mean((2, 3))), logits, atol=1e-3):
         raise ValueError(f"the logits are not those of the averaged maps of {layer!r}: name the last maps")
     return Answers(maps.clone(), *(x.numpy() for x in (logits, classifier.weight, classifier.bias)))
-
-
-def draw_mosaics(classes, count: int, *, seed: int = 0) -> np.ndarray:
-    """Images of mosaics of four different classes, by lot, all about equally often: classes (B,)  ->  (count, 4).
-
-    Images come in random order. Those that a mosaic leaves, of classes that it has, are the first of the next.
-
-    >>> np.sort(draw_mosaics(np.arange(8), 2).ravel())
-    array([0, 1, 2, 3, 4, 5, 6, 7])
-    """
-    classes = require.indices("classes", classes, "B", 2**31)
-    count, rng, drawn, left = require.whole("count", count, 1), np.random.default_rng(seed), [], []
-    if len(np.unique(classes)) < CELLS:
-        raise ValueError(f"a mosaic needs images of {CELLS} classes, got {len(np.unique(classes))}")
-    while len(drawn) < count:
-        if len(set(classes[left])) < CELLS:
-            left = [*left, *rng.permutation(np.setdiff1d(np.arange(len(classes)), left))]
-        four = []
-        for image in left:
-            if classes[image] not in classes[four] and len(four) < CELLS:
-                four.append(image)
-        left = [image for image in left if image not in four]
-        drawn.append(four)
-    return np.array(drawn)
 
 
 def structure(problems: Sequence[Problem]) -> pd.DataFrame:
